@@ -1,0 +1,37 @@
+//! What the guest may ask of its host, as a trait, so that the turn can be tested
+//! natively against a script.
+
+use alloc::string::String;
+
+use crate::bindings::codex::{Exit, Output, Refusal};
+use crate::bindings::log::Level;
+use crate::bindings::session::Entry;
+
+/// The imports of the world `codex-provider`, settings excepted: those are read once,
+/// when the turn starts.
+pub trait Capabilities {
+    /// A running codex.
+    type Child: Child;
+
+    /// See `codex.spawn` in the WIT package.
+    fn spawn(&self, args: &[String], prompt_on_stdin: Option<&str>)
+    -> Result<Self::Child, Refusal>;
+    /// See `session.load`.
+    fn load_session(&self) -> Result<Option<Entry>, String>;
+    /// See `session.save`.
+    fn save_session(&self, entry: &Entry) -> Result<(), String>;
+    /// See `session.set-aside`.
+    fn set_session_aside(&self) -> Result<(), String>;
+    /// See `log.write`.
+    fn log(&self, level: Level, message: &str);
+}
+
+/// A running codex; see `codex.child` in the WIT package.
+pub trait Child {
+    /// See `child.lines`.
+    fn lines(&self, max_bytes: u32) -> Output;
+    /// See `child.wait`.
+    fn wait(&self) -> Exit;
+    /// See `child.terminate`.
+    fn terminate(&self);
+}

@@ -1,0 +1,88 @@
+//! The exports of the world, and the imports behind [`Capabilities`].
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use crate::bindings::codex::{self, Exit, Output, Refusal};
+use crate::bindings::log::{self, Level};
+use crate::bindings::provider::{
+    Description, Event, Failure, Guest, GuestTurn, Model, Request, Turn as TurnHandle,
+};
+use crate::bindings::session::{self, Entry};
+use crate::bindings::settings;
+use crate::capability::{Capabilities, Child};
+use crate::turn::Turn;
+
+struct Component;
+
+impl Guest for Component {
+    type Turn = RunningTurn;
+
+    fn describe() -> Description {
+        let models = settings::get().models;
+        Description {
+            id: "plexum-openai-provider".to_string(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            models: models.into_iter().map(|model| Model { id: model.id }).collect(),
+        }
+    }
+}
+
+/// The exported resource.
+struct RunningTurn(RefCell<Turn<Imports>>);
+
+impl GuestTurn for RunningTurn {
+    fn start(request: Request) -> Result<TurnHandle, Failure> {
+        let turn = Turn::start(Imports, settings::get(), request)?;
+        Ok(TurnHandle::new(RunningTurn(RefCell::new(turn))))
+    }
+
+    fn next(&self) -> Vec<Event> {
+        // The component model forbids a second call while one is running.
+        self.0.borrow_mut().next()
+    }
+}
+
+/// The world's imports.
+struct Imports;
+
+impl Capabilities for Imports {
+    type Child = codex::Child;
+
+    fn spawn(&self, args: &[String], prompt_on_stdin: Option<&str>) -> Result<codex::Child, Refusal> {
+        codex::spawn(args, prompt_on_stdin)
+    }
+
+    fn load_session(&self) -> Result<Option<Entry>, String> {
+        session::load()
+    }
+
+    fn save_session(&self, entry: &Entry) -> Result<(), String> {
+        session::save(entry)
+    }
+
+    fn set_session_aside(&self) -> Result<(), String> {
+        session::set_aside()
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        log::write(level, message);
+    }
+}
+
+impl Child for codex::Child {
+    fn lines(&self, max_bytes: u32) -> Output {
+        codex::Child::lines(self, max_bytes)
+    }
+
+    fn wait(&self) -> Exit {
+        codex::Child::wait(self)
+    }
+
+    fn terminate(&self) {
+        codex::Child::terminate(self);
+    }
+}
+
+crate::bindings::export!(Component with_types_in crate::bindings);

@@ -1,0 +1,181 @@
+//! The prompt: which words of the request codex is given, and by which way.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::bindings::provider::{Content, FailureKind, Message, Role};
+use crate::bindings::settings::PromptTransport;
+
+/// The longest single argument that Linux takes: 128 KiB less the closing NUL
+/// (`MAX_ARG_STRLEN`).
+pub const MAX_ARGUMENT_BYTES: usize = 131_071;
+
+/// The longest prompt that codex takes, in characters.
+pub const MAX_PROMPT_CHARS: usize = 1_048_576;
+
+/// The most characters of earlier messages that a new conversation is told.
+const MAX_REPLAY_CHARS: usize = 100_000;
+
+/// A request that cannot become a prompt: the kind of failure and the sentence that
+/// says why.
+pub type Unusable = (FailureKind, String);
+
+/// The text of the last user message, and the messages before it.
+pub fn split_at_prompt(mut messages: Vec<Message>) -> Result<(Vec<Message>, String), Unusable> {
+    let invalid = |message: &str| (FailureKind::InvalidRequest, message.to_string());
+    let last_user = messages
+        .iter()
+        .rposition(|message| message.role == Role::User)
+        .ok_or_else(|| invalid("The request holds no message of role `user`: add one, its text is the prompt."))?;
+    messages.truncate(last_user + 1);
+    let Some(message) = messages.pop() else {
+        return Err(invalid("The request holds no message."));
+    };
+    if message.content.iter().any(|piece| matches!(piece, Content::Image(_))) {
+        return Err(invalid(
+            "The last user message holds an image, which this version does not pass on: send text only.",
+        ));
+    }
+    let text = text_of(&message);
+    if text.trim().is_empty() {
+        return Err(invalid("The last user message is empty: say something in it."));
+    }
+    Ok((messages, text))
+}
+
+/// The text of a message, its pieces set apart by an empty line.
+fn text_of(message: &Message) -> String {
+    let texts: Vec<&str> = message
+        .content
+        .iter()
+        .filter_map(|piece| match piece {
+            Content::Text(text) => Some(text.as_str()),
+            Content::Image(_) => None,
+        })
+        .collect();
+    texts.join("\n\n")
+}
+
+/// Refuses a prompt that codex would refuse after it has opened a thread for it.
+pub fn check_length(text: &str) -> Result<(), Unusable> {
+    let chars = text.chars().count();
+    if chars <= MAX_PROMPT_CHARS {
+        return Ok(());
+    }
+    Err((
+        FailureKind::PromptTooLarge,
+        format!(
+            "The prompt has {chars} characters and codex takes at most {MAX_PROMPT_CHARS}: shorten it, or put it into a file in the workspace and name the file."
+        ),
+    ))
+}
+
+/// Whether a prompt travels on standard input rather than as the last argument.
+pub fn goes_on_stdin(text: &str, transport: PromptTransport) -> bool {
+    match transport {
+        PromptTransport::Stdin => true,
+        PromptTransport::Automatic => {
+            text.len() > MAX_ARGUMENT_BYTES
+                || text.contains('\0')
+                // Codex reads `-` as "the prompt is on standard input", even after `--`.
+                || text == "-"
+        }
+    }
+}
+
+/// A prompt that tells a new conversation what was said in the one that was lost: as many
+/// of the latest messages as fit, oldest first.
+pub fn replay(earlier: &[Message], text: &str) -> String {
+    let mut room = MAX_REPLAY_CHARS.min(MAX_PROMPT_CHARS.saturating_sub(text.chars().count() + 500));
+    let mut told = Vec::new();
+    for message in earlier.iter().rev() {
+        let speaker = match message.role {
+            Role::System => "System",
+            Role::User => "User",
+            Role::Assistant => "Assistant",
+        };
+        let words = format!("{speaker}: {}", text_of(message));
+        match room.checked_sub(words.chars().count() + 2) {
+            Some(left) => room = left,
+            None => break,
+        }
+        told.push(words);
+    }
+    told.reverse();
+    let omitted = if told.len() < earlier.len() { " Messages before these were left out." } else { "" };
+    format!(
+        "The earlier conversation was lost. This is what was said in it.{omitted}\n\n{}\n\nThe next message, to be answered now:\n\n{text}",
+        told.join("\n\n")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn message(role: Role, texts: &[&str]) -> Message {
+        let content = texts.iter().map(|text| Content::Text(text.to_string())).collect();
+        Message { role, content }
+    }
+
+    #[test]
+    fn the_last_user_message_is_the_prompt() {
+        let messages = vec![
+            message(Role::User, &["first"]),
+            message(Role::Assistant, &["answer"]),
+            message(Role::User, &["second", "with a second piece"]),
+            message(Role::Assistant, &["a prefill"]),
+        ];
+        let (earlier, text) = split_at_prompt(messages).unwrap();
+        assert_eq!(text, "second\n\nwith a second piece");
+        assert_eq!(earlier.len(), 2);
+    }
+
+    #[test]
+    fn a_request_without_words_is_invalid() {
+        for messages in [
+            vec![],
+            vec![message(Role::System, &["be kind"])],
+            vec![message(Role::User, &[])],
+            vec![message(Role::User, &[" \n\t"])],
+            vec![Message { role: Role::User, content: vec![Content::Image(0)] }],
+        ] {
+            assert_eq!(split_at_prompt(messages).unwrap_err().0, FailureKind::InvalidRequest);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_an_argument_goes_through_stdin() {
+        let fits = "x".repeat(MAX_ARGUMENT_BYTES);
+        for (text, on_stdin) in
+            [(&fits, false), (&"--help".into(), false), (&(fits.clone() + "x"), true), (&"a\0b".into(), true), (&"-".into(), true)]
+        {
+            assert_eq!(goes_on_stdin(text, PromptTransport::Automatic), on_stdin);
+            assert!(goes_on_stdin(text, PromptTransport::Stdin));
+        }
+    }
+
+    #[test]
+    fn codex_counts_characters_not_bytes() {
+        let longest = "é".repeat(MAX_PROMPT_CHARS);
+        assert!(check_length(&longest).is_ok());
+        let (kind, sentence) = check_length(&(longest + "é")).unwrap_err();
+        assert_eq!(kind, FailureKind::PromptTooLarge);
+        assert!(sentence.contains("1048577"), "{sentence}");
+    }
+
+    #[test]
+    fn a_replay_tells_the_latest_messages_in_order_and_says_what_it_leaves_out() {
+        let earlier = [message(Role::User, &["one"]), message(Role::Assistant, &["two"])];
+        let told = replay(&earlier, "three");
+        assert!(told.contains("User: one\n\nAssistant: two"), "{told}");
+        assert!(told.ends_with("three") && !told.contains("left out"), "{told}");
+
+        let long = [message(Role::User, &[&"x".repeat(MAX_REPLAY_CHARS)]), message(Role::Assistant, &["two"])];
+        let told = replay(&long, "three");
+        assert!(told.contains("left out") && told.contains("Assistant: two") && told.len() < 1000, "{told}");
+    }
+}

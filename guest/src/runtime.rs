@@ -1,0 +1,70 @@
+//! What std would bring along, had it not also brought the imports of WASI.
+
+use core::alloc::Layout;
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
+
+use crate::bindings::log::{self, Level};
+
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+// SAFETY: declares nothing. It makes the linker take `memcmp` and its like from the
+// target's own libc; without it they stay unresolved imports.
+#[link(name = "c")]
+unsafe extern "C" {}
+
+/// A panic's words, as many as fit: the allocator may be what panicked.
+struct Words {
+    bytes: [u8; 1024],
+    len: usize,
+}
+
+impl Write for Words {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            let end = self.len + character.len_utf8();
+            match self.bytes.get_mut(self.len..end) {
+                Some(room) => character.encode_utf8(room),
+                None => return Err(fmt::Error),
+            };
+            self.len = end;
+        }
+        Ok(())
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    let mut words = Words { bytes: [0; 1024], len: 0 };
+    // An error says that the words did not fit; those that did are still worth having.
+    let _ = write!(words, "{info}");
+    let text = words.bytes.get(..words.len).and_then(|bytes| core::str::from_utf8(bytes).ok());
+    log::write(Level::Error, text.unwrap_or("the guest panicked"));
+    core::arch::wasm32::unreachable()
+}
+
+/// How the host asks for room to hand values in. wit-bindgen brings this for wasip1 only.
+///
+/// # Safety
+/// Only the canonical ABI calls it, with a block that this function returned before, or none.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn cabi_realloc(old: *mut u8, old_len: usize, align: usize, new_len: usize) -> *mut u8 {
+    if old_len == 0 && new_len == 0 {
+        return core::ptr::without_provenance_mut(align);
+    }
+    // SAFETY: the canonical ABI gives a power of two for `align`, and for `old` and `old_len` what
+    // an earlier call returned and was given.
+    let block = unsafe {
+        if old_len == 0 {
+            alloc::alloc::alloc(Layout::from_size_align_unchecked(new_len, align))
+        } else {
+            alloc::alloc::realloc(old, Layout::from_size_align_unchecked(old_len, align), new_len)
+        }
+    };
+    if block.is_null() {
+        // Not a panic: its message would need memory too.
+        core::arch::wasm32::unreachable()
+    }
+    block
+}

@@ -1,0 +1,288 @@
+//! Codex events become canonical ones.
+//!
+//! This knows nothing of processes or sessions: it is fed events, and says at the end
+//! what the turn came to.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::bindings::provider::{
+    Delta, Event, Notice, NoticeKind, PlanStep, ToolEnd, ToolKind, ToolStart, ToolStatus, ToolUpdate, Usage,
+};
+use crate::failure;
+use crate::json::Json;
+use crate::line::Phase;
+
+/// What codex's events said of the end of the turn.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It completed; the thread's running totals, where codex gave them.
+    Completed { totals: Option<Usage> },
+    /// It failed, with these words.
+    Failed { message: String },
+}
+
+/// The state of a translation.
+#[derive(Debug, Default)]
+pub struct Translator {
+    /// Texts of the answer so far; the next one's index is how many there are.
+    texts: Vec<String>,
+    /// How many reasoning texts there were.
+    thoughts: u32,
+    /// Whether the connection broke: from then on codex may say again what it has said.
+    reconnected: bool,
+    /// Tools that began and have not ended, by their ids.
+    open_tools: Vec<String>,
+    /// The plan as last shown.
+    plan: Vec<PlanStep>,
+    /// Kinds already reported as unknown.
+    unknown: Vec<String>,
+    /// An error that has not turned out to be the end.
+    pending_error: Option<String>,
+    outcome: Option<Outcome>,
+}
+
+impl Translator {
+    /// How the turn ended, once codex has said so.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// The last error that codex told of, if nothing but the end has come since.
+    pub fn pending_error(&self) -> Option<&str> {
+        self.pending_error.as_deref()
+    }
+
+    /// The model is at work.
+    pub fn turn_started(&mut self, events: &mut Vec<Event>) {
+        self.survive(events);
+    }
+
+    /// The turn completed.
+    pub fn turn_completed(&mut self, totals: Option<Usage>, events: &mut Vec<Event>) {
+        self.survive(events);
+        self.finish(Outcome::Completed { totals });
+    }
+
+    /// The turn failed.
+    pub fn turn_failed(&mut self, message: String) {
+        // An `error` event with the same words came before; it is told once, as the failure.
+        let message = match self.pending_error.take() {
+            Some(error) if message.is_empty() => error,
+            _ => message,
+        };
+        self.finish(Outcome::Failed { message });
+    }
+
+    /// The first end that codex tells of counts.
+    fn finish(&mut self, outcome: Outcome) {
+        self.outcome.get_or_insert(outcome);
+    }
+
+    /// Something went wrong, perhaps for good.
+    pub fn error(&mut self, message: String, events: &mut Vec<Event>) {
+        self.survive(events);
+        if failure::is_transient(&message) {
+            self.reconnected = true;
+            events.push(notice(NoticeKind::Reconnecting, message.clone()));
+        }
+        self.pending_error = Some(message);
+    }
+
+    /// The turn goes on, so an error before this was not its end.
+    fn survive(&mut self, events: &mut Vec<Event>) {
+        if let Some(error) = self.pending_error.take()
+            && !failure::is_transient(&error)
+        {
+            events.push(notice(NoticeKind::Warning, error));
+        }
+    }
+
+    /// An event or item of a kind newer than this component: told once a kind.
+    pub fn unknown(&mut self, kind: &str, events: &mut Vec<Event>) {
+        if !self.unknown.iter().any(|known| known == kind) {
+            self.unknown.push(kind.to_owned());
+            let message = format!("codex sent `{kind}`, which this version of the provider does not know; it was left out.");
+            events.push(notice(NoticeKind::UnknownEvent, message));
+        }
+    }
+
+    /// An item began, changed or ended.
+    pub fn item(&mut self, phase: Phase, item: &Json<'_>, events: &mut Vec<Event>) {
+        self.survive(events);
+        let kind = item.text("type").unwrap_or("item without type");
+        let Some(tool) = tool_kind(kind) else {
+            match kind {
+                // These come whole, when they are complete.
+                "agent_message" if phase == Phase::Completed => self.text(item.text("text").unwrap_or_default(), events),
+                "reasoning" if phase == Phase::Completed => self.thought(item.text("text").unwrap_or_default(), events),
+                "agent_message" | "reasoning" => {}
+                "todo_list" => self.plan(item, events),
+                "error" => events.push(warning(item.text("message").unwrap_or("codex gave a warning without words"))),
+                unknown => self.unknown(&format!("item {unknown}"), events),
+            }
+            return;
+        };
+        let id = item.text("id").unwrap_or(kind).to_owned();
+        if !self.open_tools.contains(&id) {
+            self.open_tools.push(id.clone());
+            events.push(Event::ToolStart(ToolStart {
+                id: id.clone(),
+                kind: tool,
+                title: title(tool, item),
+                input: input(tool, item),
+            }));
+        } else if phase == Phase::Updated {
+            events.push(Event::ToolUpdate(ToolUpdate { id: id.clone(), output: output(tool, item) }));
+        }
+        if phase == Phase::Completed {
+            self.open_tools.retain(|open| *open != id);
+            events.push(Event::ToolEnd(ToolEnd {
+                id,
+                status: status(item),
+                output: output(tool, item),
+                exit_code: item.get("exit_code").and_then(exit_code),
+            }));
+        }
+    }
+
+    fn text(&mut self, text: &str, events: &mut Vec<Event>) {
+        // After a broken connection codex also prints the answer of the attempt that it gave up.
+        if text.is_empty() || (self.reconnected && self.texts.iter().any(|earlier| earlier == text)) {
+            return;
+        }
+        let index = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.texts.push(text.to_owned());
+        events.push(Event::TextDelta(Delta { index, text: text.to_owned() }));
+    }
+
+    fn thought(&mut self, text: &str, events: &mut Vec<Event>) {
+        if !text.is_empty() {
+            events.push(Event::ThinkingDelta(Delta { index: self.thoughts, text: text.to_owned() }));
+            self.thoughts = self.thoughts.saturating_add(1);
+        }
+    }
+
+    fn plan(&mut self, item: &Json<'_>, events: &mut Vec<Event>) {
+        let steps: Vec<PlanStep> = item
+            .array("items")
+            .iter()
+            .map(|step| PlanStep {
+                text: step.text("text").unwrap_or_default().to_owned(),
+                completed: step.get("completed") == Some(&Json::Bool(true)),
+            })
+            .collect();
+        // Codex says the list again, unchanged, when the turn ends.
+        if steps != self.plan {
+            self.plan.clone_from(&steps);
+            events.push(Event::Plan(steps));
+        }
+    }
+
+    /// Ends what codex began and never ended: 0.135 does so with every command that
+    /// takes more than a moment.
+    pub fn close_open_tools(&mut self, events: &mut Vec<Event>) {
+        events.extend(self.open_tools.drain(..).map(|id| {
+            Event::ToolEnd(ToolEnd { id, status: ToolStatus::Unknown, output: None, exit_code: None })
+        }));
+    }
+}
+
+/// A notice that says no more than its sentence.
+pub fn notice(kind: NoticeKind, message: String) -> Event {
+    Event::Notice(Notice { kind, message, old: None, new: None, reason: None })
+}
+
+/// A warning of codex's own.
+fn warning(message: &str) -> Event {
+    let kind = if message.starts_with("This session was recorded with model") {
+        NoticeKind::ModelChanged
+    } else {
+        NoticeKind::Warning
+    };
+    notice(kind, message.to_owned())
+}
+
+fn tool_kind(item_type: &str) -> Option<ToolKind> {
+    Some(match item_type {
+        "command_execution" => ToolKind::Command,
+        "file_change" => ToolKind::FileChange,
+        "mcp_tool_call" => ToolKind::McpCall,
+        "web_search" => ToolKind::WebSearch,
+        "collab_tool_call" => ToolKind::Agent,
+        _ => return None,
+    })
+}
+
+fn title(tool: ToolKind, item: &Json<'_>) -> String {
+    let text = |key| item.text(key).unwrap_or_default();
+    match tool {
+        ToolKind::Command => text("command").to_owned(),
+        ToolKind::FileChange => {
+            let changes = item.array("changes").iter();
+            let lines: Vec<String> = changes
+                .map(|change| format!("{} {}", change.text("kind").unwrap_or("change"), change.text("path").unwrap_or("a file")))
+                .collect();
+            lines.join(", ")
+        }
+        ToolKind::McpCall => format!("{}.{}", text("server"), text("tool")),
+        ToolKind::WebSearch => text("query").to_owned(),
+        ToolKind::Agent | ToolKind::Other => text("tool").to_owned(),
+    }
+}
+
+/// The members that say what a tool was called with.
+fn input(tool: ToolKind, item: &Json<'_>) -> String {
+    let members: &[&str] = match tool {
+        ToolKind::McpCall => return item.get("arguments").map_or_else(|| "{}".to_owned(), render),
+        ToolKind::Command => &["command"],
+        ToolKind::FileChange => &["changes"],
+        ToolKind::WebSearch => &["query", "action"],
+        ToolKind::Agent | ToolKind::Other => &["prompt", "receiver_thread_ids"],
+    };
+    let present = members.iter().filter_map(|key| Some(((*key).into(), item.get(key)?.clone())));
+    render(&Json::Object(present.collect()))
+}
+
+fn output(tool: ToolKind, item: &Json<'_>) -> Option<String> {
+    match tool {
+        ToolKind::Command => item.text("aggregated_output").map(ToString::to_string),
+        ToolKind::McpCall => match item.get("error").and_then(|error| error.text("message")) {
+            Some(error) => Some(error.to_owned()),
+            None => item.get("result").map(mcp_text),
+        },
+        ToolKind::Agent => item.get("agents_states").map(render),
+        ToolKind::FileChange | ToolKind::WebSearch | ToolKind::Other => None,
+    }
+}
+
+/// What an MCP tool answered: its text where it is all text, else the document.
+fn mcp_text(result: &Json<'_>) -> String {
+    let content = result.array("content");
+    let texts: Vec<&str> = content.iter().filter_map(|part| part.text("text")).collect();
+    if texts.is_empty() || texts.len() != content.len() { render(result) } else { texts.join("\n") }
+}
+
+fn status(item: &Json<'_>) -> ToolStatus {
+    match item.text("status") {
+        Some("failed") => ToolStatus::Failed,
+        Some("declined") => ToolStatus::Declined,
+        // A web search has no status: that it ended is all that codex says.
+        Some("completed") | None => ToolStatus::Completed,
+        Some(_) => ToolStatus::Unknown,
+    }
+}
+
+fn exit_code(value: &Json<'_>) -> Option<i32> {
+    match value {
+        Json::Number(number) => number.as_i64().and_then(|code| i32::try_from(code).ok()),
+        _ => None,
+    }
+}
+
+fn render(value: &Json<'_>) -> String {
+    // Cannot fail: the keys are strings and the writer is memory.
+    serde_json::to_string(value).unwrap_or_else(|error| format!("{error}"))
+}
