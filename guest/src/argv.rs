@@ -16,13 +16,22 @@ use crate::bindings::settings::{ModelArgs, Sandbox, Settings};
 /// Plans the arguments. `thread_id` is the conversation to go on with; it must be a UUID,
 /// because codex takes anything else for a name and silently begins a new conversation.
 /// `prompt` is the last word: the prompt itself, or `-` when it travels on standard input.
-pub fn plan(settings: &Settings, model: &ModelArgs, thread_id: Option<&str>, prompt: &str) -> Vec<String> {
+pub fn plan(
+    settings: &Settings,
+    model: &ModelArgs,
+    thread_id: Option<&str>,
+    prompt: &str,
+) -> Vec<String> {
     let mut args = vec!["exec".to_string()];
     if let Some(thread_id) = thread_id {
         args.extend(["resume".to_string(), thread_id.to_string()]);
     }
     args.push("--skip-git-repo-check".to_string());
-    args.extend(sandbox_flags(settings.sandbox).iter().map(ToString::to_string));
+    args.extend(
+        sandbox_flags(settings.sandbox)
+            .iter()
+            .map(ToString::to_string),
+    );
     args.push("--json".to_string());
     args.extend_from_slice(&model.args);
     args.extend_from_slice(&settings.extra_args);
@@ -59,7 +68,10 @@ mod tests {
     }
 
     fn model(args: &[&str]) -> ModelArgs {
-        ModelArgs { id: "m".into(), args: args.iter().map(ToString::to_string).collect() }
+        ModelArgs {
+            id: "m".into(),
+            args: args.iter().map(ToString::to_string).collect(),
+        }
     }
 
     #[test]
@@ -72,7 +84,14 @@ mod tests {
         );
         assert_eq!(
             args,
-            ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--json", "--", "--help"]
+            [
+                "exec",
+                "--skip-git-repo-check",
+                "--dangerously-bypass-approvals-and-sandbox",
+                "--json",
+                "--",
+                "--help"
+            ]
         );
     }
 
@@ -88,8 +107,19 @@ mod tests {
         assert_eq!(
             args,
             [
-                "exec", "resume", id, "--skip-git-repo-check", "-c", "sandbox_mode=\"read-only\"",
-                "--json", "--model", "m", "-c", "a=1", "--", "-"
+                "exec",
+                "resume",
+                id,
+                "--skip-git-repo-check",
+                "-c",
+                "sandbox_mode=\"read-only\"",
+                "--json",
+                "--model",
+                "m",
+                "-c",
+                "a=1",
+                "--",
+                "-"
             ]
         );
     }

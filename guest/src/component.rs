@@ -24,7 +24,10 @@ impl Guest for Component {
         Description {
             id: "plexum-openai-provider".to_string(),
             version: env!("CARGO_PKG_VERSION").to_string(),
-            models: models.into_iter().map(|model| Model { id: model.id }).collect(),
+            models: models
+                .into_iter()
+                .map(|model| Model { id: model.id })
+                .collect(),
         }
     }
 }
@@ -50,7 +53,11 @@ struct Imports;
 impl Capabilities for Imports {
     type Child = codex::Child;
 
-    fn spawn(&self, args: &[String], prompt_on_stdin: Option<&str>) -> Result<codex::Child, Refusal> {
+    fn spawn(
+        &self,
+        args: &[String],
+        prompt_on_stdin: Option<&str>,
+    ) -> Result<codex::Child, Refusal> {
         codex::spawn(args, prompt_on_stdin)
     }
 

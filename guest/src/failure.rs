@@ -19,58 +19,282 @@ struct Meaning {
 }
 
 const fn meaning(kind: Kind, retryable: bool, what: &'static str, remedy: &'static str) -> Meaning {
-    Meaning { kind, retryable, what, remedy }
+    Meaning {
+        kind,
+        retryable,
+        what,
+        remedy,
+    }
 }
 
 const MEANINGS: &[Meaning] = &[
-    meaning(Kind::NotInstalled, false, "Codex is not installed", "Install it with `npm install -g @openai/codex` and set `binary` to its absolute path."),
-    meaning(Kind::Auth, false, "Codex is not logged in, or its login was refused", "Run `codex login` as the user that this runs as, or store an API key with `codex login --with-api-key`."),
-    meaning(Kind::ModelUnsupported, false, "This account or provider does not offer the model", "Use the model `codex`, which leaves the choice to codex, or correct `supported_models` and `model_args`."),
-    meaning(Kind::UsageLimit, false, "The account's usage limit is reached", "Wait until the limit resets, or change the plan or the login."),
-    meaning(Kind::RateLimited, true, "The service takes fewer requests than this for now", "Try again later."),
-    meaning(Kind::Overloaded, true, "The service is at capacity", "Try again later, or use another model."),
-    meaning(Kind::ContextOverflow, false, "The conversation no longer fits the model's context window", "Begin a new conversation: remove .plexum-codex-session from the workspace."),
-    meaning(Kind::Network, true, "Codex could not reach the service", "Check the network and the proxy settings of this machine, then try again."),
-    meaning(Kind::InvalidRequest, false, "The service refused the request", "Change the request as the text says."),
-    meaning(Kind::SessionLost, false, "Codex no longer has the stored conversation", "Remove .plexum-codex-session from the workspace to begin a new one, or restore codex's `sessions` folder."),
-    meaning(Kind::SessionBusy, true, "Another process is using this conversation", "Wait for it to end, or end it, then try again."),
-    meaning(Kind::SessionArchived, false, "The conversation was archived", "Run `codex unarchive` with the id in .plexum-codex-session, or remove that file to begin a new conversation."),
-    meaning(Kind::SessionUnreadable, false, "The record of the conversation cannot be read or written", "Repair what the text names, or remove .plexum-codex-session from the workspace to begin a new conversation."),
-    meaning(Kind::Config, false, "The configuration is wrong", "Correct what the text names: `config.json` of this plugin, or `config.toml` in codex's home folder."),
-    meaning(Kind::UntrustedDirectory, false, "Codex does not trust the workspace", "Run codex once in the workspace and trust it."),
-    meaning(Kind::CliIncompatible, false, "This version of codex does not take the arguments", "Install codex 0.135 or newer, and check `extra_args` and `model_args`."),
-    meaning(Kind::PromptTooLarge, false, "The prompt is too long for codex", "Shorten it, or put it into a file in the workspace and name the file."),
-    meaning(Kind::StartTimeout, true, "Codex printed nothing within the start-up time", "Try again; if it stays, run codex by hand in the workspace."),
-    meaning(Kind::IdleTimeout, true, "Codex printed nothing for too long", "Try again; raise the idle limit if the work really takes that long."),
-    meaning(Kind::TurnTimeout, false, "The turn took longer than allowed", "Give it less to do at once, or raise the turn limit."),
-    meaning(Kind::Killed, true, "The turn was stopped", "The conversation is kept: send the next message to go on."),
-    meaning(Kind::Protocol, false, "Codex ended without saying how the turn ended", "Run `codex --version` (0.135 or newer is needed) and codex by hand in the workspace."),
-    meaning(Kind::Denied, false, "The grant does not allow this call of codex", "Change what the text names in config.json, if it should be allowed."),
-    meaning(Kind::Internal, false, "The provider has a defect", "Report it with the text."),
+    meaning(
+        Kind::NotInstalled,
+        false,
+        "Codex is not installed",
+        "Install it with `npm install -g @openai/codex` and set `binary` to its absolute path.",
+    ),
+    meaning(
+        Kind::Auth,
+        false,
+        "Codex is not logged in, or its login was refused",
+        "Run `codex login` as the user that this runs as, or store an API key with `codex login --with-api-key`.",
+    ),
+    meaning(
+        Kind::ModelUnsupported,
+        false,
+        "This account or provider does not offer the model",
+        "Use the model `codex`, which leaves the choice to codex, or correct `supported_models` and `model_args`.",
+    ),
+    meaning(
+        Kind::UsageLimit,
+        false,
+        "The account's usage limit is reached",
+        "Wait until the limit resets, or change the plan or the login.",
+    ),
+    meaning(
+        Kind::RateLimited,
+        true,
+        "The service takes fewer requests than this for now",
+        "Try again later.",
+    ),
+    meaning(
+        Kind::Overloaded,
+        true,
+        "The service is at capacity",
+        "Try again later, or use another model.",
+    ),
+    meaning(
+        Kind::ContextOverflow,
+        false,
+        "The conversation no longer fits the model's context window",
+        "Begin a new conversation: remove .plexum-codex-session from the workspace.",
+    ),
+    meaning(
+        Kind::Network,
+        true,
+        "Codex could not reach the service",
+        "Check the network and the proxy settings of this machine, then try again.",
+    ),
+    meaning(
+        Kind::InvalidRequest,
+        false,
+        "The service refused the request",
+        "Change the request as the text says.",
+    ),
+    meaning(
+        Kind::SessionLost,
+        false,
+        "Codex no longer has the stored conversation",
+        "Remove .plexum-codex-session from the workspace to begin a new one, or restore codex's `sessions` folder.",
+    ),
+    meaning(
+        Kind::SessionBusy,
+        true,
+        "Another process is using this conversation",
+        "Wait for it to end, or end it, then try again.",
+    ),
+    meaning(
+        Kind::SessionArchived,
+        false,
+        "The conversation was archived",
+        "Run `codex unarchive` with the id in .plexum-codex-session, or remove that file to begin a new conversation.",
+    ),
+    meaning(
+        Kind::SessionUnreadable,
+        false,
+        "The record of the conversation cannot be read or written",
+        "Repair what the text names, or remove .plexum-codex-session from the workspace to begin a new conversation.",
+    ),
+    meaning(
+        Kind::Config,
+        false,
+        "The configuration is wrong",
+        "Correct what the text names: `config.json` of this plugin, or `config.toml` in codex's home folder.",
+    ),
+    meaning(
+        Kind::UntrustedDirectory,
+        false,
+        "Codex does not trust the workspace",
+        "Run codex once in the workspace and trust it.",
+    ),
+    meaning(
+        Kind::CliIncompatible,
+        false,
+        "This version of codex does not take the arguments",
+        "Install codex 0.135 or newer, and check `extra_args` and `model_args`.",
+    ),
+    meaning(
+        Kind::PromptTooLarge,
+        false,
+        "The prompt is too long for codex",
+        "Shorten it, or put it into a file in the workspace and name the file.",
+    ),
+    meaning(
+        Kind::StartTimeout,
+        true,
+        "Codex printed nothing within the start-up time",
+        "Try again; if it stays, run codex by hand in the workspace.",
+    ),
+    meaning(
+        Kind::IdleTimeout,
+        true,
+        "Codex printed nothing for too long",
+        "Try again; raise the idle limit if the work really takes that long.",
+    ),
+    meaning(
+        Kind::TurnTimeout,
+        false,
+        "The turn took longer than allowed",
+        "Give it less to do at once, or raise the turn limit.",
+    ),
+    meaning(
+        Kind::Killed,
+        true,
+        "The turn was stopped",
+        "The conversation is kept: send the next message to go on.",
+    ),
+    meaning(
+        Kind::Protocol,
+        false,
+        "Codex ended without saying how the turn ended",
+        "Run `codex --version` (0.135 or newer is needed) and codex by hand in the workspace.",
+    ),
+    meaning(
+        Kind::Denied,
+        false,
+        "The grant does not allow this call of codex",
+        "Change what the text names in config.json, if it should be allowed.",
+    ),
+    meaning(
+        Kind::Internal,
+        false,
+        "The provider has a defect",
+        "Report it with the text.",
+    ),
 ];
 
 /// Words of codex and of the service, lower-case, with plain apostrophes; the first row that
 /// matches decides. Measured on codex 0.135 to 0.169.
 const PHRASES: &[(Kind, &[&str])] = &[
+    // The npm wrapper is a node script, and a service's PATH may lack node.
+    (
+        Kind::NotInstalled,
+        &[
+            "node: no such file",
+            "node': no such file",
+            "node: not found",
+        ],
+    ),
     // Only on standard error, before there is any event.
     (Kind::SessionLost, &["no rollout found"]),
     (Kind::SessionBusy, &["already has an active writer"]),
     (Kind::SessionArchived, &["is archived"]),
-    (Kind::SessionUnreadable, &["failed to read thread", "missing an ordinal", "is empty (code -32603)", "did not contain valid utf-8"]),
-    (Kind::UntrustedDirectory, &["not inside a trusted directory"]),
-    (Kind::PromptTooLarge, &["input_too_large", "input exceeds the maximum length"]),
-    (Kind::InvalidRequest, &["input is not valid utf-8", "no prompt provided"]),
-    (Kind::CliIncompatible, &["unexpected argument", "unrecognized subcommand", "cannot be used with", "invalid value", "unknown feature flag"]),
-    (Kind::Config, &["error loading config.toml", "error finding codex home", "model provider `", "in-process app-server client"]),
+    (
+        Kind::SessionUnreadable,
+        &[
+            "failed to read thread",
+            "missing an ordinal",
+            "is empty (code -32603)",
+            "did not contain valid utf-8",
+        ],
+    ),
+    (
+        Kind::UntrustedDirectory,
+        &["not inside a trusted directory"],
+    ),
+    (
+        Kind::PromptTooLarge,
+        &["input_too_large", "input exceeds the maximum length"],
+    ),
+    (
+        Kind::InvalidRequest,
+        &["input is not valid utf-8", "no prompt provided"],
+    ),
+    (
+        Kind::CliIncompatible,
+        &[
+            "unexpected argument",
+            "unrecognized subcommand",
+            "cannot be used with",
+            "invalid value",
+            "unknown feature flag",
+        ],
+    ),
+    (
+        Kind::Config,
+        &[
+            "error loading config.toml",
+            "error finding codex home",
+            "model provider `",
+            "in-process app-server client",
+        ],
+    ),
     // In the events. A broken stream may carry any of the others as its reason, so it comes last.
-    (Kind::ModelUnsupported, &["model is not supported", "model_not_found", "does not exist or you do not have access"]),
-    (Kind::ContextOverflow, &["context window", "context_length_exceeded"]),
-    (Kind::UsageLimit, &["usage limit", "quota exceeded", "usage_limit_reached", "insufficient_quota"]),
+    (
+        Kind::ModelUnsupported,
+        &[
+            "model is not supported",
+            "model_not_found",
+            "does not exist or you do not have access",
+        ],
+    ),
+    (
+        Kind::ContextOverflow,
+        &["context window", "context_length_exceeded"],
+    ),
+    (
+        Kind::UsageLimit,
+        &[
+            "usage limit",
+            "quota exceeded",
+            "usage_limit_reached",
+            "insufficient_quota",
+        ],
+    ),
     (Kind::RateLimited, &["429 too many requests", "rate limit"]),
-    (Kind::Auth, &["401 unauthorized", "403 forbidden", "access token could not be refreshed", "missing environment variable", "not logged in", "auth.openai.com"]),
-    (Kind::Overloaded, &["high demand", "at capacity", "overloaded", "503 service unavailable"]),
-    (Kind::InvalidRequest, &["invalid_request", "400 bad request", "404 not found", "incomplete response"]),
-    (Kind::Network, &["stream disconnected", "stream closed", "error sending request", "waiting for network", "connection refused", "connection reset", "timed out", "dns error"]),
+    (
+        Kind::Auth,
+        &[
+            "401 unauthorized",
+            "403 forbidden",
+            "access token could not be refreshed",
+            "missing environment variable",
+            "not logged in",
+            "auth.openai.com",
+        ],
+    ),
+    (
+        Kind::Overloaded,
+        &[
+            "high demand",
+            "at capacity",
+            "overloaded",
+            "503 service unavailable",
+        ],
+    ),
+    (
+        Kind::InvalidRequest,
+        &[
+            "invalid_request",
+            "400 bad request",
+            "404 not found",
+            "incomplete response",
+        ],
+    ),
+    (
+        Kind::Network,
+        &[
+            "stream disconnected",
+            "stream closed",
+            "error sending request",
+            "waiting for network",
+            "connection refused",
+            "connection reset",
+            "timed out",
+            "dns error",
+        ],
+    ),
 ];
 
 /// A failure of this kind, with the original text where there is one.
@@ -79,7 +303,13 @@ pub fn failure(kind: Kind, said: Option<&str>) -> Failure {
     let plain = said.map(unwrap_nested);
     let Some(meaning) = MEANINGS.iter().find(|meaning| meaning.kind == kind) else {
         // Unreachable while a test walks every kind; and no reason to lose the text.
-        return Failure { kind, message: plain.unwrap_or_default(), retryable: false, retry_after: None, detail: None };
+        return Failure {
+            kind,
+            message: plain.unwrap_or_default(),
+            retryable: false,
+            retry_after: None,
+            detail: None,
+        };
     };
     let message = match &plain {
         Some(plain) => format!("{} ({}). {}", meaning.what, excerpt(plain), meaning.remedy),
@@ -96,7 +326,13 @@ pub fn failure(kind: Kind, said: Option<&str>) -> Failure {
 
 /// A failure that was found before codex ran, with its own sentence.
 pub fn unusable((kind, message): (Kind, String)) -> Failure {
-    Failure { kind, message, retryable: false, retry_after: None, detail: None }
+    Failure {
+        kind,
+        message,
+        retryable: false,
+        retry_after: None,
+        detail: None,
+    }
 }
 
 /// A failure to start codex, with the host's own sentence, which names the remedy.
@@ -105,6 +341,7 @@ pub fn refused(refusal: Refusal) -> Failure {
         match refusal.reason {
             RefusalReason::Denied => Kind::Denied,
             RefusalReason::NotInstalled | RefusalReason::NotExecutable => Kind::NotInstalled,
+            RefusalReason::Stopped => Kind::Killed,
             RefusalReason::Failed => Kind::Internal,
         },
         refusal.message,
@@ -150,7 +387,10 @@ pub fn classify(evidence: &Evidence<'_>) -> Failure {
     };
     let mut ended = format!("codex ended with {}", status_words(&exit.status));
     if let Some(first) = evidence.first_malformed {
-        ended += &format!("; {} of its lines were no events, the first: {first}", evidence.malformed);
+        ended += &format!(
+            "; {} of its lines were no events, the first: {first}",
+            evidence.malformed
+        );
     }
     if !stderr.is_empty() {
         ended += &format!("; its last words: {stderr}");
@@ -172,21 +412,32 @@ pub fn is_transient(message: &str) -> bool {
 }
 
 fn kind_of(said: &str) -> Option<Kind> {
-    let said = said.replace('\u{2019}', "'").to_lowercase();
-    PHRASES.iter().find(|(_, phrases)| phrases.iter().any(|phrase| said.contains(phrase))).map(|(kind, _)| *kind)
+    let said = said.replace(['\u{2018}', '\u{2019}'], "'").to_lowercase();
+    PHRASES
+        .iter()
+        .find(|(_, phrases)| phrases.iter().any(|phrase| said.contains(phrase)))
+        .map(|(kind, _)| *kind)
 }
 
 /// The last error on standard error, without the backtrace. The rest of standard error
 /// is noise: codex logs `ERROR` lines there in turns that go well.
 fn last_error(stderr: &str) -> &str {
     let stderr = stderr.split("\nStack backtrace:").next().unwrap_or(stderr);
-    let start = ["\nError", "\nerror: "].iter().filter_map(|mark| stderr.rfind(mark)).max();
-    start.and_then(|start| stderr.get(start + 1..)).unwrap_or(stderr).trim()
+    let start = ["\nError", "\nerror: "]
+        .iter()
+        .filter_map(|mark| stderr.rfind(mark))
+        .max();
+    start
+        .and_then(|start| stderr.get(start + 1..))
+        .unwrap_or(stderr)
+        .trim()
 }
 
 /// The sentence inside a message that is itself a JSON document, as the service's refusals are.
 fn unwrap_nested(said: &str) -> String {
-    let Ok(document) = Json::parse(said) else { return said.to_string() };
+    let Ok(document) = Json::parse(said) else {
+        return said.to_string();
+    };
     let error = document.get("error").unwrap_or(&document);
     error
         .text("message")
@@ -223,11 +474,20 @@ mod tests {
     use super::*;
 
     fn exit(status: ExitStatus, stderr: &str) -> Exit {
-        Exit { status, stopped: None, stderr: stderr.into() }
+        Exit {
+            status,
+            stopped: None,
+            stderr: stderr.into(),
+        }
     }
 
     fn classify(said: Option<&str>, exit: &Exit) -> Failure {
-        super::classify(&Evidence { said, exit, malformed: 0, first_malformed: None })
+        super::classify(&Evidence {
+            said,
+            exit,
+            malformed: 0,
+            first_malformed: None,
+        })
     }
 
     const FAILED: ExitStatus = ExitStatus::Code(1);
@@ -235,16 +495,43 @@ mod tests {
     #[test]
     fn what_the_events_said_decides() {
         for (said, kind) in [
-            (r#"{"detail": "The 'gpt-5-codex' model is not supported when using Codex with a ChatGPT account."}"#, Kind::ModelUnsupported),
-            ("You’ve hit your usage limit. Upgrade to Pro or try again at 4:35 PM.", Kind::UsageLimit),
-            ("unexpected status 401 Unauthorized: no, url: http://x", Kind::Auth),
+            (
+                r#"{"detail": "The 'gpt-5-codex' model is not supported when using Codex with a ChatGPT account."}"#,
+                Kind::ModelUnsupported,
+            ),
+            (
+                "You’ve hit your usage limit. Upgrade to Pro or try again at 4:35 PM.",
+                Kind::UsageLimit,
+            ),
+            (
+                "unexpected status 401 Unauthorized: no, url: http://x",
+                Kind::Auth,
+            ),
             ("Missing environment variable: `MOCK_KEY`.", Kind::Auth),
-            ("exceeded retry limit, last status: 429 Too Many Requests", Kind::RateLimited),
-            ("stream disconnected before completion: rate limit exceeded", Kind::RateLimited),
-            ("We’re currently experiencing high demand, which may cause temporary errors.", Kind::Overloaded),
-            ("Selected model is at capacity. Please try a different model.", Kind::Overloaded),
-            ("Codex ran out of room in the model's context window. Start a new thread.", Kind::ContextOverflow),
-            ("stream disconnected before completion: Transport error", Kind::Network),
+            (
+                "exceeded retry limit, last status: 429 Too Many Requests",
+                Kind::RateLimited,
+            ),
+            (
+                "stream disconnected before completion: rate limit exceeded",
+                Kind::RateLimited,
+            ),
+            (
+                "We’re currently experiencing high demand, which may cause temporary errors.",
+                Kind::Overloaded,
+            ),
+            (
+                "Selected model is at capacity. Please try a different model.",
+                Kind::Overloaded,
+            ),
+            (
+                "Codex ran out of room in the model's context window. Start a new thread.",
+                Kind::ContextOverflow,
+            ),
+            (
+                "stream disconnected before completion: Transport error",
+                Kind::Network,
+            ),
             ("something never seen", Kind::InvalidRequest),
         ] {
             let failure = classify(Some(said), &exit(FAILED, "Error: no rollout found"));
@@ -256,11 +543,27 @@ mod tests {
     #[test]
     fn without_an_event_standard_error_and_the_status_speak() {
         for (stderr, status, kind) in [
-            ("Error: thread/resume: thread/resume failed: no rollout found for thread id x (code -32600)\n\nStack backtrace:\n 0: <unknown>", FAILED, Kind::SessionLost),
-            ("Error: thread/resume failed: thread x already has an active writer (code -32600)", FAILED, Kind::SessionBusy),
+            (
+                "Error: thread/resume: thread/resume failed: no rollout found for thread id x (code -32600)\n\nStack backtrace:\n 0: <unknown>",
+                FAILED,
+                Kind::SessionLost,
+            ),
+            (
+                "Error: thread/resume failed: thread x already has an active writer (code -32600)",
+                FAILED,
+                Kind::SessionBusy,
+            ),
             ("Error loading config.toml: line 3", FAILED, Kind::Config),
-            ("Not inside a trusted directory and --skip-git-repo-check was not specified.", FAILED, Kind::UntrustedDirectory),
-            ("error: unexpected argument '--nope' found\n\nUsage: codex", ExitStatus::Code(2), Kind::CliIncompatible),
+            (
+                "Not inside a trusted directory and --skip-git-repo-check was not specified.",
+                FAILED,
+                Kind::UntrustedDirectory,
+            ),
+            (
+                "error: unexpected argument '--nope' found\n\nUsage: codex",
+                ExitStatus::Code(2),
+                Kind::CliIncompatible,
+            ),
             ("boom", ExitStatus::Code(2), Kind::CliIncompatible),
             ("boom", FAILED, Kind::Protocol),
             ("", ExitStatus::Code(0), Kind::Protocol),
@@ -272,7 +575,13 @@ mod tests {
 
     #[test]
     fn the_sentence_holds_what_codex_said_and_what_to_do() {
-        let failure = classify(None, &exit(FAILED, "WARN noise\nError: the disk is on fire\n\nStack backtrace:\n 0: x"));
+        let failure = classify(
+            None,
+            &exit(
+                FAILED,
+                "WARN noise\nError: the disk is on fire\n\nStack backtrace:\n 0: x",
+            ),
+        );
         assert_eq!(
             failure.message,
             "Codex ended without saying how the turn ended (codex ended with exit code 1; its last words: Error: the disk is on fire). \
@@ -288,7 +597,10 @@ mod tests {
             (StopCause::IdleTimeout, Kind::IdleTimeout),
             (StopCause::TurnTimeout, Kind::TurnTimeout),
         ] {
-            let exit = Exit { stopped: Some(cause), ..exit(ExitStatus::Signal(2), "Error: no rollout found") };
+            let exit = Exit {
+                stopped: Some(cause),
+                ..exit(ExitStatus::Signal(2), "Error: no rollout found")
+            };
             assert_eq!(classify(Some("Reconnecting... 2/5"), &exit).kind, kind);
         }
     }
@@ -310,7 +622,10 @@ mod tests {
 
     #[test]
     fn waiting_times_are_rounded_up() {
-        assert_eq!(retry_after("Rate limit reached. Please try again in 11.054s. Visit"), Some(12));
+        assert_eq!(
+            retry_after("Rate limit reached. Please try again in 11.054s. Visit"),
+            Some(12)
+        );
         assert_eq!(retry_after("try again in 2s"), Some(2));
         assert_eq!(retry_after("try again in 1.00s"), Some(1));
         assert_eq!(retry_after("try again at 4:35 PM"), None);
@@ -319,8 +634,15 @@ mod tests {
 
     #[test]
     fn every_kind_that_is_matched_has_a_meaning() {
-        for kind in PHRASES.iter().map(|(kind, _)| *kind).chain([Kind::Denied, Kind::Internal, Kind::Killed]) {
-            assert!(MEANINGS.iter().any(|meaning| meaning.kind == kind), "{kind:?}");
+        for kind in PHRASES.iter().map(|(kind, _)| *kind).chain([
+            Kind::Denied,
+            Kind::Internal,
+            Kind::Killed,
+        ]) {
+            assert!(
+                MEANINGS.iter().any(|meaning| meaning.kind == kind),
+                "{kind:?}"
+            );
         }
     }
 

@@ -190,7 +190,10 @@ mod tests {
     #[test]
     fn text_without_escapes_is_borrowed() {
         let document = Json::parse(r#"{"a":"plain","b":"two\nlines"}"#).unwrap();
-        assert!(matches!(document.get("a"), Some(Json::Text(Cow::Borrowed("plain")))));
+        assert!(matches!(
+            document.get("a"),
+            Some(Json::Text(Cow::Borrowed("plain")))
+        ));
         assert!(matches!(document.get("b"), Some(Json::Text(Cow::Owned(_)))));
     }
 

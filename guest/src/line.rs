@@ -46,27 +46,43 @@ pub struct Malformed {
 impl<'a> CodexEvent<'a> {
     /// Reads one line, without its line feed.
     pub fn parse(line: &'a str) -> Result<Self, Malformed> {
-        let document = Json::parse(line).map_err(|error| Malformed { reason: alloc::format!("{error}") })?;
+        let document = Json::parse(line).map_err(|error| Malformed {
+            reason: alloc::format!("{error}"),
+        })?;
         let Some(kind) = document.text("type") else {
-            return Err(Malformed { reason: "no `type`".into() });
+            return Err(Malformed {
+                reason: "no `type`".into(),
+            });
         };
         Ok(match kind {
             "thread.started" => CodexEvent::ThreadStarted {
                 thread_id: document
                     .text("thread_id")
-                    .ok_or_else(|| Malformed { reason: "thread.started without `thread_id`".into() })?
+                    .ok_or_else(|| Malformed {
+                        reason: "thread.started without `thread_id`".into(),
+                    })?
                     .to_owned(),
             },
             "turn.started" => CodexEvent::TurnStarted,
-            "turn.completed" => CodexEvent::TurnCompleted { totals: document.get("usage").and_then(totals) },
-            "turn.failed" => CodexEvent::TurnFailed {
-                message: document.get("error").and_then(|error| error.text("message")).unwrap_or_default().to_owned(),
+            "turn.completed" => CodexEvent::TurnCompleted {
+                totals: document.get("usage").and_then(totals),
             },
-            "error" => CodexEvent::Error { message: document.text("message").unwrap_or_default().to_owned() },
+            "turn.failed" => CodexEvent::TurnFailed {
+                message: document
+                    .get("error")
+                    .and_then(|error| error.text("message"))
+                    .unwrap_or_default()
+                    .to_owned(),
+            },
+            "error" => CodexEvent::Error {
+                message: document.text("message").unwrap_or_default().to_owned(),
+            },
             "item.started" => item(Phase::Started, document)?,
             "item.updated" => item(Phase::Updated, document)?,
             "item.completed" => item(Phase::Completed, document)?,
-            other => CodexEvent::Unknown { kind: other.to_owned() },
+            other => CodexEvent::Unknown {
+                kind: other.to_owned(),
+            },
         })
     }
 }
@@ -79,7 +95,9 @@ fn item<'a>(phase: Phase, document: Json<'a>) -> Result<CodexEvent<'a>, Malforme
             }
         }
     }
-    Err(Malformed { reason: "an item event without `item`".into() })
+    Err(Malformed {
+        reason: "an item event without `item`".into(),
+    })
 }
 
 /// The thread's totals; nothing unless both ends of the count are there, because a missing
@@ -111,7 +129,10 @@ mod tests {
         assert_eq!(parse(r#"{"input_tokens":3}"#), None);
         assert_eq!(parse(r#"{"input_tokens":-3,"output_tokens":1}"#), None);
         let totals = parse(r#"{"input_tokens":3000000000,"output_tokens":1}"#).unwrap();
-        assert_eq!((totals.input_tokens, totals.cache_write_input_tokens), (3_000_000_000, None));
+        assert_eq!(
+            (totals.input_tokens, totals.cache_write_input_tokens),
+            (3_000_000_000, None)
+        );
     }
 
     #[test]
@@ -126,7 +147,11 @@ mod tests {
             (r#"{"type":"item.completed","item":"x"}"#, "item"),
         ] {
             let malformed = CodexEvent::parse(line).unwrap_err();
-            assert!(malformed.reason.contains(reason), "{line}: {}", malformed.reason);
+            assert!(
+                malformed.reason.contains(reason),
+                "{line}: {}",
+                malformed.reason
+            );
         }
     }
 
@@ -134,7 +159,9 @@ mod tests {
     fn newer_kinds_are_unknown_and_carriage_returns_are_white_space() {
         assert_eq!(
             CodexEvent::parse("{\"type\":\"turn.paused\"}\r"),
-            Ok(CodexEvent::Unknown { kind: "turn.paused".into() })
+            Ok(CodexEvent::Unknown {
+                kind: "turn.paused".into()
+            })
         );
     }
 }

@@ -27,19 +27,27 @@ pub fn split_at_prompt(mut messages: Vec<Message>) -> Result<(Vec<Message>, Stri
     let last_user = messages
         .iter()
         .rposition(|message| message.role == Role::User)
-        .ok_or_else(|| invalid("The request holds no message of role `user`: add one, its text is the prompt."))?;
+        .ok_or_else(|| {
+            invalid("The request holds no message of role `user`: add one, its text is the prompt.")
+        })?;
     messages.truncate(last_user + 1);
     let Some(message) = messages.pop() else {
         return Err(invalid("The request holds no message."));
     };
-    if message.content.iter().any(|piece| matches!(piece, Content::Image(_))) {
+    if message
+        .content
+        .iter()
+        .any(|piece| matches!(piece, Content::Image(_)))
+    {
         return Err(invalid(
             "The last user message holds an image, which this version does not pass on: send text only.",
         ));
     }
     let text = text_of(&message);
     if text.trim().is_empty() {
-        return Err(invalid("The last user message is empty: say something in it."));
+        return Err(invalid(
+            "The last user message is empty: say something in it.",
+        ));
     }
     Ok((messages, text))
 }
@@ -87,7 +95,8 @@ pub fn goes_on_stdin(text: &str, transport: PromptTransport) -> bool {
 /// A prompt that tells a new conversation what was said in the one that was lost: as many
 /// of the latest messages as fit, oldest first.
 pub fn replay(earlier: &[Message], text: &str) -> String {
-    let mut room = MAX_REPLAY_CHARS.min(MAX_PROMPT_CHARS.saturating_sub(text.chars().count() + 500));
+    let mut room =
+        MAX_REPLAY_CHARS.min(MAX_PROMPT_CHARS.saturating_sub(text.chars().count() + 500));
     let mut told = Vec::new();
     for message in earlier.iter().rev() {
         let speaker = match message.role {
@@ -103,7 +112,11 @@ pub fn replay(earlier: &[Message], text: &str) -> String {
         told.push(words);
     }
     told.reverse();
-    let omitted = if told.len() < earlier.len() { " Messages before these were left out." } else { "" };
+    let omitted = if told.len() < earlier.len() {
+        " Messages before these were left out."
+    } else {
+        ""
+    };
     format!(
         "The earlier conversation was lost. This is what was said in it.{omitted}\n\n{}\n\nThe next message, to be answered now:\n\n{text}",
         told.join("\n\n")
@@ -117,7 +130,10 @@ mod tests {
     use super::*;
 
     fn message(role: Role, texts: &[&str]) -> Message {
-        let content = texts.iter().map(|text| Content::Text(text.to_string())).collect();
+        let content = texts
+            .iter()
+            .map(|text| Content::Text(text.to_string()))
+            .collect();
         Message { role, content }
     }
 
@@ -141,18 +157,28 @@ mod tests {
             vec![message(Role::System, &["be kind"])],
             vec![message(Role::User, &[])],
             vec![message(Role::User, &[" \n\t"])],
-            vec![Message { role: Role::User, content: vec![Content::Image(0)] }],
+            vec![Message {
+                role: Role::User,
+                content: vec![Content::Image(0)],
+            }],
         ] {
-            assert_eq!(split_at_prompt(messages).unwrap_err().0, FailureKind::InvalidRequest);
+            assert_eq!(
+                split_at_prompt(messages).unwrap_err().0,
+                FailureKind::InvalidRequest
+            );
         }
     }
 
     #[test]
     fn what_does_not_fit_an_argument_goes_through_stdin() {
         let fits = "x".repeat(MAX_ARGUMENT_BYTES);
-        for (text, on_stdin) in
-            [(&fits, false), (&"--help".into(), false), (&(fits.clone() + "x"), true), (&"a\0b".into(), true), (&"-".into(), true)]
-        {
+        for (text, on_stdin) in [
+            (&fits, false),
+            (&"--help".into(), false),
+            (&(fits.clone() + "x"), true),
+            (&"a\0b".into(), true),
+            (&"-".into(), true),
+        ] {
             assert_eq!(goes_on_stdin(text, PromptTransport::Automatic), on_stdin);
             assert!(goes_on_stdin(text, PromptTransport::Stdin));
         }
@@ -169,13 +195,25 @@ mod tests {
 
     #[test]
     fn a_replay_tells_the_latest_messages_in_order_and_says_what_it_leaves_out() {
-        let earlier = [message(Role::User, &["one"]), message(Role::Assistant, &["two"])];
+        let earlier = [
+            message(Role::User, &["one"]),
+            message(Role::Assistant, &["two"]),
+        ];
         let told = replay(&earlier, "three");
         assert!(told.contains("User: one\n\nAssistant: two"), "{told}");
-        assert!(told.ends_with("three") && !told.contains("left out"), "{told}");
+        assert!(
+            told.ends_with("three") && !told.contains("left out"),
+            "{told}"
+        );
 
-        let long = [message(Role::User, &[&"x".repeat(MAX_REPLAY_CHARS)]), message(Role::Assistant, &["two"])];
+        let long = [
+            message(Role::User, &[&"x".repeat(MAX_REPLAY_CHARS)]),
+            message(Role::Assistant, &["two"]),
+        ];
         let told = replay(&long, "three");
-        assert!(told.contains("left out") && told.contains("Assistant: two") && told.len() < 1000, "{told}");
+        assert!(
+            told.contains("left out") && told.contains("Assistant: two") && told.len() < 1000,
+            "{told}"
+        );
     }
 }

@@ -36,10 +36,16 @@ impl Write for Words {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    let mut words = Words { bytes: [0; 1024], len: 0 };
+    let mut words = Words {
+        bytes: [0; 1024],
+        len: 0,
+    };
     // An error says that the words did not fit; those that did are still worth having.
     let _ = write!(words, "{info}");
-    let text = words.bytes.get(..words.len).and_then(|bytes| core::str::from_utf8(bytes).ok());
+    let text = words
+        .bytes
+        .get(..words.len)
+        .and_then(|bytes| core::str::from_utf8(bytes).ok());
     log::write(Level::Error, text.unwrap_or("the guest panicked"));
     core::arch::wasm32::unreachable()
 }
@@ -49,7 +55,12 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 /// # Safety
 /// Only the canonical ABI calls it, with a block that this function returned before, or none.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cabi_realloc(old: *mut u8, old_len: usize, align: usize, new_len: usize) -> *mut u8 {
+unsafe extern "C" fn cabi_realloc(
+    old: *mut u8,
+    old_len: usize,
+    align: usize,
+    new_len: usize,
+) -> *mut u8 {
     if old_len == 0 && new_len == 0 {
         return core::ptr::without_provenance_mut(align);
     }
@@ -59,7 +70,11 @@ unsafe extern "C" fn cabi_realloc(old: *mut u8, old_len: usize, align: usize, ne
         if old_len == 0 {
             alloc::alloc::alloc(Layout::from_size_align_unchecked(new_len, align))
         } else {
-            alloc::alloc::realloc(old, Layout::from_size_align_unchecked(old_len, align), new_len)
+            alloc::alloc::realloc(
+                old,
+                Layout::from_size_align_unchecked(old_len, align),
+                new_len,
+            )
         }
     };
     if block.is_null() {

@@ -43,10 +43,13 @@ pub fn decide(stored: Option<Entry>) -> Beginning {
 /// thread, finds none, and begins a new one without a word.
 pub fn is_thread_id(text: &str) -> bool {
     text.len() == 36
-        && text.bytes().enumerate().all(|(position, byte)| match position {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(position, byte)| match position {
+                8 | 13 | 18 | 23 => byte == b'-',
+                _ => byte.is_ascii_hexdigit(),
+            })
 }
 
 #[cfg(test)]
@@ -57,10 +60,21 @@ mod tests {
 
     #[test]
     fn only_a_uuid_is_resumed() {
-        let stored = |id: &str| Some(Entry { thread_id: id.into(), totals: None });
+        let stored = |id: &str| {
+            Some(Entry {
+                thread_id: id.into(),
+                totals: None,
+            })
+        };
         assert_eq!(decide(None), Beginning::Fresh { replaces: None });
         assert!(matches!(decide(stored(ID)), Beginning::Resume(entry) if entry.thread_id == ID));
-        for bad in ["", "not-a-uuid", "--last", "01a203e6-c71a-7d50-bfec-754792f3dc4b\n", "01a203e6xc71a-7d50-bfec-754792f3dc4b"] {
+        for bad in [
+            "",
+            "not-a-uuid",
+            "--last",
+            "01a203e6-c71a-7d50-bfec-754792f3dc4b\n",
+            "01a203e6xc71a-7d50-bfec-754792f3dc4b",
+        ] {
             assert!(
                 matches!(decide(stored(bad)), Beginning::Fresh { replaces: Some(replaced) } if replaced.old == bad),
                 "{bad:?}"

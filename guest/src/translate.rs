@@ -9,7 +9,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::bindings::provider::{
-    Delta, Event, Notice, NoticeKind, PlanStep, ToolEnd, ToolKind, ToolStart, ToolStatus, ToolUpdate, Usage,
+    Delta, Event, Notice, NoticeKind, PlanStep, ToolEnd, ToolKind, ToolStart, ToolStatus,
+    ToolUpdate, Usage,
 };
 use crate::failure;
 use crate::json::Json;
@@ -104,7 +105,9 @@ impl Translator {
     pub fn unknown(&mut self, kind: &str, events: &mut Vec<Event>) {
         if !self.unknown.iter().any(|known| known == kind) {
             self.unknown.push(kind.to_owned());
-            let message = format!("codex sent `{kind}`, which this version of the provider does not know; it was left out.");
+            let message = format!(
+                "codex sent `{kind}`, which this version of the provider does not know; it was left out."
+            );
             events.push(notice(NoticeKind::UnknownEvent, message));
         }
     }
@@ -116,11 +119,18 @@ impl Translator {
         let Some(tool) = tool_kind(kind) else {
             match kind {
                 // These come whole, when they are complete.
-                "agent_message" if phase == Phase::Completed => self.text(item.text("text").unwrap_or_default(), events),
-                "reasoning" if phase == Phase::Completed => self.thought(item.text("text").unwrap_or_default(), events),
+                "agent_message" if phase == Phase::Completed => {
+                    self.text(item.text("text").unwrap_or_default(), events)
+                }
+                "reasoning" if phase == Phase::Completed => {
+                    self.thought(item.text("text").unwrap_or_default(), events)
+                }
                 "agent_message" | "reasoning" => {}
                 "todo_list" => self.plan(item, events),
-                "error" => events.push(warning(item.text("message").unwrap_or("codex gave a warning without words"))),
+                "error" => events.push(warning(
+                    item.text("message")
+                        .unwrap_or("codex gave a warning without words"),
+                )),
                 unknown => self.unknown(&format!("item {unknown}"), events),
             }
             return;
@@ -135,7 +145,10 @@ impl Translator {
                 input: input(tool, item),
             }));
         } else if phase == Phase::Updated {
-            events.push(Event::ToolUpdate(ToolUpdate { id: id.clone(), output: output(tool, item) }));
+            events.push(Event::ToolUpdate(ToolUpdate {
+                id: id.clone(),
+                output: output(tool, item),
+            }));
         }
         if phase == Phase::Completed {
             self.open_tools.retain(|open| *open != id);
@@ -150,17 +163,24 @@ impl Translator {
 
     fn text(&mut self, text: &str, events: &mut Vec<Event>) {
         // After a broken connection codex also prints the answer of the attempt that it gave up.
-        if text.is_empty() || (self.reconnected && self.texts.iter().any(|earlier| earlier == text)) {
+        if text.is_empty() || (self.reconnected && self.texts.iter().any(|earlier| earlier == text))
+        {
             return;
         }
         let index = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         self.texts.push(text.to_owned());
-        events.push(Event::TextDelta(Delta { index, text: text.to_owned() }));
+        events.push(Event::TextDelta(Delta {
+            index,
+            text: text.to_owned(),
+        }));
     }
 
     fn thought(&mut self, text: &str, events: &mut Vec<Event>) {
         if !text.is_empty() {
-            events.push(Event::ThinkingDelta(Delta { index: self.thoughts, text: text.to_owned() }));
+            events.push(Event::ThinkingDelta(Delta {
+                index: self.thoughts,
+                text: text.to_owned(),
+            }));
             self.thoughts = self.thoughts.saturating_add(1);
         }
     }
@@ -185,14 +205,25 @@ impl Translator {
     /// takes more than a moment.
     pub fn close_open_tools(&mut self, events: &mut Vec<Event>) {
         events.extend(self.open_tools.drain(..).map(|id| {
-            Event::ToolEnd(ToolEnd { id, status: ToolStatus::Unknown, output: None, exit_code: None })
+            Event::ToolEnd(ToolEnd {
+                id,
+                status: ToolStatus::Unknown,
+                output: None,
+                exit_code: None,
+            })
         }));
     }
 }
 
 /// A notice that says no more than its sentence.
 pub fn notice(kind: NoticeKind, message: String) -> Event {
-    Event::Notice(Notice { kind, message, old: None, new: None, reason: None })
+    Event::Notice(Notice {
+        kind,
+        message,
+        old: None,
+        new: None,
+        reason: None,
+    })
 }
 
 /// A warning of codex's own.
@@ -223,7 +254,13 @@ fn title(tool: ToolKind, item: &Json<'_>) -> String {
         ToolKind::FileChange => {
             let changes = item.array("changes").iter();
             let lines: Vec<String> = changes
-                .map(|change| format!("{} {}", change.text("kind").unwrap_or("change"), change.text("path").unwrap_or("a file")))
+                .map(|change| {
+                    format!(
+                        "{} {}",
+                        change.text("kind").unwrap_or("change"),
+                        change.text("path").unwrap_or("a file")
+                    )
+                })
                 .collect();
             lines.join(", ")
         }
@@ -236,13 +273,19 @@ fn title(tool: ToolKind, item: &Json<'_>) -> String {
 /// The members that say what a tool was called with.
 fn input(tool: ToolKind, item: &Json<'_>) -> String {
     let members: &[&str] = match tool {
-        ToolKind::McpCall => return item.get("arguments").map_or_else(|| "{}".to_owned(), render),
+        ToolKind::McpCall => {
+            return item
+                .get("arguments")
+                .map_or_else(|| "{}".to_owned(), render);
+        }
         ToolKind::Command => &["command"],
         ToolKind::FileChange => &["changes"],
         ToolKind::WebSearch => &["query", "action"],
         ToolKind::Agent | ToolKind::Other => &["prompt", "receiver_thread_ids"],
     };
-    let present = members.iter().filter_map(|key| Some(((*key).into(), item.get(key)?.clone())));
+    let present = members
+        .iter()
+        .filter_map(|key| Some(((*key).into(), item.get(key)?.clone())));
     render(&Json::Object(present.collect()))
 }
 
@@ -261,8 +304,15 @@ fn output(tool: ToolKind, item: &Json<'_>) -> Option<String> {
 /// What an MCP tool answered: its text where it is all text, else the document.
 fn mcp_text(result: &Json<'_>) -> String {
     let content = result.array("content");
-    let texts: Vec<&str> = content.iter().filter_map(|part| part.text("text")).collect();
-    if texts.is_empty() || texts.len() != content.len() { render(result) } else { texts.join("\n") }
+    let texts: Vec<&str> = content
+        .iter()
+        .filter_map(|part| part.text("text"))
+        .collect();
+    if texts.is_empty() || texts.len() != content.len() {
+        render(result)
+    } else {
+        texts.join("\n")
+    }
 }
 
 fn status(item: &Json<'_>) -> ToolStatus {

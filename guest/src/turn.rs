@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::argv;
-use crate::bindings::codex::{ExitStatus, StopCause};
+use crate::bindings::codex::{ExitStatus, RefusalReason, StopCause};
 use crate::bindings::log::Level;
 use crate::bindings::provider::{
     Event, Failure, FailureKind, Message, MessageEnd, MessageStart, Notice, NoticeKind, Request,
@@ -70,12 +70,18 @@ struct GiveUp(Failure);
 impl<C: Capabilities> Turn<C> {
     /// Checks the request. Nothing runs before the first [`Turn::next`].
     pub fn start(host: C, settings: Settings, request: Request) -> Result<Self, Failure> {
-        let model =
-            choose_model(&settings, request.model.as_deref()).map_err(failure::unusable)?;
+        let model = choose_model(&settings, request.model.as_deref()).map_err(failure::unusable)?;
         let (earlier, text) =
             prompt::split_at_prompt(request.messages).map_err(failure::unusable)?;
         prompt::check_length(&text).map_err(failure::unusable)?;
-        Ok(Turn { host, settings, model, text, earlier, state: State::Ready })
+        Ok(Turn {
+            host,
+            settings,
+            model,
+            text,
+            earlier,
+            state: State::Ready,
+        })
     }
 
     /// The next events: at least one, or none when the turn is over.
@@ -125,7 +131,14 @@ impl<C: Capabilities> Turn<C> {
                 malformed: 0,
                 first_malformed: None,
             }),
-            Err(refusal) => end_in(failure::refused(refusal), events),
+            Err(refusal) => {
+                let stop_reason = match refusal.reason {
+                    RefusalReason::Stopped => StopReason::Aborted,
+                    _ => StopReason::Error,
+                };
+                events.push(end(stop_reason, Some(failure::refused(refusal))));
+                State::Over
+            }
         }
     }
 
@@ -158,7 +171,10 @@ impl<C: Capabilities> Turn<C> {
         events: &mut Vec<Event>,
     ) -> Result<(), GiveUp> {
         if run.translator.outcome().is_some() {
-            self.host.log(Level::Warn, &format!("codex printed after the end of the turn: {line}"));
+            self.host.log(
+                Level::Warn,
+                &format!("codex printed after the end of the turn: {line}"),
+            );
             return Ok(());
         }
         match CodexEvent::parse(line) {
@@ -178,17 +194,24 @@ impl<C: Capabilities> Turn<C> {
                 run.translator.item(phase, &item, events);
             }
             Ok(CodexEvent::Unknown { kind }) => {
-                self.host.log(Level::Debug, &format!("unknown event: {line}"));
+                self.host
+                    .log(Level::Debug, &format!("unknown event: {line}"));
                 run.translator.unknown(&kind, events);
             }
             Err(_) if line.trim().is_empty() => {}
             Err(malformed) => {
-                let message = format!("codex printed a line that is no event ({}): {line}", malformed.reason);
+                let message = format!(
+                    "codex printed a line that is no event ({}): {line}",
+                    malformed.reason
+                );
                 self.host.log(Level::Debug, &message);
                 run.malformed += 1;
                 if run.first_malformed.is_none() {
                     let shown = failure::excerpt(line);
-                    let message = format!("codex printed a line that is no event ({}); such lines are left out: {shown}", malformed.reason);
+                    let message = format!(
+                        "codex printed a line that is no event ({}); such lines are left out: {shown}",
+                        malformed.reason
+                    );
                     events.push(translate::notice(NoticeKind::LineMalformed, message));
                     run.first_malformed = Some(shown);
                 }
@@ -215,8 +238,13 @@ impl<C: Capabilities> Turn<C> {
         let resumed = asked_for.is_some_and(|asked| asked.eq_ignore_ascii_case(&thread_id));
         let resumable = session::is_thread_id(&thread_id);
         if resumable && !resumed {
-            let entry = Entry { thread_id: thread_id.clone(), totals: None };
-            self.host.save_session(&entry).map_err(|error| GiveUp(unreadable(&error)))?;
+            let entry = Entry {
+                thread_id: thread_id.clone(),
+                totals: None,
+            };
+            self.host
+                .save_session(&entry)
+                .map_err(|error| GiveUp(unreadable(&error)))?;
         }
         let replaced = match (&run.beginning, run.thread_id.take()) {
             (_, Some(earlier)) => Some(other_thread(&earlier)),
@@ -224,7 +252,10 @@ impl<C: Capabilities> Turn<C> {
             (Beginning::Resume(entry), None) if !resumed => Some(other_thread(&entry.thread_id)),
             (Beginning::Resume(_), None) => None,
         };
-        if replaced.as_ref().is_some_and(|replaced| replaced.reason == OTHER_THREAD) {
+        if replaced
+            .as_ref()
+            .is_some_and(|replaced| replaced.reason == OTHER_THREAD)
+        {
             // Nobody knows what that thread had counted before.
             run.baseline = None;
             run.stored_totals = false;
@@ -234,7 +265,12 @@ impl<C: Capabilities> Turn<C> {
             thread_id: thread_id.clone(),
             resumed,
         }));
-        if let Some(Replaced { old, reason, message }) = replaced {
+        if let Some(Replaced {
+            old,
+            reason,
+            message,
+        }) = replaced
+        {
             events.push(Event::Notice(Notice {
                 kind: NoticeKind::SessionReplaced,
                 message: message.to_owned(),
@@ -244,7 +280,9 @@ impl<C: Capabilities> Turn<C> {
             }));
         }
         if !resumable {
-            let message = format!("codex named the thread `{thread_id}`, which is no UUID; it is not kept, and the next turn begins a new one.");
+            let message = format!(
+                "codex named the thread `{thread_id}`, which is no UUID; it is not kept, and the next turn begins a new one."
+            );
             events.push(translate::notice(NoticeKind::Warning, message));
         }
         run.thread_id = Some(thread_id);
@@ -257,9 +295,15 @@ impl<C: Capabilities> Turn<C> {
         if mem::take(&mut run.stored_totals)
             && let Some(thread_id) = &run.thread_id
         {
-            let entry = Entry { thread_id: thread_id.clone(), totals: None };
+            let entry = Entry {
+                thread_id: thread_id.clone(),
+                totals: None,
+            };
             if let Err(error) = self.host.save_session(&entry) {
-                self.host.log(Level::Warn, &format!("the stored token totals could not be cleared: {error}"));
+                self.host.log(
+                    Level::Warn,
+                    &format!("the stored token totals could not be cleared: {error}"),
+                );
             }
         }
     }
@@ -271,7 +315,10 @@ impl<C: Capabilities> Turn<C> {
         let evidence = match run.translator.outcome() {
             Some(Outcome::Completed { totals }) => {
                 if exit.status != ExitStatus::Code(0) {
-                    let message = format!("codex completed the turn and then ended with {}", failure::status_words(&exit.status));
+                    let message = format!(
+                        "codex completed the turn and then ended with {}",
+                        failure::status_words(&exit.status)
+                    );
                     self.host.log(Level::Warn, &message);
                 }
                 let totals = *totals;
@@ -323,7 +370,11 @@ impl<C: Capabilities> Turn<C> {
                 self.text.clone(),
             ),
         };
-        let replaces = Some(Replaced { old: lost.to_owned(), reason: "lost", message });
+        let replaces = Some(Replaced {
+            old: lost.to_owned(),
+            reason: "lost",
+            message,
+        });
         self.spawn(Beginning::Fresh { replaces }, &text, events)
     }
 
@@ -345,12 +396,21 @@ impl<C: Capabilities> Turn<C> {
     }
 
     fn keep_totals(&self, run: &Run<C::Child>, totals: Totals, events: &mut Vec<Event>) {
-        let Some(thread_id) = run.thread_id.as_ref().filter(|id| session::is_thread_id(id)) else {
+        let Some(thread_id) = run
+            .thread_id
+            .as_ref()
+            .filter(|id| session::is_thread_id(id))
+        else {
             return;
         };
-        let entry = Entry { thread_id: thread_id.clone(), totals: Some(totals) };
+        let entry = Entry {
+            thread_id: thread_id.clone(),
+            totals: Some(totals),
+        };
         if let Err(error) = self.host.save_session(&entry) {
-            let message = format!("The token totals could not be kept, so the next turn cannot tell its own usage: {error}");
+            let message = format!(
+                "The token totals could not be kept, so the next turn cannot tell its own usage: {error}"
+            );
             events.push(translate::notice(NoticeKind::Warning, message));
         }
     }
@@ -388,7 +448,12 @@ fn unreadable(error: &str) -> Failure {
 }
 
 fn end(stop_reason: StopReason, failure: Option<Failure>) -> Event {
-    Event::MessageEnd(MessageEnd { stop_reason, usage: None, thread_usage: None, failure })
+    Event::MessageEnd(MessageEnd {
+        stop_reason,
+        usage: None,
+        thread_usage: None,
+        failure,
+    })
 }
 
 fn end_in<P>(failure: Failure, events: &mut Vec<Event>) -> State<P> {

@@ -19,14 +19,21 @@ pub fn since(baseline: Option<&Totals>, total: &Usage) -> Option<Usage> {
     let baseline = baseline?;
     Some(Usage {
         input_tokens: total.input_tokens.checked_sub(baseline.input_tokens)?,
-        cached_input_tokens: total.cached_input_tokens.checked_sub(baseline.cached_input_tokens)?,
-        cache_write_input_tokens: match (total.cache_write_input_tokens, baseline.cache_write_input_tokens) {
+        cached_input_tokens: total
+            .cached_input_tokens
+            .checked_sub(baseline.cached_input_tokens)?,
+        cache_write_input_tokens: match (
+            total.cache_write_input_tokens,
+            baseline.cache_write_input_tokens,
+        ) {
             (Some(total), Some(baseline)) => Some(total.checked_sub(baseline)?),
             // A codex that does not count this, or one that has only begun to.
             _ => None,
         },
         output_tokens: total.output_tokens.checked_sub(baseline.output_tokens)?,
-        reasoning_output_tokens: total.reasoning_output_tokens.checked_sub(baseline.reasoning_output_tokens)?,
+        reasoning_output_tokens: total
+            .reasoning_output_tokens
+            .checked_sub(baseline.reasoning_output_tokens)?,
     })
 }
 
@@ -59,13 +66,26 @@ mod tests {
     fn a_turn_is_the_difference() {
         let before = to_totals(&usage(1200, Some(4)));
         let turn = since(Some(&before), &usage(2500, Some(6))).unwrap();
-        assert_eq!((turn.input_tokens, turn.output_tokens, turn.cache_write_input_tokens), (1300, 0, Some(2)));
-        assert_eq!(since(Some(&ZERO), &usage(1200, None)), Some(usage(1200, None)));
+        assert_eq!(
+            (
+                turn.input_tokens,
+                turn.output_tokens,
+                turn.cache_write_input_tokens
+            ),
+            (1300, 0, Some(2))
+        );
+        assert_eq!(
+            since(Some(&ZERO), &usage(1200, None)),
+            Some(usage(1200, None))
+        );
     }
 
     #[test]
     fn without_a_baseline_or_after_a_restart_the_turn_is_unknown() {
         assert_eq!(since(None, &usage(1, None)), None);
-        assert_eq!(since(Some(&to_totals(&usage(2, None))), &usage(1, None)), None);
+        assert_eq!(
+            since(Some(&to_totals(&usage(2, None))), &usage(1, None)),
+            None
+        );
     }
 }

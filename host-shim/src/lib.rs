@@ -1,0 +1,46 @@
+//! Hosts the Plexum provider for OpenAI's Codex: a WebAssembly component that is granted one
+//! narrow capability, to start codex with the arguments that the operator's configuration allows.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use plexum_openai_provider::{Config, Event, Provider, Request};
+//!
+//! let provider = Provider::new(Config::read_default()?)?;
+//! let mut turn = provider.turn("/path/to/workspace", Request::prompt("What is in this folder?"));
+//! while let Some(event) = turn.next().await {
+//!     if let Event::TextDelta { text, .. } = event {
+//!         print!("{text}");
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every turn gives exactly one [`Event::MessageEnd`], last, whatever codex, the component
+//! or the disk does.
+#![warn(missing_docs)]
+
+mod bindings;
+pub mod config;
+mod event;
+pub mod framing;
+pub mod grant;
+mod host;
+mod process;
+mod program;
+mod provider;
+mod request;
+mod session_file;
+mod session_store;
+mod stop;
+mod turn;
+
+pub use config::{Config, ConfigError};
+pub use event::{
+    Event, Failure, FailureKind, NoticeKind, PlanStep, StopReason, ToolKind, ToolStatus, Usage,
+};
+pub use provider::{COMPONENT, Description, LoadError, Provider};
+pub use request::{Content, Message, Request, Role};
+pub use session_file::{SESSION_FILE, SaveStep, SessionFiles, USAGE_FILE};
+pub use session_store::{SessionEntry, SessionStore, StoreFuture};
+pub use turn::Turn;

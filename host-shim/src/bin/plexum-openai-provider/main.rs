@@ -1,1 +1,45 @@
-fn main(){}
+//! The command-line program: the host for one turn at a time, for operators and for scripts.
+
+mod say;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Runs the Plexum provider for OpenAI's Codex.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Show on standard error what the host does, such as the arguments that it lets through;
+    /// PLEXUM_LOG (a filter such as `debug`) shows more.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Say(say::Say),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("PLEXUM_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(if cli.verbose { "info" } else { "off" }));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .init();
+    let result = match cli.command {
+        Command::Say(say) => say.run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}

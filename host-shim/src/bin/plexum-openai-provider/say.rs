@@ -1,0 +1,213 @@
+//! `say`: one turn.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use plexum_openai_provider::{
+    Config, Event, Failure, Message, Provider, Request, StopReason, Turn,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Say something to codex and show what it answers.
+///
+/// The next `say` in the same workspace goes on with the same conversation.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  plexum-openai-provider say 'What is in this folder?'
+  plexum-openai-provider say --workspace ~/agents/scribe --json 'Summarise notes.md'
+  git diff | plexum-openai-provider say -
+  plexum-openai-provider say -- '--help is the text of this message'
+
+Exit codes: 0 the turn completed, 1 it failed, 2 it could not begin, 130 or 143 it was stopped.")]
+pub struct Say {
+    /// The folder that codex works in, and that remembers the conversation
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    workspace: PathBuf,
+    /// The configuration [default: ~/.plexum/plugins/plexum-openai-provider/config.json, if it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The model, one of `supported_models` in the configuration [default: the first one]
+    #[arg(long, value_name = "ID")]
+    model: Option<String>,
+    /// Print the canonical events, one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// The component to run instead of the one built in
+    #[arg(long, value_name = "FILE")]
+    component: Option<PathBuf>,
+    /// A JSON array of messages, of which the last user message is the prompt
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "prompt",
+        required_unless_present = "prompt"
+    )]
+    messages: Option<PathBuf>,
+    /// What to say; `-` reads it from standard input
+    #[arg(value_name = "PROMPT")]
+    prompt: Option<String>,
+}
+
+impl Say {
+    pub fn run(self) -> Result<ExitCode> {
+        let config = match &self.config {
+            Some(path) => Config::read(path),
+            None => Config::read_default(),
+        }?;
+        let request = Request {
+            model: self.model,
+            messages: messages(self.messages.as_deref(), self.prompt)?,
+        };
+        let workspace = std::path::absolute(&self.workspace).with_context(|| {
+            format!(
+                "the workspace {} has no absolute path",
+                self.workspace.display()
+            )
+        })?;
+        let provider = match &self.component {
+            Some(path) => Provider::from_file(config, path),
+            None => Provider::new(config),
+        }?;
+        let show: fn(&mut Screen, &Event) -> io::Result<()> = if self.json {
+            Screen::json
+        } else {
+            Screen::text
+        };
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("the runtime could not be started")?
+            .block_on(async { follow(provider.turn(workspace, request), show).await })
+    }
+}
+
+fn messages(file: Option<&Path>, prompt: Option<String>) -> Result<Vec<Message>> {
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("the messages in {} cannot be read", path.display()))?;
+        return serde_json::from_str(&text).with_context(|| {
+            format!(
+                "{} is not an array of messages such as [{{\"role\": \"user\", \"content\": \"hello\"}}]",
+                path.display()
+            )
+        });
+    }
+    let text = match prompt {
+        Some(prompt) if prompt != "-" => prompt,
+        _ => {
+            let mut bytes = Vec::new();
+            io::stdin()
+                .lock()
+                .read_to_end(&mut bytes)
+                .context("the prompt cannot be read from standard input")?;
+            match String::from_utf8(bytes) {
+                Ok(text) => text,
+                Err(error) => bail!(
+                    "the prompt on standard input is not UTF-8 ({})",
+                    error.utf8_error()
+                ),
+            }
+        }
+    };
+    Ok(vec![Message::user(text)])
+}
+
+/// Shows a turn until its end; Ctrl-C and SIGTERM stop it, and it still ends in good order.
+async fn follow(
+    mut turn: Turn,
+    show: fn(&mut Screen, &Event) -> io::Result<()>,
+) -> Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be watched")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
+    let mut screen = Screen::default();
+    let mut stopped_by = None;
+    loop {
+        let event = tokio::select! {
+            event = turn.next() => event,
+            _ = interrupt.recv() => { stopped_by = Some(130); turn.cancel(); continue }
+            _ = terminate.recv() => { stopped_by = Some(143); turn.cancel(); continue }
+        };
+        let Some(event) = event else {
+            bail!("the turn ended without saying how")
+        };
+        match show(&mut screen, &event) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                // Whoever read this has seen enough: as a program that a closed pipe ends.
+                stopped_by.get_or_insert(141);
+                turn.cancel();
+            }
+            shown => shown.context("the answer cannot be written to standard output")?,
+        }
+        if let Event::MessageEnd { stop_reason, .. } = event {
+            return Ok(ExitCode::from(match (stop_reason, stopped_by) {
+                (StopReason::EndTurn, None) => 0,
+                (_, Some(code)) => code,
+                (StopReason::Error | StopReason::Aborted, None) => 1,
+            }));
+        }
+    }
+}
+
+/// What has been shown so far.
+#[derive(Default)]
+struct Screen {
+    /// The block of text that was shown last, and whether it ended its line.
+    block: Option<(u32, bool)>,
+}
+
+impl Screen {
+    /// One event as one line of JSON.
+    fn json(&mut self, event: &Event) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        serde_json::to_writer(&mut stdout, event)?;
+        stdout.write_all(b"\n")?;
+        stdout.flush()
+    }
+
+    /// The answer on standard output, everything else on standard error.
+    fn text(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::TextDelta { index, text } => {
+                let mut stdout = io::stdout().lock();
+                if self.block.is_some_and(|(shown, _)| shown != *index) {
+                    self.end_line(&mut stdout)?;
+                    stdout.write_all(b"\n")?;
+                }
+                stdout.write_all(text.as_bytes())?;
+                self.block = Some((*index, text.ends_with('\n')));
+                stdout.flush()
+            }
+            Event::ToolStart { title, .. } => self.aside(&format!("- {title}")),
+            Event::Notice { message, .. } => self.aside(&format!("notice: {message}")),
+            Event::MessageEnd { failure, .. } => {
+                self.end_line(&mut io::stdout().lock())?;
+                failure.iter().try_for_each(|Failure { message, .. }| {
+                    self.aside(&format!("error: {message}"))
+                })
+            }
+            Event::MessageStart { .. }
+            | Event::ThinkingDelta { .. }
+            | Event::ToolUpdate { .. }
+            | Event::ToolEnd { .. }
+            | Event::Plan { .. } => Ok(()),
+        }
+    }
+
+    fn aside(&mut self, line: &str) -> io::Result<()> {
+        self.end_line(&mut io::stdout().lock())?;
+        writeln!(io::stderr().lock(), "{line}")
+    }
+
+    fn end_line(&mut self, stdout: &mut impl Write) -> io::Result<()> {
+        if let Some((_, ended @ false)) = &mut self.block {
+            *ended = true;
+            stdout.write_all(b"\n")?;
+            stdout.flush()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+//! The WIT package as Rust, generated. Nothing outside this crate sees these types.
+#![allow(missing_docs, clippy::all, clippy::pedantic, clippy::restriction)]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "codex-provider",
+    imports: {
+        "plexum:provider/log.write": trappable,
+        "plexum:provider/settings.get": trappable,
+        default: async | trappable,
+    },
+    exports: { default: async },
+    with: { "plexum:provider/codex.child": crate::process::Process },
+});
+
+pub use exports::plexum::provider::provider;
+pub use plexum::provider::{codex, log, session, settings};

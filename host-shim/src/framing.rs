@@ -1,0 +1,264 @@
+//! Bytes become whole lines. This is all that the host knows about what codex prints.
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// The longest line that is passed on, in bytes; codex prints a 5 MB answer as one line.
+pub const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
+
+/// How much is read at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Some whole lines.
+#[derive(Debug, Default, PartialEq)]
+pub struct Lines {
+    /// The lines in order, each ended by a line feed; invalid UTF-8 has become U+FFFD.
+    pub text: String,
+    /// The lengths of lines that were too long and were left out.
+    pub skipped: Vec<u64>,
+}
+
+impl Lines {
+    /// Whether this says that there is nothing left.
+    pub fn is_end(&self) -> bool {
+        self.text.is_empty() && self.skipped.is_empty()
+    }
+}
+
+/// Cuts a stream of bytes at its line feeds, and at nothing else: codex writes U+2028 and
+/// its like raw.
+#[derive(Debug)]
+pub struct Framer<R> {
+    reader: R,
+    /// Bytes read and not yet handed out.
+    buffer: Vec<u8>,
+    /// How many of them are known to hold no line feed.
+    scanned: usize,
+    /// How much of an overlong line has been thrown away so far.
+    skipping: Option<u64>,
+    /// Lengths of overlong lines, to be reported with the next batch.
+    skipped: Vec<u64>,
+    ended: bool,
+    max_line: usize,
+}
+
+impl<R: AsyncRead + Unpin> Framer<R> {
+    /// Frames what `reader` gives, with lines of at most `max_line` bytes.
+    pub fn new(reader: R, max_line: usize) -> Self {
+        Framer {
+            reader,
+            buffer: Vec::new(),
+            scanned: 0,
+            skipping: None,
+            skipped: Vec::new(),
+            ended: false,
+            max_line,
+        }
+    }
+
+    /// The next whole lines, at most `max_bytes` unless the first is longer. Waits for one. A
+    /// result that [`Lines::is_end`] is the end. May be dropped while it waits; nothing is lost.
+    pub async fn lines(&mut self, max_bytes: usize) -> std::io::Result<Lines> {
+        loop {
+            if let Some(lines) = self.take(max_bytes) {
+                return Ok(lines);
+            }
+            self.buffer.reserve(CHUNK_BYTES);
+            if self.reader.read_buf(&mut self.buffer).await? == 0 {
+                self.end();
+            }
+        }
+    }
+
+    /// Stops reading; what is there is still handed out.
+    pub fn end(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            if let Some(length) = self.skipping.take() {
+                self.skipped.push(length + self.buffer.len() as u64);
+                self.buffer.clear();
+            } else if self.buffer.last().is_some_and(|last| *last != b'\n') {
+                self.buffer.push(b'\n');
+            }
+            self.scanned = self.scanned.min(self.buffer.len());
+        }
+    }
+
+    /// The whole lines in the buffer, or the end; nothing when more has to be read first.
+    fn take(&mut self, max_bytes: usize) -> Option<Lines> {
+        self.discard_overlong();
+        let unscanned = self.buffer.get(self.scanned..).unwrap_or_default();
+        let Some(first) = unscanned.iter().position(|byte| *byte == b'\n') else {
+            self.scanned = self.buffer.len();
+            let reports = !self.skipped.is_empty();
+            return (self.ended || reports).then(|| Lines {
+                text: String::new(),
+                skipped: std::mem::take(&mut self.skipped),
+            });
+        };
+        let first = self.scanned + first + 1;
+        let within = self
+            .buffer
+            .get(..max_bytes.min(self.buffer.len()))
+            .unwrap_or_default();
+        let end = within
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(first, |last| first.max(last + 1));
+        let rest = self.buffer.split_off(end);
+        let taken = std::mem::replace(&mut self.buffer, rest);
+        self.scanned = 0;
+        let (text, skipped) = self.leave_out_overlong(taken);
+        Some(Lines { text, skipped })
+    }
+
+    /// Throws an unfinished line away as soon as it is too long, so that it costs no memory.
+    fn discard_overlong(&mut self) {
+        if let Some(length) = self.skipping {
+            match self.buffer.iter().position(|byte| *byte == b'\n') {
+                Some(end) => {
+                    self.skipped.push(length + end as u64);
+                    self.buffer.drain(..=end);
+                    self.skipping = None;
+                }
+                None => {
+                    self.skipping = Some(length + self.buffer.len() as u64);
+                    self.buffer.clear();
+                }
+            }
+            self.scanned = 0;
+        } else if self.buffer.len() > self.max_line && !self.buffer.contains(&b'\n') {
+            self.skipping = Some(self.buffer.len() as u64);
+            self.buffer.clear();
+            self.scanned = 0;
+        }
+    }
+
+    /// A line may also turn out too long in the read that completes it.
+    fn leave_out_overlong(&mut self, taken: Vec<u8>) -> (String, Vec<u64>) {
+        let mut skipped = std::mem::take(&mut self.skipped);
+        if taken.len() <= self.max_line {
+            return (to_text(taken), skipped);
+        }
+        let mut kept = Vec::with_capacity(taken.len());
+        for line in taken.split_inclusive(|byte| *byte == b'\n') {
+            if line.len() - 1 > self.max_line {
+                skipped.push(line.len() as u64 - 1);
+            } else {
+                kept.extend_from_slice(line);
+            }
+        }
+        (to_text(kept), skipped)
+    }
+}
+
+fn to_text(bytes: Vec<u8>) -> String {
+    // Without a copy in the usual case.
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything that comes out when the bytes arrive in these pieces.
+    async fn frame(pieces: &[&[u8]], max_bytes: usize, max_line: usize) -> Vec<Lines> {
+        let mut stream = tokio_test(pieces);
+        let mut framer = Framer::new(&mut stream, max_line);
+        let mut batches = Vec::new();
+        loop {
+            let lines = framer.lines(max_bytes).await.unwrap();
+            if lines.is_end() {
+                return batches;
+            }
+            batches.push(lines);
+        }
+    }
+
+    /// A reader that gives one piece a read.
+    fn tokio_test(pieces: &[&[u8]]) -> impl AsyncRead + Unpin {
+        struct Pieces(std::collections::VecDeque<Vec<u8>>);
+        impl AsyncRead for Pieces {
+            fn poll_read(
+                mut self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+                buffer: &mut tokio::io::ReadBuf<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                if let Some(mut piece) = self.0.pop_front() {
+                    let rest = piece.split_off(piece.len().min(buffer.remaining()));
+                    buffer.put_slice(&piece);
+                    if !rest.is_empty() {
+                        self.0.push_front(rest);
+                    }
+                }
+                std::task::Poll::Ready(Ok(()))
+            }
+        }
+        Pieces(pieces.iter().map(|piece| piece.to_vec()).collect())
+    }
+
+    fn text(batches: &[Lines]) -> Vec<&str> {
+        batches.iter().map(|lines| lines.text.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn lines_come_whole_however_the_bytes_arrive() {
+        let bytes = "{\"a\":1}\r\nzwölf\u{2028}\n\nlast".as_bytes();
+        for size in 1..=bytes.len() {
+            let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
+            let batches = frame(&pieces, 1 << 16, 1 << 16).await;
+            assert_eq!(
+                text(&batches).concat(),
+                "{\"a\":1}\r\nzwölf\u{2028}\n\nlast\n",
+                "pieces of {size}"
+            );
+            assert!(
+                batches
+                    .iter()
+                    .all(|lines| lines.text.ends_with('\n') && lines.skipped.is_empty())
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_holds_no_more_than_asked_for_unless_one_line_does() {
+        let batches = frame(&[b"aa\nbb\ncccccccc\ndd\n"], 6, 1 << 16).await;
+        assert_eq!(text(&batches), ["aa\nbb\n", "cccccccc\n", "dd\n"]);
+    }
+
+    #[tokio::test]
+    async fn overlong_lines_are_left_out_and_reported() {
+        let bytes = b"ok\n0123456789\nfine\n012345678901234567890123456789\nend";
+        for size in 1..=bytes.len() {
+            let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
+            let batches = frame(&pieces, 1 << 16, 8).await;
+            assert_eq!(
+                text(&batches).concat(),
+                "ok\nfine\nend\n",
+                "pieces of {size}"
+            );
+            let skipped: Vec<u64> = batches
+                .iter()
+                .flat_map(|lines| lines.skipped.clone())
+                .collect();
+            assert_eq!(skipped, [10, 30], "pieces of {size}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_overlong_last_line_is_reported_too() {
+        let batches = frame(&[b"0123456", b"789"], 1 << 16, 4).await;
+        assert_eq!(
+            batches,
+            [Lines {
+                text: String::new(),
+                skipped: vec![10]
+            }]
+        );
+    }
+
+    #[tokio::test]
+    async fn broken_utf8_costs_its_own_bytes_only() {
+        let batches = frame(&[b"a\xffb\nd\xc3", b"\nc\n"], 1 << 16, 1 << 16).await;
+        assert_eq!(text(&batches).concat(), "a\u{fffd}b\nd\u{fffd}\nc\n");
+    }
+}

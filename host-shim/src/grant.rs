@@ -1,0 +1,256 @@
+//! The grant: the calls of codex that the operator's configuration allows.
+//!
+//! ```text
+//! exec [resume <thread id>] <fixed flags> <args of one model> <extra args> -- <prompt or ->
+//! ```
+//!
+//! The only free words are the thread id, which must be the one that this workspace's
+//! store held when the turn began, which of the configured models, and the prompt behind
+//! `--`. This decides and never spawns; [`crate::process`] spawns and never decides.
+
+use crate::config::{Config, Sandbox};
+
+/// The longest single argument that Linux takes, less the closing NUL (`MAX_ARG_STRLEN`).
+const MAX_ARGUMENT_BYTES: usize = 131_071;
+
+/// The calls that are allowed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grant {
+    fixed: Vec<String>,
+    /// For each model its name, and the arguments between the fixed flags and `--`.
+    models: Vec<(String, Vec<String>)>,
+}
+
+/// A call that is not allowed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("argument {position} of codex is not in the grant: {reason}")]
+pub struct Refused {
+    /// The argument that does not fit, counted from 1 as in `$1`.
+    pub position: usize,
+    /// Why it does not fit, and which configuration would allow it, if any.
+    pub reason: String,
+}
+
+impl Grant {
+    /// Compiles what a configuration allows.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let sandbox: &[&str] = match config.sandbox {
+            Sandbox::DangerFullAccess => &["--dangerously-bypass-approvals-and-sandbox"],
+            Sandbox::WorkspaceWrite => &["-c", "sandbox_mode=\"workspace-write\""],
+            Sandbox::ReadOnly => &["-c", "sandbox_mode=\"read-only\""],
+        };
+        let fixed = ["--skip-git-repo-check"]
+            .iter()
+            .chain(sandbox)
+            .chain(&["--json"]);
+        let models = config.supported_models.iter().map(|model| {
+            let mut args = config.args_of(model);
+            args.extend_from_slice(&config.extra_args);
+            (model.clone(), args)
+        });
+        Grant {
+            fixed: fixed.map(|word| (*word).to_owned()).collect(),
+            models: models.collect(),
+        }
+    }
+
+    /// Checks a call. `prompt_on_stdin` says whether the prompt travels there; `stored` is the
+    /// thread id that this workspace's store held when the turn began.
+    pub fn check(
+        &self,
+        args: &[String],
+        prompt_on_stdin: bool,
+        stored: Option<&str>,
+    ) -> Result<(), Refused> {
+        let refuse = |index: usize, reason: String| {
+            Err(Refused {
+                position: index + 1,
+                reason,
+            })
+        };
+        let word = |index: usize| args.get(index).map(String::as_str);
+        if let Some(index) = args
+            .iter()
+            .position(|arg| arg.len() > MAX_ARGUMENT_BYTES || arg.contains('\0'))
+        {
+            return refuse(
+                index,
+                format!(
+                    "it holds NUL or more than {MAX_ARGUMENT_BYTES} bytes, which no program can be given"
+                ),
+            );
+        }
+        if word(0) != Some("exec") {
+            return refuse(0, "only `exec` is granted".into());
+        }
+        let mut at = 1;
+        if word(at) == Some("resume") {
+            if stored.is_none_or(|stored| !is_uuid(stored) || word(at + 1) != Some(stored)) {
+                return refuse(
+                    at + 1,
+                    "only the thread that this workspace's session holds can be resumed".into(),
+                );
+            }
+            at += 2;
+        }
+        for fixed in &self.fixed {
+            if word(at) != Some(fixed) {
+                return refuse(
+                    at,
+                    format!(
+                        "`{fixed}` must stand here (`sandbox` in config.json decides about the sandbox)"
+                    ),
+                );
+            }
+            at += 1;
+        }
+        // From the end: the prompt is free and may look like anything.
+        let Some(separator) = args
+            .len()
+            .checked_sub(2)
+            .filter(|separator| *separator >= at)
+        else {
+            return refuse(args.len(), "`--` and the prompt must follow".into());
+        };
+        let rest = args.get(at..separator).unwrap_or_default();
+        if !self.models.iter().any(|(_, args)| args == rest) {
+            let offset = self
+                .models
+                .iter()
+                .map(|(_, args)| common_prefix(args, rest))
+                .max()
+                .unwrap_or(0);
+            return refuse(
+                at + offset,
+                "between the fixed flags and `--` only the arguments of one model and then `extra_args` may stand, exactly as in config.json (`model_args`, `extra_args`)".into(),
+            );
+        }
+        if word(separator) != Some("--") {
+            return refuse(separator, "`--` must stand before the prompt".into());
+        }
+        if (word(separator + 1) == Some("-")) != prompt_on_stdin {
+            return refuse(
+                separator + 1,
+                "`-` and a prompt on standard input go together".into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// The names of the models and the arguments that each gets, `extra_args` included.
+    #[must_use]
+    pub fn models(&self) -> &[(String, Vec<String>)] {
+        &self.models
+    }
+}
+
+fn common_prefix(left: &[String], right: &[String]) -> usize {
+    left.iter()
+        .zip(right)
+        .take_while(|(left, right)| left == right)
+        .count()
+}
+
+/// Whether this is a UUID; codex takes anything else for a name, and silently begins a new
+/// conversation.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(position, byte)| match position {
+                8 | 13 | 18 | 23 => byte == b'-',
+                _ => byte.is_ascii_hexdigit(),
+            })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
+    const OTHER: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4c";
+
+    fn grant() -> Grant {
+        let mut config = Config {
+            extra_args: vec!["-c".into(), "a=1".into()],
+            ..Config::default()
+        };
+        config.supported_models.push("m".into());
+        Grant::new(&config)
+    }
+
+    fn check(line: &str, prompt: &str) -> Result<(), Refused> {
+        let args: Vec<String> = line
+            .split(' ')
+            .filter(|word| !word.is_empty())
+            .chain([prompt])
+            .map(str::to_owned)
+            .collect();
+        grant().check(&args, prompt == "-", Some(ID))
+    }
+
+    const FLAGS: &str = "--skip-git-repo-check --dangerously-bypass-approvals-and-sandbox --json";
+
+    #[test]
+    fn the_contract_is_allowed_with_any_prompt() {
+        for prompt in ["hello", "--help", "-", "", "--", "exec resume --last"] {
+            check(&format!("exec {FLAGS} -c a=1 --"), prompt).unwrap();
+            check(
+                &format!("exec resume {ID} {FLAGS} --model m -c a=1 --"),
+                prompt,
+            )
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_its_position() {
+        for (line, position) in [
+            (String::new(), 1),
+            (format!("login {FLAGS} -c a=1 --"), 1),
+            (format!("exec resume {OTHER} {FLAGS} -c a=1 --"), 3),
+            (format!("exec resume --last {FLAGS} -c a=1 --"), 3),
+            (format!("exec -C / {FLAGS} -c a=1 --"), 2),
+            (format!("exec {FLAGS} -c a=2 --"), 6),
+            (format!("exec {FLAGS} --model other -c a=1 --"), 6),
+            (format!("exec {FLAGS} -c a=1 -c b=2 --"), 7),
+            (format!("exec {FLAGS} --"), 5),
+            (format!("exec {FLAGS} -c a=1"), 6),
+            (format!("exec {FLAGS} -c a=1 -- x"), 7),
+            (format!("exec {FLAGS}"), 5),
+            ("exec".to_owned(), 2),
+        ] {
+            let refused = check(&line, "prompt").expect_err(&line);
+            assert_eq!(refused.position, position, "{line}: {refused}");
+        }
+    }
+
+    #[test]
+    fn stdin_and_the_dash_go_together() {
+        let mut args: Vec<String> = format!("exec {FLAGS} -c a=1 -- -")
+            .split(' ')
+            .map(str::to_owned)
+            .collect();
+        assert!(grant().check(&args, false, None).is_err());
+        args.pop();
+        args.push("words".into());
+        assert!(grant().check(&args, true, None).is_err());
+    }
+
+    #[test]
+    fn a_stored_id_that_is_no_uuid_is_never_resumed() {
+        let args: Vec<String> = format!("exec resume --last {FLAGS} -c a=1 -- x")
+            .split(' ')
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(
+            grant()
+                .check(&args, false, Some("--last"))
+                .unwrap_err()
+                .position,
+            3
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! The capabilities: what the component's imports do.
+
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wasmtime::component::{Resource, ResourceTable};
+use wasmtime::{Result, StoreLimits};
+
+use crate::bindings::{codex, log, session, settings};
+use crate::config::{Config, LostSession, PromptTransport, Sandbox};
+use crate::event::Usage;
+use crate::grant::Grant;
+use crate::process::Process;
+use crate::program::{self, ProgramError};
+use crate::session_store::{SessionEntry, SessionStore};
+use crate::stop::{Stop, StopCause};
+
+/// The longest message of the component that is logged, in bytes.
+const MAX_LOG_BYTES: usize = 4096;
+
+/// What a store holds: the grant of one turn.
+pub struct Host {
+    pub(crate) config: Arc<Config>,
+    pub(crate) grant: Arc<Grant>,
+    pub(crate) sessions: Arc<dyn SessionStore>,
+    pub(crate) workspace: PathBuf,
+    /// The thread id that the store held when the turn began.
+    pub(crate) stored: Option<String>,
+    pub(crate) stop: Stop,
+    pub(crate) table: ResourceTable,
+    pub(crate) limits: StoreLimits,
+}
+
+impl codex::Host for Host {
+    async fn spawn(
+        &mut self,
+        args: Vec<String>,
+        prompt_on_stdin: Option<String>,
+    ) -> Result<Result<Resource<Process>, codex::Refusal>> {
+        match self.start(&args, prompt_on_stdin) {
+            Ok(process) => Ok(Ok(self.table.push(process)?)),
+            Err(refusal) => {
+                tracing::warn!(reason = ?refusal.reason, message = refusal.message, "codex is not started");
+                Ok(Err(refusal))
+            }
+        }
+    }
+}
+
+impl Host {
+    fn start(
+        &self,
+        args: &[String],
+        prompt_on_stdin: Option<String>,
+    ) -> Result<Process, codex::Refusal> {
+        use codex::RefusalReason as Reason;
+        let refusal = |reason, message: String| codex::Refusal { reason, message };
+        if self.stop.cause().is_some() {
+            return Err(refusal(
+                Reason::Stopped,
+                "The turn was stopped before codex was started.".into(),
+            ));
+        }
+        self.grant
+            .check(args, prompt_on_stdin.is_some(), self.stored.as_deref())
+            .map_err(|refused| refusal(Reason::Denied, refused.to_string()))?;
+        let search_path = std::env::var_os("PATH");
+        let program = program::resolve(
+            self.config.binary.as_deref(),
+            search_path.as_deref(),
+            &self.workspace,
+        )
+        .map_err(|error| {
+            let reason = match error {
+                ProgramError::NotInstalled(_) => Reason::NotInstalled,
+                ProgramError::NotExecutable(_) => Reason::NotExecutable,
+            };
+            refusal(reason, error.to_string())
+        })?;
+        let process = Process::spawn(&program, args, &self.workspace, prompt_on_stdin, self.stop.clone()).map_err(|error| {
+            let reason = match error.kind() {
+                ErrorKind::PermissionDenied => Reason::NotExecutable,
+                _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => Reason::NotExecutable,
+                _ => Reason::Failed,
+            };
+            let message = format!(
+                "{} could not be started in {} ({error}): check that the file is a program for this machine, and that the folder exists",
+                program.display(),
+                self.workspace.display()
+            );
+            refusal(reason, message)
+        })?;
+        tracing::info!(pid = process.id(), program = %program.display(), argv = shown(args), "codex started");
+        Ok(process)
+    }
+}
+
+/// The arguments for a log: all of them but the prompt, which is the conversation's.
+fn shown(args: &[String]) -> String {
+    match args.split_last() {
+        Some((prompt, args)) if prompt != "-" => {
+            format!("{} <prompt of {} bytes>", args.join(" "), prompt.len())
+        }
+        _ => args.join(" "),
+    }
+}
+
+impl codex::HostChild for Host {
+    async fn lines(&mut self, child: Resource<Process>, max_bytes: u32) -> Result<codex::Output> {
+        // The guest's number is only a wish: a batch is held in memory twice.
+        let max_bytes = usize::try_from(max_bytes.min(1024 * 1024))?;
+        let lines = self.table.get_mut(&child)?.lines(max_bytes).await?;
+        Ok(codex::Output {
+            text: lines.text,
+            skipped: lines.skipped,
+        })
+    }
+
+    async fn wait(&mut self, child: Resource<Process>) -> Result<codex::Exit> {
+        let process = self.table.get_mut(&child)?;
+        let pid = process.id();
+        let exit = process.wait().await?;
+        tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");
+        Ok(codex::Exit {
+            status: match (exit.status.code(), exit.status.signal()) {
+                (Some(code), _) => codex::ExitStatus::Code(code),
+                (None, signal) => codex::ExitStatus::Signal(signal.unwrap_or(0)),
+            },
+            stopped: exit.stopped.map(|cause| match cause {
+                StopCause::Cancelled => codex::StopCause::Cancelled,
+                StopCause::Terminated => codex::StopCause::Terminated,
+            }),
+            stderr: exit.stderr,
+        })
+    }
+
+    async fn terminate(&mut self, child: Resource<Process>) -> Result<()> {
+        self.table.get_mut(&child)?.terminate(StopCause::Terminated);
+        Ok(())
+    }
+
+    async fn drop(&mut self, child: Resource<Process>) -> Result<()> {
+        self.table.delete(child)?;
+        Ok(())
+    }
+}
+
+impl session::Host for Host {
+    async fn load(&mut self) -> Result<Result<Option<session::Entry>, String>> {
+        let loaded = self.sessions.load(&self.workspace).await;
+        Ok(loaded
+            .map(|entry| entry.map(Into::into))
+            .map_err(|error| error.to_string()))
+    }
+
+    async fn save(&mut self, entry: session::Entry) -> Result<Result<(), String>> {
+        // What is kept is given to codex in the next turn.
+        if entry.thread_id.len() > 64
+            || entry
+                .thread_id
+                .contains(|c: char| !c.is_ascii_hexdigit() && c != '-')
+        {
+            return Ok(Err("only a thread id can be kept".into()));
+        }
+        let saved = self.sessions.save(&self.workspace, entry.into()).await;
+        Ok(saved.map_err(|error| error.to_string()))
+    }
+
+    async fn set_aside(&mut self) -> Result<Result<(), String>> {
+        let set_aside = self.sessions.set_aside(&self.workspace).await;
+        Ok(set_aside.map_err(|error| error.to_string()))
+    }
+}
+
+impl settings::Host for Host {
+    fn get(&mut self) -> Result<settings::Settings> {
+        let config = &self.config;
+        let models = config.supported_models.iter();
+        Ok(settings::Settings {
+            models: models
+                .map(|id| settings::ModelArgs {
+                    id: id.clone(),
+                    args: config.args_of(id),
+                })
+                .collect(),
+            extra_args: config.extra_args.clone(),
+            sandbox: match config.sandbox {
+                Sandbox::DangerFullAccess => settings::Sandbox::DangerFullAccess,
+                Sandbox::WorkspaceWrite => settings::Sandbox::WorkspaceWrite,
+                Sandbox::ReadOnly => settings::Sandbox::ReadOnly,
+            },
+            prompt: match config.prompt {
+                PromptTransport::Automatic => settings::PromptTransport::Automatic,
+                PromptTransport::Stdin => settings::PromptTransport::Stdin,
+            },
+            lost_session: match config.lost_session {
+                LostSession::Replay => settings::LostSession::Replay,
+                LostSession::Fresh => settings::LostSession::Fresh,
+                LostSession::Fail => settings::LostSession::Fail,
+            },
+        })
+    }
+}
+
+impl log::Host for Host {
+    fn write(&mut self, level: log::Level, message: String) -> Result<()> {
+        let message = message
+            .get(..message.floor_char_boundary(MAX_LOG_BYTES))
+            .unwrap_or_default();
+        match level {
+            log::Level::Trace => {
+                tracing::trace!(target: "plexum_openai_provider::guest", "{message}")
+            }
+            log::Level::Debug => {
+                tracing::debug!(target: "plexum_openai_provider::guest", "{message}")
+            }
+            log::Level::Info => {
+                tracing::info!(target: "plexum_openai_provider::guest", "{message}")
+            }
+            log::Level::Warn => {
+                tracing::warn!(target: "plexum_openai_provider::guest", "{message}")
+            }
+            log::Level::Error => {
+                tracing::error!(target: "plexum_openai_provider::guest", "{message}")
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<SessionEntry> for session::Entry {
+    fn from(entry: SessionEntry) -> Self {
+        let totals = entry.totals.map(|totals| session::Totals {
+            input_tokens: totals.input_tokens,
+            cached_input_tokens: totals.cached_input_tokens,
+            cache_write_input_tokens: totals.cache_write_input_tokens,
+            output_tokens: totals.output_tokens,
+            reasoning_output_tokens: totals.reasoning_output_tokens,
+        });
+        session::Entry {
+            thread_id: entry.thread_id,
+            totals,
+        }
+    }
+}
+
+impl From<session::Entry> for SessionEntry {
+    fn from(entry: session::Entry) -> Self {
+        let totals = entry.totals.map(|totals| Usage {
+            input_tokens: totals.input_tokens,
+            cached_input_tokens: totals.cached_input_tokens,
+            cache_write_input_tokens: totals.cache_write_input_tokens,
+            output_tokens: totals.output_tokens,
+            reasoning_output_tokens: totals.reasoning_output_tokens,
+        });
+        SessionEntry {
+            thread_id: entry.thread_id,
+            totals,
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! One process of codex: started, read, stopped, reaped.
+//!
+//! It runs in a process group of its own, with standard input closed or holding the prompt. SIGINT
+//! is the only signal on which codex cleans up the tools that it started, so that comes
+//! first, and SIGKILL after a grace period.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::framing::{Framer, Lines, MAX_LINE_BYTES};
+use crate::stop::{Stop, StopCause};
+
+/// How long codex may take to clean up after SIGINT.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How long output may still come after codex has ended: a tool that it left behind may hold
+/// the pipes open for ever.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// How much of standard error is kept, from its end.
+const STDERR_BYTES: usize = 64 * 1024;
+
+/// A running codex. Dropping it stops it.
+pub struct Process {
+    pid: Pid,
+    child: Option<Child>,
+    stdout: Framer<ChildStdout>,
+    stderr: Stderr,
+    /// Feeds the prompt; ends by itself when codex has read it or has gone.
+    _stdin: Option<JoinHandle<()>>,
+    stop: Stop,
+    /// Set when the host has begun to stop it: why, and since when.
+    stopping: Option<(StopCause, Instant)>,
+    /// Set when it has ended: how, and until when its pipes are read.
+    ended: Option<(ExitStatus, Instant)>,
+    /// Whether SIGKILL has been sent.
+    killed: bool,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct Exit {
+    /// What the operating system says.
+    pub status: ExitStatus,
+    /// Set when the host stopped it.
+    pub stopped: Option<StopCause>,
+    /// The last part of standard error.
+    pub stderr: String,
+}
+
+impl Process {
+    /// Starts `program` in `workspace`. `stop` tells when the turn is to end early.
+    pub fn spawn(
+        program: &Path,
+        args: &[String],
+        workspace: &Path,
+        prompt_on_stdin: Option<String>,
+        stop: Stop,
+    ) -> io::Result<Self> {
+        let mut child = Command::new(program)
+            .args(args)
+            .current_dir(workspace)
+            // An open pipe that nobody writes to would make codex wait for ever.
+            .stdin(if prompt_on_stdin.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let (Some(pid), Some(stdout), Some(stderr)) =
+            (pid, child.stdout.take(), child.stderr.take())
+        else {
+            return Err(io::Error::other("the new process has no id or no pipes"));
+        };
+        let stdin = child.stdin.take().zip(prompt_on_stdin);
+        Ok(Process {
+            pid,
+            child: Some(child),
+            stdout: Framer::new(stdout, MAX_LINE_BYTES),
+            stderr: Stderr::drain(stderr),
+            _stdin: stdin.map(|(stdin, prompt)| tokio::spawn(feed(stdin, prompt))),
+            stop,
+            stopping: None,
+            ended: None,
+            killed: false,
+        })
+    }
+
+    /// The process's id.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    /// The next lines of standard output; see [`Framer::lines`]. When the turn is to end early this
+    /// stops the process and hands out what it still prints.
+    pub async fn lines(&mut self, max_bytes: usize) -> io::Result<Lines> {
+        loop {
+            let deadline = self.deadline();
+            let step = {
+                let lines = pin!(self.stdout.lines(max_bytes));
+                tokio::select! {
+                    biased;
+                    lines = lines => return lines,
+                    status = wait(&mut self.child), if self.ended.is_none() => Step::Ended(status?),
+                    cause = self.stop.requested(), if self.stopping.is_none() => Step::Stop(cause),
+                    () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Step::Deadline,
+                }
+            };
+            self.take_step(step);
+        }
+    }
+
+    /// Waits for the process to end.
+    pub async fn wait(&mut self) -> io::Result<Exit> {
+        let status = loop {
+            if let Some((status, _)) = self.ended {
+                break status;
+            }
+            let deadline = self.deadline();
+            let step = tokio::select! {
+                biased;
+                status = wait(&mut self.child) => Step::Ended(status?),
+                cause = self.stop.requested(), if self.stopping.is_none() => Step::Stop(cause),
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Step::Deadline,
+            };
+            self.take_step(step);
+        };
+        Ok(Exit {
+            status,
+            stopped: self.stopping.map(|(cause, _)| cause),
+            stderr: self.stderr.last().await,
+        })
+    }
+
+    /// Begins to stop the process: SIGINT now, SIGKILL after the grace period.
+    pub fn terminate(&mut self, cause: StopCause) {
+        if self.stopping.is_none() && self.ended.is_none() {
+            self.stopping = Some((cause, Instant::now()));
+            signal(self.pid, Signal::INT);
+        }
+    }
+
+    /// When something has to be done although nothing happens.
+    fn deadline(&self) -> Option<Instant> {
+        match (self.ended, self.stopping) {
+            (Some((_, drained)), _) => Some(drained),
+            (None, Some((_, since))) if !self.killed => Some(since + GRACE),
+            _ => None,
+        }
+    }
+
+    fn take_step(&mut self, step: Step) {
+        match step {
+            Step::Ended(status) => self.ended = Some((status, Instant::now() + DRAIN)),
+            Step::Stop(cause) => self.terminate(cause),
+            Step::Deadline if self.ended.is_some() => {
+                tracing::warn!(
+                    pid = self.id(),
+                    "codex has ended and something that it started still holds its output; it is no longer read"
+                );
+                self.stdout.end();
+            }
+            Step::Deadline => {
+                tracing::warn!(
+                    pid = self.id(),
+                    "codex did not end within the grace period; it is killed"
+                );
+                self.killed = true;
+                kill_group(self.pid);
+            }
+        }
+    }
+}
+
+enum Step {
+    Ended(ExitStatus),
+    Stop(StopCause),
+    Deadline,
+}
+
+async fn wait(child: &mut Option<Child>) -> io::Result<ExitStatus> {
+    match child {
+        Some(child) => child.wait().await,
+        None => Err(io::Error::other("the process has been given away")),
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.ended.is_some() {
+            return;
+        }
+        let (pid, child) = (self.pid, self.child.take());
+        signal(pid, Signal::INT);
+        match (tokio::runtime::Handle::try_current(), child) {
+            (Ok(runtime), Some(mut child)) => {
+                runtime.spawn(async move {
+                    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+                        kill_group(pid);
+                        if let Err(error) = child.wait().await {
+                            tracing::warn!(%error, "a stopped codex could not be reaped");
+                        }
+                    }
+                });
+            }
+            // No runtime, so nobody can wait: `kill_on_drop` reaps the child itself.
+            _ => kill_group(pid),
+        }
+    }
+}
+
+fn signal(pid: Pid, signal: Signal) {
+    if let Err(error) = kill_process(pid, signal) {
+        tracing::debug!(%error, pid = pid.as_raw_nonzero().get(), "the process could not be signalled; it has ended by itself");
+    }
+}
+
+fn kill_group(pid: Pid) {
+    if let Err(error) = kill_process_group(pid, Signal::KILL) {
+        tracing::debug!(%error, pid = pid.as_raw_nonzero().get(), "the process group could not be killed; it has ended by itself");
+    }
+}
+
+/// Writes the prompt and closes the pipe.
+async fn feed(mut stdin: ChildStdin, prompt: String) {
+    // A codex that ends before it has read everything says why on its own.
+    if let Err(error) = stdin.write_all(prompt.as_bytes()).await {
+        tracing::debug!(%error, "codex did not read the whole prompt");
+    }
+}
+
+/// Standard error, read all the time so that codex never waits for room in the pipe.
+struct Stderr {
+    tail: Arc<Mutex<VecDeque<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Stderr {
+    fn drain(mut pipe: ChildStderr) -> Self {
+        let tail = Arc::new(Mutex::new(VecDeque::new()));
+        let shared = Arc::clone(&tail);
+        let reader = tokio::spawn(async move {
+            let mut chunk = vec![0; 8 * 1024];
+            loop {
+                let read = match pipe.read(&mut chunk).await {
+                    Ok(0) => return,
+                    Ok(read) => read,
+                    Err(error) => {
+                        return tracing::warn!(%error, "codex's standard error cannot be read");
+                    }
+                };
+                let mut tail = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                tail.extend(chunk.get(..read).unwrap_or_default());
+                let surplus = tail.len().saturating_sub(STDERR_BYTES);
+                tail.drain(..surplus);
+            }
+        });
+        Stderr { tail, reader }
+    }
+
+    /// What is kept, once the pipe is closed or has had time enough to be.
+    async fn last(&mut self) -> String {
+        if !self.reader.is_finished()
+            && tokio::time::timeout(DRAIN, &mut self.reader).await.is_err()
+        {
+            tracing::warn!(
+                "codex has ended and something that it started still holds its standard error; it is no longer read"
+            );
+            self.reader.abort();
+        }
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(tail.make_contiguous()).into_owned()
+    }
+}
+
+impl Drop for Stderr {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}

@@ -1,0 +1,92 @@
+//! Which file `codex` is.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Why there is no program to start.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ProgramError {
+    /// There is no such file.
+    #[error("{0}")]
+    NotInstalled(String),
+    /// There is, and it cannot be run.
+    #[error("{0}")]
+    NotExecutable(String),
+}
+
+const REMEDY: &str = "install codex with `npm install -g @openai/codex`, and set `binary` in \
+     ~/.plexum/plugins/plexum-openai-provider/config.json to the absolute path that `command -v codex` prints";
+
+/// The program to start: the configured one, or `codex` on `search_path` (the value of PATH).
+/// `fallback_folder` is what relative entries of PATH are relative to.
+pub fn resolve(
+    binary: Option<&Path>,
+    search_path: Option<&std::ffi::OsStr>,
+    fallback_folder: &Path,
+) -> Result<PathBuf, ProgramError> {
+    let Some(binary) = binary else {
+        return which::which_in("codex", search_path, fallback_folder).map_err(|_| {
+            let searched = search_path
+                .map_or_else(|| "which is not set".into(), |path| path.to_string_lossy());
+            ProgramError::NotInstalled(format!("codex is not on PATH ({searched}): {REMEDY}"))
+        });
+    };
+    let shown = binary.display();
+    match std::fs::metadata(binary) {
+        Err(error) => Err(ProgramError::NotInstalled(format!(
+            "`binary` names {shown}, which cannot be found ({error}): {REMEDY}"
+        ))),
+        Ok(metadata) if !metadata.is_file() => Err(ProgramError::NotExecutable(format!(
+            "`binary` names {shown}, which is not a file: name the codex program itself"
+        ))),
+        Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => {
+            Err(ProgramError::NotExecutable(format!(
+                "`binary` names {shown}, which is not executable: run `chmod +x` on it, or name another file"
+            )))
+        }
+        Ok(_) => Ok(binary.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(folder: &Path, name: &str, mode: u32) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        path
+    }
+
+    #[test]
+    fn without_a_binary_codex_is_looked_for_on_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let search = Some(folder.path().as_os_str());
+        let error = resolve(None, search, Path::new("/")).unwrap_err();
+        assert!(
+            matches!(&error, ProgramError::NotInstalled(text) if text.contains("npm install") && text.contains("`binary`")),
+            "{error}"
+        );
+        file(folder.path(), "codex", 0o644);
+        assert!(resolve(None, search, Path::new("/")).is_err());
+        let program = file(folder.path(), "codex", 0o755);
+        assert_eq!(resolve(None, search, Path::new("/")), Ok(program));
+    }
+
+    #[test]
+    fn a_binary_that_cannot_be_run_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |path: &Path| resolve(Some(path), None, Path::new("/"));
+        assert!(
+            matches!(check(&folder.path().join("gone")), Err(ProgramError::NotInstalled(text)) if text.contains("gone"))
+        );
+        assert!(
+            matches!(check(folder.path()), Err(ProgramError::NotExecutable(text)) if text.contains("not a file"))
+        );
+        let plain = file(folder.path(), "plain", 0o644);
+        assert!(
+            matches!(check(&plain), Err(ProgramError::NotExecutable(text)) if text.contains("chmod +x"))
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! The component, loaded once, and the turns that are made with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::{Engine, Store, StoreLimitsBuilder};
+
+use crate::bindings::{CodexProvider, CodexProviderPre};
+use crate::config::Config;
+use crate::grant::Grant;
+use crate::host::Host;
+use crate::request::Request;
+use crate::session_file::SessionFiles;
+use crate::session_store::SessionStore;
+use crate::stop::Stop;
+use crate::turn::{self, Turn};
+
+/// The component that this crate was built with.
+pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm"));
+
+/// The most memory that the component may have in one turn, in bytes.
+const MEMORY_BYTES: usize = 128 * 1024 * 1024;
+
+/// Why a component cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("the component {} cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// These bytes are no component, or the engine cannot compile them.
+    #[error("this is not a component that can be run: {0:#}")]
+    Compile(wasmtime::Error),
+    /// The component asks for more than this host gives, or is not a provider.
+    #[error(
+        "the component does not fit the world `plexum:provider/codex-provider@0.1.0`, and nothing beyond that world is granted: {0:#}"
+    )]
+    World(wasmtime::Error),
+}
+
+/// The provider's own words about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The id that a runtime's allow-list names.
+    pub id: String,
+    /// The component's version.
+    pub version: String,
+    /// The models on offer, the default one first.
+    pub models: Vec<String>,
+}
+
+/// A loaded provider. Cheap to clone; make one a process.
+#[derive(Clone)]
+pub struct Provider {
+    pre: CodexProviderPre<Host>,
+    config: Arc<Config>,
+    grant: Arc<Grant>,
+    sessions: Arc<dyn SessionStore>,
+}
+
+impl Provider {
+    /// Loads the component that this crate was built with.
+    pub fn new(config: Config) -> Result<Self, LoadError> {
+        Self::with_component(config, COMPONENT)
+    }
+
+    /// Loads a component from a file.
+    pub fn from_file(config: Config, path: &Path) -> Result<Self, LoadError> {
+        let bytes = std::fs::read(path).map_err(|source| LoadError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::with_component(config, &bytes)
+    }
+
+    /// Loads a component from its bytes. It gets the imports of the world `codex-provider` and
+    /// nothing else: one that wants more is refused here, before it runs.
+    pub fn with_component(config: Config, bytes: &[u8]) -> Result<Self, LoadError> {
+        let engine = Engine::default();
+        let component = Component::from_binary(&engine, bytes).map_err(LoadError::Compile)?;
+        let mut linker = Linker::new(&engine);
+        CodexProvider::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)
+            .map_err(LoadError::World)?;
+        let pre = linker
+            .instantiate_pre(&component)
+            .and_then(CodexProviderPre::new)
+            .map_err(LoadError::World)?;
+        let grant = Arc::new(Grant::new(&config));
+        Ok(Provider {
+            pre,
+            config: Arc::new(config),
+            grant,
+            sessions: Arc::new(SessionFiles::default()),
+        })
+    }
+
+    /// Keeps sessions elsewhere than in the workspaces.
+    #[must_use]
+    pub fn with_session_store(mut self, sessions: impl SessionStore) -> Self {
+        self.sessions = Arc::new(sessions);
+        self
+    }
+
+    /// Begins a turn in `workspace`, which becomes codex's working folder. Must be called
+    /// within a tokio runtime. The turn runs at the pace at which its events are taken, and
+    /// stops when it is dropped.
+    #[must_use]
+    pub fn turn(&self, workspace: impl Into<PathBuf>, request: Request) -> Turn {
+        turn::begin(self.clone(), workspace.into(), request)
+    }
+
+    /// What the component says of itself. Starts no codex.
+    pub async fn describe(&self) -> wasmtime::Result<Description> {
+        let (_stopper, stop) = crate::stop::stop();
+        let mut store = self.store(PathBuf::new(), None, stop);
+        let world = self.pre.instantiate_async(&mut store).await?;
+        let description = world
+            .plexum_provider_provider()
+            .call_describe(&mut store)
+            .await?;
+        let models = description.models.into_iter().map(|model| model.id);
+        Ok(Description {
+            id: description.id,
+            version: description.version,
+            models: models.collect(),
+        })
+    }
+
+    pub(crate) fn pre(&self) -> &CodexProviderPre<Host> {
+        &self.pre
+    }
+
+    pub(crate) fn sessions(&self) -> &Arc<dyn SessionStore> {
+        &self.sessions
+    }
+
+    /// A store for one turn. A trap or a dropped call leaves a store unusable, so none is
+    /// used twice.
+    pub(crate) fn store(
+        &self,
+        workspace: PathBuf,
+        stored: Option<String>,
+        stop: Stop,
+    ) -> Store<Host> {
+        let host = Host {
+            config: Arc::clone(&self.config),
+            grant: Arc::clone(&self.grant),
+            sessions: Arc::clone(&self.sessions),
+            workspace,
+            stored,
+            stop,
+            table: ResourceTable::new(),
+            limits: StoreLimitsBuilder::new().memory_size(MEMORY_BYTES).build(),
+        };
+        let mut store = Store::new(self.pre.engine(), host);
+        store.limiter(|host| &mut host.limits);
+        store
+    }
+}

@@ -1,0 +1,126 @@
+//! What a runtime asks for: the conversation, in the canonical form.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// One turn, asked for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Request {
+    /// The model to use; `None` is the first one configured.
+    pub model: Option<String>,
+    /// The conversation, oldest message first. The last one of [`Role::User`] is the prompt;
+    /// those before it matter only when codex has lost the conversation.
+    pub messages: Vec<Message>,
+}
+
+impl Request {
+    /// A request of one user message, for the default model.
+    pub fn prompt(text: impl Into<String>) -> Self {
+        Request {
+            model: None,
+            messages: vec![Message::user(text)],
+        }
+    }
+}
+
+/// Who said a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Instructions of the runtime.
+    System,
+    /// The person, or whoever drives the agent.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One message of a conversation. In JSON, `content` is an array of pieces or one string.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Who said it.
+    pub role: Role,
+    /// Its pieces, in order.
+    #[serde(deserialize_with = "pieces_or_text")]
+    pub content: Vec<Content>,
+}
+
+impl Message {
+    /// A user message of one text.
+    pub fn user(text: impl Into<String>) -> Self {
+        Message {
+            role: Role::User,
+            content: vec![Content::Text { text: text.into() }],
+        }
+    }
+}
+
+/// One piece of a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Content {
+    /// Plain text.
+    Text {
+        /// The text.
+        text: String,
+    },
+}
+
+fn pieces_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Content>, D::Error> {
+    struct Pieces;
+
+    impl<'de> serde::de::Visitor<'de> for Pieces {
+        type Value = Vec<Content>;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("a string, or an array of {\"type\": \"text\", \"text\": …}")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![Content::Text {
+                text: text.to_owned(),
+            }])
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(
+            self,
+            pieces: A,
+        ) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(pieces))
+        }
+    }
+
+    deserializer.deserialize_any(Pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_is_a_string_or_pieces() {
+        let messages: Vec<Message> = serde_json::from_str(
+            r#"[{"role":"user","content":"hi"},{"role":"user","content":[{"type":"text","text":"hi"}]}]"#,
+        )
+        .unwrap();
+        assert_eq!(messages, [Message::user("hi"), Message::user("hi")]);
+    }
+
+    #[test]
+    fn what_is_neither_is_refused_with_the_form_that_is_expected() {
+        let error = serde_json::from_str::<Message>(r#"{"role":"user","content":7}"#).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("expected a string, or an array of"),
+            "{error}"
+        );
+        let error =
+            serde_json::from_str::<Message>(r#"{"role":"user","content":[{"type":"audio"}]}"#)
+                .unwrap_err();
+        assert!(
+            error.to_string().contains("unknown variant `audio`"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,394 @@
+//! The session as files in the workspace.
+//!
+//! `.plexum-codex-session` holds the thread id and nothing else, not even a line feed (codex takes an id
+//! with one for a name, and silently begins a new thread), so that `codex resume
+//! "$(cat .plexum-codex-session)"` works by hand. It is replaced, never written to: the id goes to
+//! `.plexum-codex-session.tmp`, which is synced and renamed, and then the folder is synced. A crash
+//! at any moment leaves the old file or the new one, whole, and at worst a stale `.tmp`.
+//!
+//! The workspace is the agent's to write, so nothing here follows a symbolic link, and
+//! nothing is read that is not a small plain file.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+
+use crate::event::Usage;
+use crate::session_store::{SessionEntry, SessionStore, StoreFuture};
+
+/// The file that holds the thread id.
+pub const SESSION_FILE: &str = ".plexum-codex-session";
+/// The file that holds the thread's token totals.
+pub const USAGE_FILE: &str = ".plexum-codex-usage.json";
+
+/// Far more than an id or the totals need.
+const MAX_FILE_BYTES: u64 = 4096;
+
+/// The moments in the replacing of a file, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaveStep {
+    /// Nothing has been touched yet.
+    Begun,
+    /// The temporary file exists, empty.
+    Created,
+    /// It holds the first half of its content.
+    HalfWritten,
+    /// It holds its content.
+    Written,
+    /// Its content is on the disk.
+    Synced,
+    /// It has taken the place of the real file.
+    Renamed,
+    /// So it has on the disk.
+    FolderSynced,
+}
+
+type Observer = Arc<dyn Fn(&Path, SaveStep) + Send + Sync>;
+
+/// Keeps the session in `.plexum-codex-session` and `.plexum-codex-usage.json`.
+#[derive(Clone, Default)]
+pub struct SessionFiles {
+    observer: Option<Observer>,
+}
+
+/// The content of the usage file. It names its thread, because somebody may change the
+/// session file by hand.
+#[derive(Serialize, Deserialize)]
+struct UsageRecord {
+    thread_id: String,
+    totals: Usage,
+}
+
+impl SessionFiles {
+    /// Calls `observer` with the file and the moment while a file is being replaced, so that a test
+    /// can crash there.
+    #[must_use]
+    pub fn observed(observer: impl Fn(&Path, SaveStep) + Send + Sync + 'static) -> Self {
+        SessionFiles {
+            observer: Some(Arc::new(observer)),
+        }
+    }
+
+    fn load_blocking(workspace: &Path) -> io::Result<Option<SessionEntry>> {
+        let Some(text) = read_small(&workspace.join(SESSION_FILE))? else {
+            return Ok(None);
+        };
+        let thread_id = text.trim().to_owned();
+        // The totals only tell the size of a turn: unreadable ones are unknown ones.
+        let totals = match read_small(&workspace.join(USAGE_FILE)) {
+            Ok(record) => record
+                .and_then(|record| serde_json::from_str::<UsageRecord>(&record).ok())
+                .filter(|record| record.thread_id == thread_id)
+                .map(|record| record.totals),
+            Err(error) => {
+                tracing::warn!(%error, "the stored token totals cannot be read; this turn's usage is unknown");
+                None
+            }
+        };
+        Ok(Some(SessionEntry { thread_id, totals }))
+    }
+
+    fn save_blocking(&self, workspace: &Path, entry: &SessionEntry) -> io::Result<()> {
+        let usage_path = workspace.join(USAGE_FILE);
+        let record = entry
+            .totals
+            .map(|totals| {
+                serde_json::to_vec(&UsageRecord {
+                    thread_id: entry.thread_id.clone(),
+                    totals,
+                })
+            })
+            .transpose()?;
+        let session_path = workspace.join(SESSION_FILE);
+        // Rewriting what is there would cost a sync and risk it for nothing.
+        if !matches!(read_small(&session_path), Ok(Some(held)) if held == entry.thread_id) {
+            self.replace(&session_path, entry.thread_id.as_bytes())?;
+        }
+        match record {
+            Some(record) => self.replace(&usage_path, &record),
+            None => remove(&usage_path),
+        }
+    }
+
+    fn set_aside_blocking(workspace: &Path) -> io::Result<()> {
+        let path = workspace.join(SESSION_FILE);
+        let bad = with_suffix(&path, ".bad");
+        std::fs::rename(&path, &bad).map_err(|error| {
+            at(
+                &path,
+                &format!("cannot be renamed to {}", bad.display()),
+                error,
+            )
+        })
+    }
+
+    /// Gives a file a new content, all of it or none.
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let step = |step| {
+            if let Some(observer) = &self.observer {
+                observer(path, step);
+            }
+        };
+        let temporary = with_suffix(path, ".tmp");
+        step(SaveStep::Begun);
+        let written = (|| {
+            let mut file = create_new(&temporary)?;
+            step(SaveStep::Created);
+            let (first, second) = content.split_at(content.len() / 2);
+            file.write_all(first)?;
+            step(SaveStep::HalfWritten);
+            file.write_all(second)?;
+            step(SaveStep::Written);
+            file.sync_all()
+        })();
+        if let Err(error) = written {
+            let error = at(&temporary, "cannot be written", error);
+            // The error that counts is the first; a leftover is only untidy.
+            return Err(match remove(&temporary) {
+                Ok(()) => error,
+                Err(leftover) => io::Error::new(error.kind(), format!("{error}; {leftover}")),
+            });
+        }
+        step(SaveStep::Synced);
+        std::fs::rename(&temporary, path).map_err(|error| at(path, "cannot be replaced", error))?;
+        step(SaveStep::Renamed);
+        if let Some(folder) = path.parent() {
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|error| at(folder, "cannot be synced", error))?;
+        }
+        step(SaveStep::FolderSynced);
+        Ok(())
+    }
+}
+
+impl SessionStore for SessionFiles {
+    fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
+        let workspace = workspace.to_owned();
+        Box::pin(blocking(move || Self::load_blocking(&workspace)))
+    }
+
+    fn save<'a>(&'a self, workspace: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()> {
+        let (this, workspace) = (self.clone(), workspace.to_owned());
+        Box::pin(blocking(move || this.save_blocking(&workspace, &entry)))
+    }
+
+    fn set_aside<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, ()> {
+        let workspace = workspace.to_owned();
+        Box::pin(blocking(move || Self::set_aside_blocking(&workspace)))
+    }
+}
+
+/// Runs file work where it blocks nobody. Once begun it is carried through even when the turn
+/// is dropped.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
+}
+
+/// The text of a small plain file; nothing when there is none.
+fn read_small(path: &Path) -> io::Result<Option<String>> {
+    // NONBLOCK: a FIFO in the file's place must not hold the turn up.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+    {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(path, "cannot be opened", error)),
+    };
+    let metadata = file
+        .metadata()
+        .map_err(|error| at(path, "cannot be examined", error))?;
+    if !metadata.is_file() {
+        return Err(at(
+            path,
+            "is not a plain file: remove it",
+            ErrorKind::InvalidData.into(),
+        ));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| at(path, "cannot be read", error))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(at(
+            path,
+            "is too large to be a session file: remove it",
+            ErrorKind::InvalidData.into(),
+        ));
+    }
+    // Whatever is not text is no thread id either, and is set aside as such.
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Creates a file that was not there; one left over from a crash is removed first, and so
+/// is a link that somebody put there.
+fn create_new(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            remove(path)?;
+            options.open(path)
+        }
+        other => other,
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|error| at(path, "cannot be removed", error)),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or(OsStr::new("")).to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// Says where and what, which `io::Error` does not.
+fn at(path: &Path, what: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{} {what}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
+
+    fn entry(input_tokens: Option<u64>) -> SessionEntry {
+        let totals = input_tokens.map(|input_tokens| Usage {
+            input_tokens,
+            cached_input_tokens: 0,
+            cache_write_input_tokens: None,
+            output_tokens: 0,
+            reasoning_output_tokens: 0,
+        });
+        SessionEntry {
+            thread_id: ID.into(),
+            totals,
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = SessionFiles::default();
+        assert_eq!(SessionFiles::load_blocking(folder.path()).unwrap(), None);
+        for kept in [entry(None), entry(Some(7)), entry(Some(8)), entry(None)] {
+            files.save_blocking(folder.path(), &kept).unwrap();
+            assert_eq!(
+                SessionFiles::load_blocking(folder.path()).unwrap(),
+                Some(kept)
+            );
+        }
+        assert_eq!(
+            std::fs::read_to_string(folder.path().join(SESSION_FILE)).unwrap(),
+            ID
+        );
+        let names: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
+        assert_eq!(names, [SESSION_FILE]);
+    }
+
+    #[test]
+    fn totals_of_another_thread_or_of_no_sense_are_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        SessionFiles::default()
+            .save_blocking(folder.path(), &entry(Some(7)))
+            .unwrap();
+        let other = "01a203e6-c71a-7d50-bfec-000000000000";
+        std::fs::write(folder.path().join(SESSION_FILE), other).unwrap();
+        let loaded = SessionFiles::load_blocking(folder.path()).unwrap().unwrap();
+        assert_eq!((loaded.thread_id.as_str(), loaded.totals), (other, None));
+        std::fs::write(folder.path().join(USAGE_FILE), "{").unwrap();
+        assert!(
+            SessionFiles::load_blocking(folder.path())
+                .unwrap()
+                .unwrap()
+                .totals
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn links_folders_pipes_and_huge_files_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(SESSION_FILE);
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, ID).unwrap();
+        let refused = |expected: &str| {
+            let error = SessionFiles::load_blocking(folder.path())
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(SESSION_FILE) && error.contains(expected),
+                "{error}"
+            );
+        };
+        std::os::unix::fs::symlink(&secret, &path).unwrap();
+        refused("cannot be opened");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        refused("not a plain file");
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::write(&path, vec![b'x'; 5000]).unwrap();
+        refused("too large");
+        std::fs::remove_file(&path).unwrap();
+        let fifo = std::process::Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(fifo.success());
+        refused("not a plain file");
+    }
+
+    #[test]
+    fn saving_replaces_a_link_and_leaves_what_it_points_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "untouched").unwrap();
+        for name in [".plexum-codex-session", ".plexum-codex-session.tmp"] {
+            std::os::unix::fs::symlink(&secret, folder.path().join(name)).unwrap();
+        }
+        SessionFiles::default()
+            .save_blocking(folder.path(), &entry(None))
+            .unwrap();
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), "untouched");
+        assert_eq!(
+            SessionFiles::load_blocking(folder.path()).unwrap(),
+            Some(entry(None))
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = SessionFiles::default()
+            .save_blocking(&folder.path().join("gone"), &entry(None))
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains(".plexum-codex-session.tmp cannot be written"),
+            "{error}"
+        );
+    }
+}

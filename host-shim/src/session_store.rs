@@ -1,0 +1,37 @@
+//! Where the id of a workspace's conversation is kept between turns.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+
+use crate::event::Usage;
+
+/// What is kept for a workspace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionEntry {
+    /// The conversation, as codex names it.
+    pub thread_id: String,
+    /// Its running token totals at the end of its latest turn; `None` when not known.
+    pub totals: Option<Usage>,
+}
+
+/// What the methods of a [`SessionStore`] return.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+
+/// Keeps one small record a workspace. [`SessionFiles`](crate::SessionFiles) keeps it in the
+/// workspace itself; a runtime whose workspaces move between machines brings its own.
+///
+/// Errors end the turn before the model is asked, with their text: name the place and
+/// the remedy.
+pub trait SessionStore: Send + Sync + 'static {
+    /// What is kept for this workspace.
+    fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>>;
+
+    /// Keeps `entry`. When this returns, a crash of the machine does not lose it; a crash before
+    /// that leaves what was kept before, whole.
+    fn save<'a>(&'a self, workspace: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()>;
+
+    /// Puts what is kept out of the way, where a person can still find it.
+    fn set_aside<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, ()>;
+}

@@ -1,0 +1,171 @@
+//! One turn, seen from outside.
+
+use std::path::PathBuf;
+
+use tokio::sync::mpsc;
+
+use crate::bindings::provider as wit;
+use crate::event::{Event, FailureKind, StopReason};
+use crate::provider::Provider;
+use crate::request::{Content, Request, Role};
+use crate::stop::{Stop, StopCause, Stopper, stop};
+
+/// How many events may wait for the caller before the component waits too.
+const WAITING_EVENTS: usize = 64;
+
+/// A turn under way. Dropping it stops codex.
+#[derive(Debug)]
+pub struct Turn {
+    events: mpsc::Receiver<Event>,
+    stopper: Stopper,
+}
+
+impl Turn {
+    /// The next event; `None` after [`Event::MessageEnd`]. May be dropped while it waits;
+    /// nothing is lost.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// Stops codex. The events that it still gives come, and then a `MessageEnd` that says
+    /// `Aborted`; the conversation stays resumable.
+    pub fn cancel(&self) {
+        self.stopper.request(StopCause::Cancelled);
+    }
+}
+
+/// Starts the task that runs a turn; the handle stops it by going away.
+pub(crate) fn begin(provider: Provider, workspace: PathBuf, request: Request) -> Turn {
+    let (sender, events) = mpsc::channel(WAITING_EVENTS);
+    let (stopper, stop) = stop();
+    tokio::spawn(async move {
+        let mut sink = Sink {
+            sender,
+            ended: false,
+        };
+        let outcome = run(&provider, workspace, request, stop, &mut sink).await;
+        // Whatever happened in there, the caller gets exactly one end.
+        if !sink.ended {
+            let end = match outcome {
+                Ok(()) => {
+                    let message = "The component ended the turn without saying how: report this, with the version of the component.";
+                    Event::failed(FailureKind::Internal, StopReason::Error, message.into())
+                }
+                Err(end) => end,
+            };
+            sink.send(end).await;
+        }
+    });
+    Turn { events, stopper }
+}
+
+/// Passes events on until the end, and nothing after it.
+struct Sink {
+    sender: mpsc::Sender<Event>,
+    ended: bool,
+}
+
+impl Sink {
+    /// Whether more events are wanted.
+    async fn send(&mut self, event: Event) -> bool {
+        if self.ended {
+            tracing::warn!("the component sent an event after the end of the turn; it is left out");
+            return false;
+        }
+        self.ended = matches!(event, Event::MessageEnd { .. });
+        self.sender.send(event).await.is_ok()
+    }
+}
+
+/// Runs the component. An error is the end that is to be sent, unless there was one already.
+async fn run(
+    provider: &Provider,
+    workspace: PathBuf,
+    request: Request,
+    stop: Stop,
+    sink: &mut Sink,
+) -> Result<(), Event> {
+    let failed = |kind, message| Event::failed(kind, StopReason::Error, message);
+    let trapped = |error: wasmtime::Error| {
+        tracing::error!(error = format!("{error:?}"), "the component was stopped");
+        let message = format!(
+            "The component was stopped: {}. Report this, with the version of the component.",
+            error.root_cause()
+        );
+        failed(FailureKind::Internal, message)
+    };
+    if !workspace.is_dir() {
+        let message = format!(
+            "The workspace {} is not a folder: create it, or name another one.",
+            workspace.display()
+        );
+        return Err(failed(FailureKind::InvalidRequest, message));
+    }
+    // The grant goes by what is stored now, not by what the component will store.
+    let stored = provider
+        .sessions()
+        .load(&workspace)
+        .await
+        .map_err(|error| {
+            failed(
+                FailureKind::SessionUnreadable,
+                format!("The session cannot be read: {error}."),
+            )
+        })?;
+    let mut store = provider.store(workspace, stored.map(|entry| entry.thread_id), stop);
+    let world = provider
+        .pre()
+        .instantiate_async(&mut store)
+        .await
+        .map_err(trapped)?;
+    let turns = world.plexum_provider_provider().turn();
+    let turn = match turns
+        .call_start(&mut store, &request.into())
+        .await
+        .map_err(trapped)?
+    {
+        Ok(turn) => turn,
+        Err(failure) => {
+            let failure = Some(failure.into());
+            return Err(Event::MessageEnd {
+                stop_reason: StopReason::Error,
+                usage: None,
+                thread_usage: None,
+                failure,
+            });
+        }
+    };
+    loop {
+        let events = turns.call_next(&mut store, turn).await.map_err(trapped)?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        for event in events {
+            if !sink.send(event.into()).await {
+                // Nobody listens any more, or the turn is over: dropping the store stops codex.
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl From<Request> for wit::Request {
+    fn from(request: Request) -> Self {
+        let messages = request.messages.into_iter().map(|message| wit::Message {
+            role: match message.role {
+                Role::System => wit::Role::System,
+                Role::User => wit::Role::User,
+                Role::Assistant => wit::Role::Assistant,
+            },
+            content: message
+                .content
+                .into_iter()
+                .map(|Content::Text { text }| wit::Content::Text(text))
+                .collect(),
+        });
+        wit::Request {
+            model: request.model,
+            messages: messages.collect(),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What the end-to-end tests stand on: a loopback model for the real codex, a scripted stand-in
+//! for codex itself, and the real binaries where they are installed.
+//!
+//! - [`mock_model`]: answers `POST /v1/responses`; the prompt chooses what it does.
+//! - [`codex_home`]: a private `CODEX_HOME` whose configuration points at such a model.
+//! - [`fake_codex`]: the script, state and call record of the `fake-codex` binary.
+//! - [`mod@real_codex`]: finds the real binaries, or skips loudly.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support: a broken assumption here is a broken test, and should stop it"
+)]
+
+pub mod codex_home;
+pub mod fake_codex;
+pub mod mock_model;
+pub mod real_codex;
+
+mod target_dir;
