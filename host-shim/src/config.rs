@@ -158,7 +158,12 @@ impl Config {
                 let said = said
                     .strip_suffix(&format!(" at line {line} column {column}"))
                     .unwrap_or(&said);
-                let field = if field == "." { String::new() } else { field };
+                // How the library says that it was at no field.
+                let field = if matches!(field.as_str(), "." | "?") {
+                    String::new()
+                } else {
+                    field
+                };
                 invalid(line, column, field, with_nearest_name(said))
             })?;
         deserializer.end().map_err(|error| {
@@ -310,6 +315,7 @@ mod tests {
     fn mistakes_are_named_with_file_line_and_field() {
         for (text, expected) in [
             ("", "/c.json:1:0: EOF while parsing a value"),
+            ("{", "/c.json:1:1: EOF while parsing an object"),
             (
                 "{\n  \"binary\": 7\n}",
                 "/c.json:2:13: `binary`: invalid type: integer `7`, expected path string",

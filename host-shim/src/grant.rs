@@ -111,7 +111,7 @@ impl Grant {
             .checked_sub(2)
             .filter(|separator| *separator >= at)
         else {
-            return refuse(args.len(), "`--` and the prompt must follow".into());
+            return refuse(at, "`--` and the prompt must follow".into());
         };
         let rest = args.get(at..separator).unwrap_or_default();
         if !self.models.iter().any(|(_, args)| args == rest) {

@@ -4,6 +4,10 @@
 //! - [`mock_model`]: answers `POST /v1/responses`; the prompt chooses what it does.
 //! - [`codex_home`]: a private `CODEX_HOME` whose configuration points at such a model.
 //! - [`fake_codex`]: the script, state and call record of the `fake-codex` binary.
+//! - [`workspace`]: a scratch workspace, and turns in it through the real program.
+//! - [`wait`]: for what gives no signal.
+//! - [`transcript`]: the cases of which transcripts of the real codex are kept.
+//! - [`tool`]: programs that not every machine has; without them a test skips loudly.
 //! - [`mod@real_codex`]: finds the real binaries, or skips loudly.
 #![allow(
     clippy::expect_used,
@@ -15,5 +19,9 @@ pub mod codex_home;
 pub mod fake_codex;
 pub mod mock_model;
 pub mod real_codex;
+pub mod tool;
+pub mod transcript;
+pub mod wait;
+pub mod workspace;
 
 mod target_dir;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use plexum_openai_provider_tests::fake_codex::{
     ChildGroup, EXIT_SCRIPT, EXIT_USAGE, SCRIPT_FILE, Script, Stdin, Step, Usage, calls, children,
 };
+use plexum_openai_provider_tests::wait::{is_running, wait_until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -49,22 +50,6 @@ fn events(output: &Output) -> Vec<Value> {
         .split_terminator('\n')
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < Duration::from_secs(10), "no {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn is_running(pid: i32) -> bool {
-    // A zombie is no longer running, but still has a folder.
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    !stat.rsplit(") ").next().unwrap().starts_with('Z')
 }
 
 #[test]
@@ -227,7 +212,7 @@ fn test_and_call_wait_for_each_other() {
     let mut child = fake_codex(workspace.path(), &["exec", "--", "x"])
         .spawn()
         .unwrap();
-    wait_for("sign", || workspace.path().join("here").exists());
+    wait_until("sign", || workspace.path().join("here").exists());
     assert!(child.try_wait().unwrap().is_none());
     std::fs::write(workspace.path().join("go"), "").unwrap();
     let output = child.wait_with_output().unwrap();
@@ -281,7 +266,7 @@ fn a_child_is_left_behind_in_the_group_asked_for() {
         let child_group = process_group(pids[0]);
         assert_eq!(child_group == pgid, group == ChildGroup::Inherited);
         kill(pids[0]);
-        wait_for("end of the child", || !is_running(pids[0]));
+        wait_until("end of the child", || !is_running(pids[0]));
     }
 }
 

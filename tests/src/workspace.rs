@@ -1,0 +1,237 @@
+//! An agent's workspace, and turns in it through the real program.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, ensure};
+use plexum_openai_provider::{Event, Failure, FailureKind, SESSION_FILE, Usage};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::codex_home::CodexHome;
+use crate::fake_codex::{Call, Script, Step, calls};
+
+/// The program under test, built if need be.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        escargot::CargoBuild::new()
+            .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+            // The whole workspace's features: with fewer, half of it would be built again.
+            .arg("--workspace")
+            .bin("plexum-openai-provider")
+            .current_release()
+            .run()
+            .unwrap_or_else(|error| panic!("the program cannot be built: {error}"))
+            .path()
+            .to_owned()
+    })
+}
+
+/// A scratch workspace with a configuration beside it.
+#[derive(Debug)]
+pub struct Workspace {
+    // The order of the fields is the order of their removal.
+    folder: TempDir,
+    outside: TempDir,
+}
+
+impl Workspace {
+    /// One whose configuration names this program as codex.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new(codex: &Path) -> Result<Self> {
+        let workspace = Workspace {
+            folder: TempDir::new()?,
+            outside: TempDir::new()?,
+        };
+        workspace.configure(&json!({ "binary": codex }))?;
+        Ok(workspace)
+    }
+
+    /// One in which `codex`, a fake one, plays these calls.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn scripted(codex: &Path, calls: impl IntoIterator<Item = Vec<Step>>) -> Result<Self> {
+        let workspace = Self::new(codex)?;
+        let script = calls.into_iter().fold(Script::new(), Script::call);
+        script.write_to(workspace.path())?;
+        Ok(workspace)
+    }
+
+    /// The workspace's folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A file beside the workspace, where codex does not look.
+    #[must_use]
+    pub fn outside(&self, name: &str) -> PathBuf {
+        self.outside.path().join(name)
+    }
+
+    /// Replaces the configuration.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn configure(&self, config: &Value) -> Result<()> {
+        Ok(std::fs::write(self.config(), config.to_string())?)
+    }
+
+    /// The path of the configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.outside("config.json")
+    }
+
+    /// A `say` in this workspace, to be completed: arguments, environment.
+    #[must_use]
+    pub fn say<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(program());
+        command
+            .arg("say")
+            .arg("--workspace")
+            .arg(self.path())
+            .arg("--config")
+            .arg(self.config());
+        command
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// A whole turn with `--json`, with what the program needs to reach a real codex's home.
+    ///
+    /// # Errors
+    /// When the program cannot be run or prints something else than events.
+    pub fn turn(&self, home: Option<&CodexHome>, prompt: &str) -> Result<Said> {
+        let mut command = self.say(["--json", "--", prompt]);
+        command.envs(home.map(|home| ("CODEX_HOME", home.path())));
+        // Codex's tools run a login shell, which would read the tester's profile.
+        command.envs(home.map(|home| ("HOME", home.path())));
+        Said::by(&command.output().context("the program cannot be run")?)
+    }
+
+    /// What the fake codex was called with.
+    ///
+    /// # Errors
+    /// When its record cannot be read.
+    pub fn calls(&self) -> Result<Vec<Call>> {
+        calls(self.path())
+    }
+
+    /// The stored thread id, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn session(&self) -> Result<Option<String>> {
+        let path = self.path().join(SESSION_FILE);
+        Ok(if path.exists() {
+            Some(std::fs::read_to_string(path)?)
+        } else {
+            None
+        })
+    }
+}
+
+/// What a `say --json` printed.
+#[derive(Debug)]
+pub struct Said {
+    /// The events, in order.
+    pub events: Vec<Event>,
+    /// The program's exit code.
+    pub code: Option<i32>,
+    /// The program's standard error.
+    pub stderr: String,
+}
+
+impl Said {
+    /// Reads what the program printed, and checks what holds for every turn: one end, last.
+    ///
+    /// # Errors
+    /// When it does not hold.
+    pub fn by(output: &Output) -> Result<Self> {
+        let stdout = std::str::from_utf8(&output.stdout)?;
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let events = stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).with_context(|| format!("not an event: {line}")))
+            .collect::<Result<Vec<Event>>>()?;
+        let ends = events
+            .iter()
+            .filter(|event| matches!(event, Event::MessageEnd { .. }))
+            .count();
+        ensure!(
+            ends == 1,
+            "{ends} ends of the turn\nstdout: {stdout}\nstderr: {stderr}"
+        );
+        ensure!(
+            matches!(events.last(), Some(Event::MessageEnd { .. })),
+            "something follows the end of the turn: {stdout}"
+        );
+        Ok(Said {
+            events,
+            code: output.status.code(),
+            stderr,
+        })
+    }
+
+    /// The thread and whether it was resumed, from `message_start`.
+    #[must_use]
+    pub fn start(&self) -> Option<(&str, bool)> {
+        self.events.iter().find_map(|event| match event {
+            Event::MessageStart {
+                thread_id, resumed, ..
+            } => Some((thread_id.as_str(), *resumed)),
+            _ => None,
+        })
+    }
+
+    /// The answer: the text of all blocks.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let texts = self.events.iter().filter_map(|event| match event {
+            Event::TextDelta { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    /// This turn's usage and the thread's.
+    #[must_use]
+    pub fn usage(&self) -> (Option<Usage>, Option<Usage>) {
+        match self.events.last() {
+            Some(Event::MessageEnd {
+                usage,
+                thread_usage,
+                ..
+            }) => (*usage, *thread_usage),
+            _ => (None, None),
+        }
+    }
+
+    /// The failure that ended the turn.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self.events.last() {
+            Some(Event::MessageEnd { failure, .. }) => failure.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The kind of that failure.
+    #[must_use]
+    pub fn failure_kind(&self) -> Option<FailureKind> {
+        self.failure().map(|failure| failure.kind)
+    }
+}

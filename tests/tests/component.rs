@@ -1,0 +1,108 @@
+//! What the component asks for, whichever way it is built.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy does not know a test's helpers as tests"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use plexum_openai_provider::COMPONENT;
+use plexum_openai_provider_tests::tool::cargo_component;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/component-imports.txt");
+
+/// One line for each import and export, imports first.
+fn interfaces(bytes: &[u8]) -> String {
+    let engine = Engine::default();
+    let component = Component::new(&engine, bytes).unwrap();
+    let kind = component.component_type();
+    let imports = kind
+        .imports(&engine)
+        .map(|(name, _)| format!("import {name}\n"));
+    let exports = kind
+        .exports(&engine)
+        .map(|(name, _)| format!("export {name}\n"));
+    imports.chain(exports).collect()
+}
+
+fn check(bytes: &[u8], how: &str) {
+    let found = interfaces(bytes);
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(GOLDEN, &found).unwrap();
+    }
+    let golden = std::fs::read_to_string(GOLDEN).unwrap();
+    assert_eq!(
+        found, golden,
+        "built by {how}; if this is what is wanted, run the test again with BLESS=1"
+    );
+    for import in found.lines().filter(|line| line.starts_with("import")) {
+        assert!(import.starts_with("import plexum:provider/"), "{import}");
+    }
+}
+
+/// Runs a build of the guest into a target folder of its own; cargo may hold the usual one.
+fn build(mut command: Command, target: &Path, artifact: &str) -> Vec<u8> {
+    let output = command
+        .current_dir(ROOT)
+        .env("CARGO_TARGET_DIR", target)
+        .env_remove("RUSTFLAGS")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    std::fs::read(target.join(artifact)).unwrap()
+}
+
+fn target(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+#[test]
+fn the_built_in_component_imports_the_contract_and_nothing_else() {
+    check(COMPONENT, "the host's build script");
+}
+
+#[test]
+fn so_does_the_one_of_cargo_build() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "build",
+        "--release",
+        "--target",
+        "wasm32-wasip2",
+        "-p",
+        "plexum-openai-provider-guest",
+    ]);
+    let artifact = "wasm32-wasip2/release/plexum_openai_provider_guest.wasm";
+    check(
+        &build(cargo, &target("cargo-build"), artifact),
+        "cargo build",
+    );
+}
+
+#[test]
+fn so_does_the_one_of_cargo_component() {
+    let Some(cargo_component) = cargo_component("so_does_the_one_of_cargo_component") else {
+        return;
+    };
+    let mut cargo = Command::new(cargo_component);
+    cargo.args([
+        "component",
+        "build",
+        "--release",
+        "-p",
+        "plexum-openai-provider-guest",
+    ]);
+    let artifact = "wasm32-wasip1/release/plexum_openai_provider_guest.wasm";
+    check(
+        &build(cargo, &target("cargo-component"), artifact),
+        "cargo component build",
+    );
+}

@@ -1,0 +1,136 @@
+//! The real codex against a loopback model: what the contract promises.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "clippy does not know a test's helpers as tests"
+)]
+
+use plexum_openai_provider_tests::codex_home::CodexHome;
+use plexum_openai_provider_tests::mock_model::{MockModel, Options};
+use plexum_openai_provider_tests::real_codex;
+use plexum_openai_provider_tests::real_codex::RealCodex;
+use plexum_openai_provider_tests::workspace::{Said, Workspace};
+use serde_json::json;
+
+fn set_up(codex: &RealCodex) -> (MockModel, CodexHome, Workspace) {
+    let model = MockModel::start_with(Options::default()).unwrap();
+    let home = CodexHome::new(&model.base_url()).unwrap();
+    (model, home, Workspace::new(&codex.path).unwrap())
+}
+
+#[test]
+fn the_second_turn_remembers_the_first() {
+    for codex in real_codex!() {
+        let (_model, home, workspace) = set_up(&codex);
+        let first = workspace.turn(Some(&home), "my name is Ada").unwrap();
+        let second = workspace.turn(Some(&home), "mock:history").unwrap();
+        for (said, resumed) in [(&first, false), (&second, true)] {
+            assert_eq!(said.code, Some(0), "{}: {said:?}", codex.version);
+            assert_eq!(
+                said.start(),
+                Some((workspace.session().unwrap().unwrap().as_str(), resumed))
+            );
+            let (usage, thread_usage) = said.usage();
+            assert_eq!(usage.unwrap().input_tokens, 1200);
+            assert_eq!(
+                thread_usage.unwrap().input_tokens,
+                if resumed { 2400 } else { 1200 }
+            );
+        }
+        assert_eq!(first.text(), "echo: my name is Ada");
+        assert_eq!(second.text(), r#"["my name is Ada","mock:history"]"#);
+    }
+}
+
+#[test]
+fn every_prompt_reaches_the_model_as_it_is() {
+    let long = "0123456789abcdef".repeat(200 * 1024 / 16);
+    let prompts = [
+        "help",
+        "--help",
+        "-",
+        "--",
+        "review",
+        "resume",
+        "fork",
+        "-c x=y",
+        "--json",
+        "--version",
+        &long,
+        "two\nlines\r\n\ttabbed  ",
+        "it's \"quoted\" \\ `$HOME` $(true)",
+        "emoji 👩‍🚀 ünï\u{2028}cödé",
+        "NUL \0 inside",
+    ];
+    for codex in real_codex!() {
+        let (model, home, workspace) = set_up(&codex);
+        let file = workspace.outside("messages.json");
+        for prompt in prompts {
+            std::fs::write(
+                &file,
+                json!([{ "role": "user", "content": prompt }]).to_string(),
+            )
+            .unwrap();
+            let mut say =
+                workspace.say(["--json".as_ref(), "--messages".as_ref(), file.as_os_str()]);
+            let output = say
+                .env("CODEX_HOME", home.path())
+                .env("HOME", home.path())
+                .output()
+                .unwrap();
+            let said = Said::by(&output).unwrap();
+            assert_eq!(
+                said.code,
+                Some(0),
+                "{} {prompt:.20}: {said:?}",
+                codex.version
+            );
+            let got = model
+                .requests()
+                .pop()
+                .and_then(|request| request.last_user_text());
+            assert!(
+                got.as_deref() == Some(prompt),
+                "{} {prompt:.20} arrived as {got:.40?}",
+                codex.version
+            );
+        }
+        // All in one thread: each was a turn of its own and none a command.
+        let requests = model.requests();
+        assert_eq!(requests.last().unwrap().prompts(), prompts);
+    }
+}
+
+#[test]
+fn prompts_on_stdin_work_in_fresh_and_resumed_turns() {
+    for codex in real_codex!() {
+        let (_model, home, workspace) = set_up(&codex);
+        workspace
+            .configure(&json!({ "binary": codex.path, "prompt": "stdin" }))
+            .unwrap();
+        for resumed in [false, true] {
+            let said = workspace.turn(Some(&home), "--help").unwrap();
+            assert_eq!(
+                said.start().map(|(_, resumed)| resumed),
+                Some(resumed),
+                "{}",
+                codex.version
+            );
+            assert_eq!(said.text(), "echo: --help");
+        }
+    }
+}
+
+#[test]
+fn a_lost_thread_is_replaced_and_told_what_was_said() {
+    for codex in real_codex!() {
+        let (_model, home, workspace) = set_up(&codex);
+        let first = workspace.turn(Some(&home), "one").unwrap();
+        std::fs::remove_dir_all(home.path().join("sessions")).unwrap();
+        let said = workspace.turn(Some(&home), "two").unwrap();
+        assert_eq!(said.code, Some(0), "{}: {said:?}", codex.version);
+        let (old, new) = (first.start().unwrap().0, said.start().unwrap().0);
+        assert_ne!(old, new);
+        assert_eq!(workspace.session().unwrap().as_deref(), Some(new));
+    }
+}

@@ -1,0 +1,151 @@
+//! Events reach the caller while codex is still at work, and a caller can stop it there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "clippy does not know a test's helpers as tests"
+)]
+
+use std::path::Path;
+
+use plexum_openai_provider::{Config, Event, FailureKind, Provider, Request, StopReason, Turn};
+use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::wait::{is_running, wait_until};
+use plexum_openai_provider_tests::workspace::Workspace;
+
+fn paused(then: impl IntoIterator<Item = Step>) -> (Workspace, Turn) {
+    let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
+    let mut steps = vec![
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::message("first"),
+    ];
+    steps.extend(then);
+    let workspace = Workspace::scripted(codex, [steps]).unwrap();
+    let config = Config {
+        binary: Some(codex.into()),
+        ..Config::default()
+    };
+    let turn = Provider::new(config)
+        .unwrap()
+        .turn(workspace.path(), Request::prompt("hello"));
+    (workspace, turn)
+}
+
+fn text(text: &str, index: u32) -> Option<Event> {
+    Some(Event::TextDelta {
+        index,
+        text: text.into(),
+    })
+}
+
+#[tokio::test]
+async fn an_event_arrives_while_codex_waits() {
+    let (workspace, mut turn) = paused([
+        Step::wait_for_file("go"),
+        Step::message("second"),
+        Step::TurnCompleted,
+    ]);
+    assert!(matches!(
+        turn.next().await,
+        Some(Event::MessageStart { resumed: false, .. })
+    ));
+    // Codex cannot say another word until the file is there.
+    assert!(
+        workspace.session().unwrap().is_some(),
+        "the id is kept before anything is told"
+    );
+    assert_eq!(turn.next().await, text("first", 0));
+    assert!(is_running(workspace.calls().unwrap()[0].pid));
+    std::fs::write(workspace.path().join("go"), "").unwrap();
+    assert_eq!(turn.next().await, text("second", 1));
+    assert!(matches!(
+        turn.next().await,
+        Some(Event::MessageEnd {
+            stop_reason: StopReason::EndTurn,
+            ..
+        })
+    ));
+    assert_eq!(turn.next().await, None);
+}
+
+#[tokio::test]
+async fn a_cancelled_turn_ends_and_leaves_no_codex() {
+    let (workspace, mut turn) = paused([Step::Forever]);
+    while turn.next().await != text("first", 0) {}
+    turn.cancel();
+    let Some(Event::MessageEnd {
+        stop_reason,
+        failure,
+        ..
+    }) = turn.next().await
+    else {
+        panic!("no end")
+    };
+    assert_eq!(stop_reason, StopReason::Aborted);
+    assert_eq!(
+        failure.map(|failure| failure.kind),
+        Some(FailureKind::Killed)
+    );
+    assert_eq!(turn.next().await, None);
+    assert!(!is_running(workspace.calls().unwrap()[0].pid));
+    assert!(workspace.session().unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_codex_that_ignores_the_interrupt_is_killed() {
+    let (workspace, mut turn) = paused([
+        Step::IgnoreSignals {
+            signals: vec![2, 15],
+        },
+        Step::message("deaf"),
+        Step::Forever,
+    ]);
+    while turn.next().await != text("deaf", 1) {}
+    turn.cancel();
+    assert!(matches!(
+        turn.next().await,
+        Some(Event::MessageEnd {
+            stop_reason: StopReason::Aborted,
+            ..
+        })
+    ));
+    assert!(!is_running(workspace.calls().unwrap()[0].pid));
+}
+
+#[tokio::test]
+async fn a_dropped_turn_stops_codex() {
+    let (workspace, mut turn) = paused([Step::Forever]);
+    while turn.next().await != text("first", 0) {}
+    drop(turn);
+    let pid = workspace.calls().unwrap()[0].pid;
+    tokio::task::spawn_blocking(move || wait_until("codex has ended", || !is_running(pid)))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_process_that_codex_left_behind_does_not_hold_the_end_up() {
+    use plexum_openai_provider_tests::fake_codex::ChildGroup;
+    let child = Step::LeaveChild {
+        millis: 20_000,
+        hold_stdout: true,
+        group: ChildGroup::Session,
+    };
+    let (workspace, mut turn) = paused([child, Step::TurnCompleted]);
+    let began = std::time::Instant::now();
+    while !matches!(
+        turn.next().await,
+        Some(Event::MessageEnd {
+            stop_reason: StopReason::EndTurn,
+            ..
+        })
+    ) {}
+    assert!(
+        began.elapsed().as_secs() < 15,
+        "the turn waited for a stranger"
+    );
+    for pid in plexum_openai_provider_tests::fake_codex::children(workspace.path()).unwrap() {
+        // SAFETY: `kill` takes plain numbers and touches no memory; the test started this process.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+}
