@@ -43,7 +43,7 @@ impl GuestTurn for RunningTurn {
 
     fn next(&self) -> Vec<Event> {
         // The component model forbids a second call while one is running.
-        self.0.borrow_mut().next()
+        self.0.borrow_mut().next_events()
     }
 }
 

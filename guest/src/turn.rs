@@ -1,6 +1,7 @@
 //! One turn, from the request to its end.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -43,7 +44,7 @@ enum State<P> {
     /// Nothing has run yet.
     Ready,
     /// Codex is running, or has just ended.
-    Running(Run<P>),
+    Running(Box<Run<P>>),
     /// `message_end` has been handed out.
     Over,
 }
@@ -68,7 +69,7 @@ struct Run<P> {
 struct GiveUp(Failure);
 
 impl<C: Capabilities> Turn<C> {
-    /// Checks the request. Nothing runs before the first [`Turn::next`].
+    /// Checks the request. Nothing runs before the first [`Turn::next_events`].
     pub fn start(host: C, settings: Settings, request: Request) -> Result<Self, Failure> {
         let model = choose_model(&settings, request.model.as_deref()).map_err(failure::unusable)?;
         let (earlier, text) =
@@ -85,7 +86,7 @@ impl<C: Capabilities> Turn<C> {
     }
 
     /// The next events: at least one, or none when the turn is over.
-    pub fn next(&mut self) -> Vec<Event> {
+    pub fn next_events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while events.is_empty() {
             self.state = match mem::replace(&mut self.state, State::Over) {
@@ -121,7 +122,7 @@ impl<C: Capabilities> Turn<C> {
         let word = if on_stdin { "-" } else { text };
         let args = argv::plan(&self.settings, &self.model, thread_id, word);
         match self.host.spawn(&args, on_stdin.then_some(text)) {
-            Ok(child) => State::Running(Run {
+            Ok(child) => State::Running(Box::new(Run {
                 child,
                 beginning,
                 translator: Translator::default(),
@@ -130,7 +131,7 @@ impl<C: Capabilities> Turn<C> {
                 stored_totals,
                 malformed: 0,
                 first_malformed: None,
-            }),
+            })),
             Err(refusal) => {
                 let stop_reason = match refusal.reason {
                     RefusalReason::Stopped => StopReason::Aborted,
@@ -143,7 +144,7 @@ impl<C: Capabilities> Turn<C> {
     }
 
     /// Takes the next lines, or the end.
-    fn advance(&self, mut run: Run<C::Child>, events: &mut Vec<Event>) -> State<C::Child> {
+    fn advance(&self, mut run: Box<Run<C::Child>>, events: &mut Vec<Event>) -> State<C::Child> {
         let output = run.child.lines(BATCH_BYTES);
         if output.text.is_empty() && output.skipped.is_empty() {
             return self.conclude(run, events);
@@ -309,7 +310,7 @@ impl<C: Capabilities> Turn<C> {
     }
 
     /// Standard output is over: says how the turn ended.
-    fn conclude(&self, mut run: Run<C::Child>, events: &mut Vec<Event>) -> State<C::Child> {
+    fn conclude(&self, mut run: Box<Run<C::Child>>, events: &mut Vec<Event>) -> State<C::Child> {
         let exit = run.child.wait();
         run.translator.close_open_tools(events);
         let evidence = match run.translator.outcome() {

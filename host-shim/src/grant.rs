@@ -6,7 +6,7 @@
 //!
 //! The only free words are the thread id, which must be the one that this workspace's
 //! store held when the turn began, which of the configured models, and the prompt behind
-//! `--`. This decides and never spawns; [`crate::process`] spawns and never decides.
+//! `--`. This decides and never spawns; the `process` module spawns and never decides.
 
 use crate::config::{Config, Sandbox};
 

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Installs, once, what the tests and the try-out need beyond Rust itself, under target/tools.
+#
+#   scripts/tool.sh                    everything
+#   scripts/tool.sh wasm-target        the Rust target of the component
+#   scripts/tool.sh codex VERSION      the real codex; prints the path of its native program
+#   scripts/tool.sh cargo-component    prints its path
+#
+# Paths go to standard output, everything else to standard error. Exits with 3 when the machine
+# lacks what an installation needs (npm, say), with 1 when an installation fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tools=${CARGO_TARGET_DIR:-target}/tools
+mkdir -p "$tools"
+tools=$(cd "$tools" && pwd)
+
+# The oldest codex that is supported, and the newest that was tested.
+codex_versions=(0.135.0 0.169.0)
+cargo_component_version=0.21.1
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Runs a silent command and shows that it is alive.
+patiently() { # what, command…
+  local what=$1 log began=$SECONDS
+  shift
+  log=$(mktemp)
+  say "$what …"
+  "$@" >"$log" 2>&1 </dev/null &
+  local pid=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    # Ends with the command or after ten seconds, whichever comes first.
+    timeout 10 tail --pid="$pid" -f /dev/null || true
+    if kill -0 "$pid" 2>/dev/null; then say "  still at it after $((SECONDS - began)) s: $(tail -n 1 "$log" | cut -c1-100)"; fi
+  done
+  if ! wait "$pid"; then
+    cat "$log" >&2
+    rm -f "$log"
+    say "failed: $what"
+    return 1
+  fi
+  rm -f "$log"
+}
+
+wasm_target() {
+  command -v cargo >/dev/null || { say 'There is no cargo: install Rust with rustup first.'; exit 3; }
+  # Asking for the toolchain makes rustup fetch it, target and all, unless that is switched off.
+  local installed
+  installed=$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2
+  if [ ! -d "$installed" ]; then
+    command -v rustup >/dev/null || { say 'The Rust target wasm32-wasip2 is missing, and there is no rustup to add it with.'; exit 3; }
+    rustup target add wasm32-wasip2 >&2
+  fi
+}
+
+native_codex() { # folder of an installation
+  [ -d "$1/node_modules/@openai" ] || return 0
+  find "$1/node_modules/@openai" -path "*/vendor/$(uname -m)-*/bin/codex" -type f -print -quit
+}
+
+codex() { # version
+  local folder="$tools/codex-$1" program
+  program=$(native_codex "$folder")
+  if [ -z "$program" ]; then
+    command -v npm >/dev/null || { say "There is no npm to install codex $1 with: install Node.js."; exit 3; }
+    patiently "Installing codex $1 from npm (about 100 MB)" npm install --no-audit --no-fund --prefix "$folder" "@openai/codex@$1"
+    program=$(native_codex "$folder")
+    [ -n "$program" ] || { say "npm installed codex $1, but not its program for $(uname -m)."; exit 1; }
+  fi
+  printf '%s\n' "$program"
+}
+
+cargo_component() {
+  local program=$tools/bin/cargo-component
+  if [ ! -x "$program" ]; then
+    if program=$(command -v cargo-component) && [ "$("$program" component --version 2>/dev/null)" = "cargo-component-component $cargo_component_version" ]; then
+      printf '%s\n' "$program"
+      return
+    fi
+    program=$tools/bin/cargo-component
+    # Unoptimised: it is built in half the time and runs twice.
+    patiently "Building cargo-component $cargo_component_version (about 5 minutes, once)" \
+      cargo install cargo-component --version "$cargo_component_version" --locked --debug --root "$tools" --target-dir "$tools/cargo-component-build"
+    rm -rf "$tools/cargo-component-build"
+  fi
+  printf '%s\n' "$program"
+}
+
+case ${1-all} in
+  wasm-target) wasm_target ;;
+  codex) codex "${2:?the version of codex}" ;;
+  cargo-component) cargo_component ;;
+  all)
+    wasm_target
+    for version in "${codex_versions[@]}"; do codex "$version"; done
+    cargo_component
+    ;;
+  *)
+    say "unknown tool: $1"
+    exit 2
+    ;;
+esac
