@@ -4,9 +4,10 @@
 //! else, so this must produce exactly
 //!
 //! ```text
-//! exec [resume <thread id>] <fixed flags> <args of the model> <extra args> -- <prompt or ->
+//! exec [resume <thread id>] <fixed flags> <args of the model> <extra args> [-i image:<n>]… -- <prompt or ->
 //! ```
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -20,6 +21,7 @@ pub fn plan(
     settings: &Settings,
     model: &ModelArgs,
     thread_id: Option<&str>,
+    images: &[u32],
     prompt: &str,
 ) -> Vec<String> {
     let mut args = vec!["exec".to_string()];
@@ -35,6 +37,10 @@ pub fn plan(
     args.push("--json".to_string());
     args.extend_from_slice(&model.args);
     args.extend_from_slice(&settings.extra_args);
+    // Behind `resume` and its id: in front of them, codex takes those for images as well.
+    for image in images {
+        args.extend(["-i".to_string(), format!("image:{image}")]);
+    }
     // Without `--`, a prompt like `help`, `review` or `-c x=y` is a command or a flag.
     args.push("--".to_string());
     args.push(prompt.to_string());
@@ -80,6 +86,7 @@ mod tests {
             &settings(Sandbox::DangerFullAccess, &[]),
             &model(&[]),
             None,
+            &[],
             "--help",
         );
         assert_eq!(
@@ -102,6 +109,7 @@ mod tests {
             &settings(Sandbox::ReadOnly, &["-c", "a=1"]),
             &model(&["--model", "m"]),
             Some(id),
+            &[0, 1],
             "-",
         );
         assert_eq!(
@@ -118,6 +126,10 @@ mod tests {
                 "m",
                 "-c",
                 "a=1",
+                "-i",
+                "image:0",
+                "-i",
+                "image:1",
                 "--",
                 "-"
             ]

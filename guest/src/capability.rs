@@ -3,7 +3,7 @@
 
 use alloc::string::String;
 
-use crate::bindings::codex::{Exit, Output, Refusal};
+use crate::bindings::codex::{Awaited, Exit, Output, Refusal};
 use crate::bindings::log::Level;
 use crate::bindings::session::Entry;
 
@@ -16,6 +16,8 @@ pub trait Capabilities {
     /// See `codex.spawn` in the WIT package.
     fn spawn(&self, args: &[String], prompt_on_stdin: Option<&str>)
     -> Result<Self::Child, Refusal>;
+    /// See `codex.back-off`.
+    fn back_off(&self) -> bool;
     /// See `session.load`.
     fn load_session(&self) -> Result<Option<Entry>, String>;
     /// See `session.save`.
@@ -29,7 +31,7 @@ pub trait Capabilities {
 /// A running codex; see `codex.child` in the WIT package.
 pub trait Child {
     /// See `child.lines`.
-    fn lines(&self, max_bytes: u32) -> Output;
+    fn lines(&self, max_bytes: u32, awaiting: Awaited) -> Output;
     /// See `child.wait`.
     fn wait(&self) -> Exit;
     /// See `child.terminate`.

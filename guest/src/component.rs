@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use crate::bindings::codex::{self, Exit, Output, Refusal};
+use crate::bindings::codex::{self, Awaited, Exit, Output, Refusal};
 use crate::bindings::log::{self, Level};
 use crate::bindings::provider::{
     Description, Event, Failure, Guest, GuestTurn, Model, Request, Turn as TurnHandle,
@@ -61,6 +61,10 @@ impl Capabilities for Imports {
         codex::spawn(args, prompt_on_stdin)
     }
 
+    fn back_off(&self) -> bool {
+        codex::back_off()
+    }
+
     fn load_session(&self) -> Result<Option<Entry>, String> {
         session::load()
     }
@@ -79,8 +83,8 @@ impl Capabilities for Imports {
 }
 
 impl Child for codex::Child {
-    fn lines(&self, max_bytes: u32) -> Output {
-        codex::Child::lines(self, max_bytes)
+    fn lines(&self, max_bytes: u32, awaiting: Awaited) -> Output {
+        codex::Child::lines(self, max_bytes, awaiting)
     }
 
     fn wait(&self) -> Exit {

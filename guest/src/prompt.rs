@@ -21,8 +21,19 @@ const MAX_REPLAY_CHARS: usize = 100_000;
 /// says why.
 pub type Unusable = (FailureKind, String);
 
-/// The text of the last user message, and the messages before it.
-pub fn split_at_prompt(mut messages: Vec<Message>) -> Result<(Vec<Message>, String), Unusable> {
+/// What the last user message asks for, and what was said before it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prompt {
+    /// Its text.
+    pub text: String,
+    /// The numbers of its images.
+    pub images: Vec<u32>,
+    /// The messages before it, for the case that codex has lost the conversation.
+    pub earlier: Vec<Message>,
+}
+
+/// Finds the prompt in a request's messages.
+pub fn find(mut messages: Vec<Message>) -> Result<Prompt, Unusable> {
     let invalid = |message: &str| (FailureKind::InvalidRequest, message.to_string());
     let last_user = messages
         .iter()
@@ -34,22 +45,21 @@ pub fn split_at_prompt(mut messages: Vec<Message>) -> Result<(Vec<Message>, Stri
     let Some(message) = messages.pop() else {
         return Err(invalid("The request holds no message."));
     };
-    if message
-        .content
-        .iter()
-        .any(|piece| matches!(piece, Content::Image(_)))
-    {
-        return Err(invalid(
-            "The last user message holds an image, which this version does not pass on: send text only.",
-        ));
-    }
     let text = text_of(&message);
     if text.trim().is_empty() {
         return Err(invalid(
-            "The last user message is empty: say something in it.",
+            "The last user message holds no text: say something in it.",
         ));
     }
-    Ok((messages, text))
+    let images = message.content.iter().filter_map(|piece| match piece {
+        Content::Image(number) => Some(*number),
+        Content::Text(_) => None,
+    });
+    Ok(Prompt {
+        text,
+        images: images.collect(),
+        earlier: messages,
+    })
 }
 
 /// The text of a message, its pieces set apart by an empty line.
@@ -145,9 +155,9 @@ mod tests {
             message(Role::User, &["second", "with a second piece"]),
             message(Role::Assistant, &["a prefill"]),
         ];
-        let (earlier, text) = split_at_prompt(messages).unwrap();
-        assert_eq!(text, "second\n\nwith a second piece");
-        assert_eq!(earlier.len(), 2);
+        let prompt = find(messages).unwrap();
+        assert_eq!(prompt.text, "second\n\nwith a second piece");
+        assert_eq!((prompt.earlier.len(), prompt.images), (2, vec![]));
     }
 
     #[test]
@@ -162,10 +172,7 @@ mod tests {
                 content: vec![Content::Image(0)],
             }],
         ] {
-            assert_eq!(
-                split_at_prompt(messages).unwrap_err().0,
-                FailureKind::InvalidRequest
-            );
+            assert_eq!(find(messages).unwrap_err().0, FailureKind::InvalidRequest);
         }
     }
 

@@ -56,6 +56,11 @@ impl Translator {
         self.pending_error.as_deref()
     }
 
+    /// Whether codex is waiting for a tool rather than for the model.
+    pub fn tool_is_running(&self) -> bool {
+        !self.open_tools.is_empty()
+    }
+
     /// The model is at work.
     pub fn turn_started(&mut self, events: &mut Vec<Event>) {
         self.survive(events);

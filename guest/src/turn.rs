@@ -8,18 +8,18 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::argv;
-use crate::bindings::codex::{ExitStatus, RefusalReason, StopCause};
+use crate::bindings::codex::{Awaited, ExitStatus, RefusalReason, StopCause};
 use crate::bindings::log::Level;
 use crate::bindings::provider::{
-    Event, Failure, FailureKind, Message, MessageEnd, MessageStart, Notice, NoticeKind, Request,
-    StopReason, Usage,
+    Event, Failure, FailureKind, MessageEnd, MessageStart, Notice, NoticeKind, Request, StopReason,
+    Usage,
 };
 use crate::bindings::session::{Entry, Totals};
 use crate::bindings::settings::{LostSession, ModelArgs, Settings};
 use crate::capability::{Capabilities, Child};
 use crate::failure::{self, Evidence};
 use crate::line::CodexEvent;
-use crate::prompt::{self, Unusable};
+use crate::prompt::{self, Prompt, Unusable};
 use crate::session::{self, Beginning, Replaced};
 use crate::translate::{self, Outcome, Translator};
 use crate::usage;
@@ -33,10 +33,7 @@ pub struct Turn<C: Capabilities> {
     host: C,
     settings: Settings,
     model: ModelArgs,
-    /// The text of the last user message.
-    text: String,
-    /// The messages before it, for the case that codex has lost the conversation.
-    earlier: Vec<Message>,
+    prompt: Prompt,
     state: State<C::Child>,
 }
 
@@ -72,15 +69,13 @@ impl<C: Capabilities> Turn<C> {
     /// Checks the request. Nothing runs before the first [`Turn::next_events`].
     pub fn start(host: C, settings: Settings, request: Request) -> Result<Self, Failure> {
         let model = choose_model(&settings, request.model.as_deref()).map_err(failure::unusable)?;
-        let (earlier, text) =
-            prompt::split_at_prompt(request.messages).map_err(failure::unusable)?;
-        prompt::check_length(&text).map_err(failure::unusable)?;
+        let prompt = prompt::find(request.messages).map_err(failure::unusable)?;
+        prompt::check_length(&prompt.text).map_err(failure::unusable)?;
         Ok(Turn {
             host,
             settings,
             model,
-            text,
-            earlier,
+            prompt,
             state: State::Ready,
         })
     }
@@ -109,7 +104,7 @@ impl<C: Capabilities> Turn<C> {
         {
             return end_in(unreadable(&error), events);
         }
-        self.spawn(beginning, &self.text, events)
+        self.spawn(beginning, &self.prompt.text, events)
     }
 
     fn spawn(&self, beginning: Beginning, text: &str, events: &mut Vec<Event>) -> State<C::Child> {
@@ -120,7 +115,13 @@ impl<C: Capabilities> Turn<C> {
         let stored_totals = thread_id.is_some() && baseline.is_some();
         let on_stdin = prompt::goes_on_stdin(text, self.settings.prompt);
         let word = if on_stdin { "-" } else { text };
-        let args = argv::plan(&self.settings, &self.model, thread_id, word);
+        let args = argv::plan(
+            &self.settings,
+            &self.model,
+            thread_id,
+            &self.prompt.images,
+            word,
+        );
         match self.host.spawn(&args, on_stdin.then_some(text)) {
             Ok(child) => State::Running(Box::new(Run {
                 child,
@@ -145,7 +146,12 @@ impl<C: Capabilities> Turn<C> {
 
     /// Takes the next lines, or the end.
     fn advance(&self, mut run: Box<Run<C::Child>>, events: &mut Vec<Event>) -> State<C::Child> {
-        let output = run.child.lines(BATCH_BYTES);
+        let awaiting = if run.translator.tool_is_running() {
+            Awaited::Tool
+        } else {
+            Awaited::Model
+        };
+        let output = run.child.lines(BATCH_BYTES, awaiting);
         if output.text.is_empty() && output.skipped.is_empty() {
             return self.conclude(run, events);
         }
@@ -247,6 +253,7 @@ impl<C: Capabilities> Turn<C> {
                 .save_session(&entry)
                 .map_err(|error| GiveUp(unreadable(&error)))?;
         }
+        let changed_midway = run.thread_id.is_some();
         let replaced = match (&run.beginning, run.thread_id.take()) {
             (_, Some(earlier)) => Some(other_thread(&earlier)),
             (Beginning::Fresh { replaces }, None) => replaces.clone(),
@@ -261,11 +268,13 @@ impl<C: Capabilities> Turn<C> {
             run.baseline = None;
             run.stored_totals = false;
         }
-        events.push(Event::MessageStart(MessageStart {
-            model: self.model.id.clone(),
-            thread_id: thread_id.clone(),
-            resumed,
-        }));
+        if !changed_midway {
+            events.push(Event::MessageStart(MessageStart {
+                model: self.model.id.clone(),
+                thread_id: thread_id.clone(),
+                resumed,
+            }));
+        }
         if let Some(Replaced {
             old,
             reason,
@@ -342,6 +351,12 @@ impl<C: Capabilities> Turn<C> {
             {
                 return self.begin_anew(&entry.thread_id, policy, events);
             }
+            // Somebody else, a codex in a terminal perhaps, is using the thread.
+            (FailureKind::SessionBusy, Beginning::Resume(_), _)
+                if run.thread_id.is_none() && exit.stopped.is_none() && self.host.back_off() =>
+            {
+                return self.spawn(run.beginning, &self.prompt.text, events);
+            }
             // Codex counts from 0 after this.
             (FailureKind::ContextOverflow, ..) => self.keep_totals(&run, usage::ZERO, events),
             _ => {}
@@ -362,13 +377,13 @@ impl<C: Capabilities> Turn<C> {
         events: &mut Vec<Event>,
     ) -> State<C::Child> {
         let (message, text) = match policy {
-            LostSession::Replay if !self.earlier.is_empty() => (
+            LostSession::Replay if !self.prompt.earlier.is_empty() => (
                 "Codex no longer has the stored thread; a new one was begun and told the earlier messages.",
-                prompt::replay(&self.earlier, &self.text),
+                prompt::replay(&self.prompt.earlier, &self.prompt.text),
             ),
             _ => (
                 "Codex no longer has the stored thread; a new one was begun without the earlier messages.",
-                self.text.clone(),
+                self.prompt.text.clone(),
             ),
         };
         let replaces = Some(Replaced {

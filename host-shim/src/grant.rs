@@ -1,7 +1,7 @@
 //! The grant: the calls of codex that the operator's configuration allows.
 //!
 //! ```text
-//! exec [resume <thread id>] <fixed flags> <args of one model> <extra args> -- <prompt or ->
+//! exec [resume <thread id>] <fixed flags> <args of one model> <extra args> [-i image:<n>]… -- <prompt or ->
 //! ```
 //!
 //! The only free words are the thread id, which must be the one that this workspace's
@@ -19,6 +19,24 @@ pub struct Grant {
     fixed: Vec<String>,
     /// For each model its name, and the arguments between the fixed flags and `--`.
     models: Vec<(String, Vec<String>)>,
+}
+
+/// What a call is checked against, besides the configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Call<'a> {
+    /// Whether the prompt travels on standard input.
+    pub prompt_on_stdin: bool,
+    /// The thread id that this workspace's store held when the turn began.
+    pub stored: Option<&'a str>,
+    /// How many images the request has.
+    pub images: usize,
+}
+
+/// A call that is allowed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Allowed {
+    /// Which arguments stand for which images: the index of the argument and the number of the image.
+    pub images: Vec<(usize, usize)>,
 }
 
 /// A call that is not allowed.
@@ -55,14 +73,8 @@ impl Grant {
         }
     }
 
-    /// Checks a call. `prompt_on_stdin` says whether the prompt travels there; `stored` is the
-    /// thread id that this workspace's store held when the turn began.
-    pub fn check(
-        &self,
-        args: &[String],
-        prompt_on_stdin: bool,
-        stored: Option<&str>,
-    ) -> Result<(), Refused> {
+    /// Checks a call's arguments.
+    pub fn check(&self, args: &[String], call: &Call<'_>) -> Result<Allowed, Refused> {
         let refuse = |index: usize, reason: String| {
             Err(Refused {
                 position: index + 1,
@@ -86,7 +98,10 @@ impl Grant {
         }
         let mut at = 1;
         if word(at) == Some("resume") {
-            if stored.is_none_or(|stored| !is_uuid(stored) || word(at + 1) != Some(stored)) {
+            if call
+                .stored
+                .is_none_or(|stored| !is_uuid(stored) || word(at + 1) != Some(stored))
+            {
                 return refuse(
                     at + 1,
                     "only the thread that this workspace's session holds can be resumed".into(),
@@ -114,28 +129,34 @@ impl Grant {
             return refuse(at, "`--` and the prompt must follow".into());
         };
         let rest = args.get(at..separator).unwrap_or_default();
-        if !self.models.iter().any(|(_, args)| args == rest) {
-            let offset = self
+        let (words, images) = split_images(rest, call.images);
+        if !self.models.iter().any(|(_, args)| args == words) {
+            let matching = self
                 .models
                 .iter()
-                .map(|(_, args)| common_prefix(args, rest))
-                .max()
-                .unwrap_or(0);
+                .map(|(_, args)| common_prefix(args, words));
             return refuse(
-                at + offset,
-                "between the fixed flags and `--` only the arguments of one model and then `extra_args` may stand, exactly as in config.json (`model_args`, `extra_args`)".into(),
+                at + matching.max().unwrap_or(0),
+                "between the fixed flags and `--` only the arguments of one model, then `extra_args`, exactly as in config.json (`model_args`, `extra_args`), and then the request's images may stand".into(),
             );
         }
+        let first_image = at + words.len() + 1;
+        let images = images
+            .into_iter()
+            .enumerate()
+            .map(|(nth, image)| (first_image + 2 * nth, image));
         if word(separator) != Some("--") {
             return refuse(separator, "`--` must stand before the prompt".into());
         }
-        if (word(separator + 1) == Some("-")) != prompt_on_stdin {
+        if (word(separator + 1) == Some("-")) != call.prompt_on_stdin {
             return refuse(
                 separator + 1,
                 "`-` and a prompt on standard input go together".into(),
             );
         }
-        Ok(())
+        Ok(Allowed {
+            images: images.collect(),
+        })
     }
 
     /// The names of the models and the arguments that each gets, `extra_args` included.
@@ -143,6 +164,21 @@ impl Grant {
     pub fn models(&self) -> &[(String, Vec<String>)] {
         &self.models
     }
+}
+
+/// Takes the pairs `-i image:<n>` off the end, and gives their numbers.
+fn split_images(words: &[String], images: usize) -> (&[String], Vec<usize>) {
+    let mut rest = words;
+    let mut numbers = Vec::new();
+    while let [before @ .., flag, image] = rest
+        && flag == "-i"
+        && let Some(number) = (0..images).find(|number| *image == format!("image:{number}"))
+    {
+        numbers.push(number);
+        rest = before;
+    }
+    numbers.reverse();
+    (rest, numbers)
 }
 
 fn common_prefix(left: &[String], right: &[String]) -> usize {
@@ -181,14 +217,21 @@ mod tests {
         Grant::new(&config)
     }
 
-    fn check(line: &str, prompt: &str) -> Result<(), Refused> {
+    fn check(line: &str, prompt: &str) -> Result<Allowed, Refused> {
         let args: Vec<String> = line
             .split(' ')
             .filter(|word| !word.is_empty())
             .chain([prompt])
             .map(str::to_owned)
             .collect();
-        grant().check(&args, prompt == "-", Some(ID))
+        grant().check(
+            &args,
+            &Call {
+                prompt_on_stdin: prompt == "-",
+                stored: Some(ID),
+                images: 2,
+            },
+        )
     }
 
     const FLAGS: &str = "--skip-git-repo-check --dangerously-bypass-approvals-and-sandbox --json";
@@ -216,6 +259,9 @@ mod tests {
             (format!("exec {FLAGS} -c a=2 --"), 6),
             (format!("exec {FLAGS} --model other -c a=1 --"), 6),
             (format!("exec {FLAGS} -c a=1 -c b=2 --"), 7),
+            (format!("exec {FLAGS} -c a=1 -i /etc/passwd --"), 7),
+            (format!("exec {FLAGS} -c a=1 -i image:2 --"), 7),
+            (format!("exec {FLAGS} -i image:0 -c a=1 --"), 5),
             (format!("exec {FLAGS} --"), 5),
             (format!("exec {FLAGS} -c a=1"), 6),
             (format!("exec {FLAGS} -c a=1 -- x"), 7),
@@ -228,15 +274,35 @@ mod tests {
     }
 
     #[test]
+    fn images_of_the_request_are_found_where_they_stand() {
+        let allowed = check(
+            &format!("exec {FLAGS} -c a=1 -i image:1 -i image:0 --"),
+            "image:0",
+        )
+        .unwrap();
+        assert_eq!(allowed.images, [(7, 1), (9, 0)]);
+    }
+
+    #[test]
     fn stdin_and_the_dash_go_together() {
         let mut args: Vec<String> = format!("exec {FLAGS} -c a=1 -- -")
             .split(' ')
             .map(str::to_owned)
             .collect();
-        assert!(grant().check(&args, false, None).is_err());
+        assert!(grant().check(&args, &Call::default()).is_err());
         args.pop();
         args.push("words".into());
-        assert!(grant().check(&args, true, None).is_err());
+        assert!(
+            grant()
+                .check(
+                    &args,
+                    &Call {
+                        prompt_on_stdin: true,
+                        ..Call::default()
+                    }
+                )
+                .is_err()
+        );
     }
 
     #[test]
@@ -247,7 +313,13 @@ mod tests {
             .collect();
         assert_eq!(
             grant()
-                .check(&args, false, Some("--last"))
+                .check(
+                    &args,
+                    &Call {
+                        stored: Some("--last"),
+                        ..Call::default()
+                    }
+                )
                 .unwrap_err()
                 .position,
             3

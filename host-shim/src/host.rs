@@ -4,15 +4,18 @@ use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{Result, StoreLimits};
 
 use crate::bindings::{codex, log, session, settings};
 use crate::config::{Config, LostSession, PromptTransport, Sandbox};
 use crate::event::Usage;
-use crate::grant::Grant;
-use crate::process::Process;
+use crate::grant::{Call, Grant};
+use crate::image::StagedImages;
+use crate::process::{Process, Start};
 use crate::program::{self, ProgramError};
 use crate::session_store::{SessionEntry, SessionStore};
 use crate::stop::{Stop, StopCause};
@@ -28,18 +31,41 @@ pub struct Host {
     pub(crate) workspace: PathBuf,
     /// The thread id that the store held when the turn began.
     pub(crate) stored: Option<String>,
+    /// The images of the request.
+    pub(crate) images: StagedImages,
     pub(crate) stop: Stop,
+    /// When the turn must be over.
+    pub(crate) turn_deadline: Instant,
+    /// How long to wait, and until when, while somebody else uses the conversation.
+    pub(crate) next_back_off: Option<Duration>,
+    pub(crate) busy_deadline: Option<Instant>,
     pub(crate) table: ResourceTable,
     pub(crate) limits: StoreLimits,
 }
 
 impl codex::Host for Host {
+    async fn back_off(&mut self) -> Result<bool> {
+        let pause = self.next_back_off.unwrap_or(FIRST_BACK_OFF);
+        self.next_back_off = Some(pause * 2);
+        let now = Instant::now();
+        let until = *self
+            .busy_deadline
+            .get_or_insert(now + self.config.limits.busy());
+        if now + pause > until {
+            return Ok(false);
+        }
+        Ok(tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            _ = self.stop.requested() => false,
+        })
+    }
+
     async fn spawn(
         &mut self,
         args: Vec<String>,
         prompt_on_stdin: Option<String>,
     ) -> Result<Result<Resource<Process>, codex::Refusal>> {
-        match self.start(&args, prompt_on_stdin) {
+        match self.start(args, prompt_on_stdin) {
             Ok(process) => Ok(Ok(self.table.push(process)?)),
             Err(refusal) => {
                 tracing::warn!(reason = ?refusal.reason, message = refusal.message, "codex is not started");
@@ -49,10 +75,14 @@ impl codex::Host for Host {
     }
 }
 
+/// The first pause before codex is started again for a busy conversation; each is twice as long
+/// as the one before it.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
+
 impl Host {
     fn start(
         &self,
-        args: &[String],
+        mut args: Vec<String>,
         prompt_on_stdin: Option<String>,
     ) -> Result<Process, codex::Refusal> {
         use codex::RefusalReason as Reason;
@@ -63,8 +93,16 @@ impl Host {
                 "The turn was stopped before codex was started.".into(),
             ));
         }
-        self.grant
-            .check(args, prompt_on_stdin.is_some(), self.stored.as_deref())
+        let allowed = self
+            .grant
+            .check(
+                &args,
+                &Call {
+                    prompt_on_stdin: prompt_on_stdin.is_some(),
+                    stored: self.stored.as_deref(),
+                    images: self.images.len(),
+                },
+            )
             .map_err(|refused| refusal(Reason::Denied, refused.to_string()))?;
         let search_path = std::env::var_os("PATH");
         let program = program::resolve(
@@ -79,7 +117,16 @@ impl Host {
             };
             refusal(reason, error.to_string())
         })?;
-        let process = Process::spawn(&program, args, &self.workspace, prompt_on_stdin, self.stop.clone()).map_err(|error| {
+        self.images.put_paths(&mut args, &allowed.images);
+        let start = Start {
+            program: &program,
+            args: &args,
+            workspace: &self.workspace,
+            prompt_on_stdin,
+            start_timeout: self.config.limits.start(),
+            turn_deadline: self.turn_deadline,
+        };
+        let process = Process::spawn(start, self.stop.clone()).map_err(|error| {
             let reason = match error.kind() {
                 ErrorKind::PermissionDenied => Reason::NotExecutable,
                 _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => Reason::NotExecutable,
@@ -92,7 +139,7 @@ impl Host {
             );
             refusal(reason, message)
         })?;
-        tracing::info!(pid = process.id(), program = %program.display(), argv = shown(args), "codex started");
+        tracing::info!(pid = process.id(), program = %program.display(), argv = shown(&args), "codex started");
         Ok(process)
     }
 }
@@ -108,10 +155,20 @@ fn shown(args: &[String]) -> String {
 }
 
 impl codex::HostChild for Host {
-    async fn lines(&mut self, child: Resource<Process>, max_bytes: u32) -> Result<codex::Output> {
+    async fn lines(
+        &mut self,
+        child: Resource<Process>,
+        max_bytes: u32,
+        awaiting: codex::Awaited,
+    ) -> Result<codex::Output> {
         // The guest's number is only a wish: a batch is held in memory twice.
         let max_bytes = usize::try_from(max_bytes.min(1024 * 1024))?;
-        let lines = self.table.get_mut(&child)?.lines(max_bytes).await?;
+        let limits = &self.config.limits;
+        let idle = match awaiting {
+            codex::Awaited::Model => limits.idle(),
+            codex::Awaited::Tool => limits.tool_idle(),
+        };
+        let lines = self.table.get_mut(&child)?.lines(max_bytes, idle).await?;
         Ok(codex::Output {
             text: lines.text,
             skipped: lines.skipped,
@@ -131,6 +188,9 @@ impl codex::HostChild for Host {
             stopped: exit.stopped.map(|cause| match cause {
                 StopCause::Cancelled => codex::StopCause::Cancelled,
                 StopCause::Terminated => codex::StopCause::Terminated,
+                StopCause::StartTimeout => codex::StopCause::StartTimeout,
+                StopCause::IdleTimeout => codex::StopCause::IdleTimeout,
+                StopCause::TurnTimeout => codex::StopCause::TurnTimeout,
             }),
             stderr: exit.stderr,
         })

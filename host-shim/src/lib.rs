@@ -26,6 +26,8 @@ mod event;
 pub mod framing;
 pub mod grant;
 mod host;
+mod image;
+mod lock_file;
 mod process;
 mod program;
 mod provider;
@@ -35,12 +37,12 @@ mod session_store;
 mod stop;
 mod turn;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, Limits};
 pub use event::{
     Event, Failure, FailureKind, NoticeKind, PlanStep, StopReason, ToolKind, ToolStatus, Usage,
 };
 pub use provider::{COMPONENT, Description, LoadError, Provider};
-pub use request::{Content, Message, Request, Role};
-pub use session_file::{SESSION_FILE, SaveStep, SessionFiles, USAGE_FILE};
-pub use session_store::{SessionEntry, SessionStore, StoreFuture};
+pub use request::{Content, ImageSource, Message, Request, Role};
+pub use session_file::{LOCK_FILE, SESSION_FILE, SaveStep, SessionFiles, USAGE_FILE};
+pub use session_store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
 pub use turn::Turn;

@@ -40,12 +40,30 @@ pub struct Process {
     /// Feeds the prompt; ends by itself when codex has read it or has gone.
     _stdin: Option<JoinHandle<()>>,
     stop: Stop,
+    /// Until when the first line must have come; `None` when it has.
+    start_deadline: Option<Instant>,
+    /// When the turn must be over.
+    turn_deadline: Instant,
     /// Set when the host has begun to stop it: why, and since when.
     stopping: Option<(StopCause, Instant)>,
     /// Set when it has ended: how, and until when its pipes are read.
     ended: Option<(ExitStatus, Instant)>,
-    /// Whether SIGKILL has been sent.
-    killed: bool,
+}
+
+/// What to start.
+pub struct Start<'a> {
+    /// The program, resolved.
+    pub program: &'a Path,
+    /// Its arguments, checked.
+    pub args: &'a [String],
+    /// Its working folder.
+    pub workspace: &'a Path,
+    /// What its standard input holds; without it, that is closed.
+    pub prompt_on_stdin: Option<String>,
+    /// How long it may take to print its first line.
+    pub start_timeout: Duration,
+    /// When the turn must be over.
+    pub turn_deadline: Instant,
 }
 
 /// How a process ended.
@@ -60,17 +78,12 @@ pub struct Exit {
 }
 
 impl Process {
-    /// Starts `program` in `workspace`. `stop` tells when the turn is to end early.
-    pub fn spawn(
-        program: &Path,
-        args: &[String],
-        workspace: &Path,
-        prompt_on_stdin: Option<String>,
-        stop: Stop,
-    ) -> io::Result<Self> {
-        let mut child = Command::new(program)
-            .args(args)
-            .current_dir(workspace)
+    /// Starts codex. `stop` tells when the turn is to end early.
+    pub fn spawn(start: Start<'_>, stop: Stop) -> io::Result<Self> {
+        let prompt_on_stdin = start.prompt_on_stdin;
+        let mut child = Command::new(start.program)
+            .args(start.args)
+            .current_dir(start.workspace)
             // An open pipe that nobody writes to would make codex wait for ever.
             .stdin(if prompt_on_stdin.is_some() {
                 Stdio::piped()
@@ -96,9 +109,10 @@ impl Process {
             stderr: Stderr::drain(stderr),
             _stdin: stdin.map(|(stdin, prompt)| tokio::spawn(feed(stdin, prompt))),
             stop,
+            start_deadline: Some(Instant::now() + start.start_timeout),
+            turn_deadline: start.turn_deadline,
             stopping: None,
             ended: None,
-            killed: false,
         })
     }
 
@@ -108,19 +122,26 @@ impl Process {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// The next lines of standard output; see [`Framer::lines`]. When the turn is to end early this
-    /// stops the process and hands out what it still prints.
-    pub async fn lines(&mut self, max_bytes: usize) -> io::Result<Lines> {
+    /// The next lines of standard output; see [`Framer::lines`]. When the turn is to end early, or
+    /// no line comes within `idle`, this stops the process and hands out what it still prints.
+    pub async fn lines(&mut self, max_bytes: usize, idle: Duration) -> io::Result<Lines> {
+        let idle = (Instant::now() + idle, StopCause::IdleTimeout);
+        let idle = self
+            .start_deadline
+            .map_or(idle, |start| (start, StopCause::StartTimeout));
         loop {
-            let deadline = self.deadline();
+            let (deadline, due) = self.deadline(Some(idle));
             let step = {
                 let lines = pin!(self.stdout.lines(max_bytes));
                 tokio::select! {
                     biased;
-                    lines = lines => return lines,
+                    lines = lines => {
+                        self.start_deadline = None;
+                        return lines;
+                    }
                     status = wait(&mut self.child), if self.ended.is_none() => Step::Ended(status?),
-                    cause = self.stop.requested(), if self.stopping.is_none() => Step::Stop(cause),
-                    () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Step::Deadline,
+                    cause = self.stop.requested(), if self.stopping.is_none() => Step::Due(Due::Stop(cause)),
+                    () = tokio::time::sleep_until(deadline) => Step::Due(due),
                 }
             };
             self.take_step(step);
@@ -133,12 +154,12 @@ impl Process {
             if let Some((status, _)) = self.ended {
                 break status;
             }
-            let deadline = self.deadline();
+            let (deadline, due) = self.deadline(None);
             let step = tokio::select! {
                 biased;
                 status = wait(&mut self.child) => Step::Ended(status?),
-                cause = self.stop.requested(), if self.stopping.is_none() => Step::Stop(cause),
-                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Step::Deadline,
+                cause = self.stop.requested(), if self.stopping.is_none() => Step::Due(Due::Stop(cause)),
+                () = tokio::time::sleep_until(deadline) => Step::Due(due),
             };
             self.take_step(step);
         };
@@ -157,33 +178,40 @@ impl Process {
         }
     }
 
-    /// When something has to be done although nothing happens.
-    fn deadline(&self) -> Option<Instant> {
+    /// What has to be done next although nothing happens, and when.
+    fn deadline(&self, idle: Option<(Instant, StopCause)>) -> (Instant, Due) {
         match (self.ended, self.stopping) {
-            (Some((_, drained)), _) => Some(drained),
-            (None, Some((_, since))) if !self.killed => Some(since + GRACE),
-            _ => None,
+            (Some((_, drained)), _) => (drained, Due::EndOutput),
+            (None, Some((_, since))) => (since + GRACE, Due::Kill),
+            (None, None) => {
+                let turn = (self.turn_deadline, StopCause::TurnTimeout);
+                let (deadline, cause) = idle.filter(|idle| idle.0 < turn.0).unwrap_or(turn);
+                (deadline, Due::Stop(cause))
+            }
         }
     }
 
     fn take_step(&mut self, step: Step) {
         match step {
             Step::Ended(status) => self.ended = Some((status, Instant::now() + DRAIN)),
-            Step::Stop(cause) => self.terminate(cause),
-            Step::Deadline if self.ended.is_some() => {
+            Step::Due(Due::Stop(cause)) => self.terminate(cause),
+            Step::Due(Due::EndOutput) => {
                 tracing::warn!(
                     pid = self.id(),
                     "codex has ended and something that it started still holds its output; it is no longer read"
                 );
                 self.stdout.end();
             }
-            Step::Deadline => {
+            Step::Due(Due::Kill) => {
                 tracing::warn!(
                     pid = self.id(),
                     "codex did not end within the grace period; it is killed"
                 );
-                self.killed = true;
                 kill_group(self.pid);
+                // Once is enough, but there is no harm in looking again.
+                if let Some((_, since)) = &mut self.stopping {
+                    *since = Instant::now();
+                }
             }
         }
     }
@@ -191,8 +219,13 @@ impl Process {
 
 enum Step {
     Ended(ExitStatus),
+    Due(Due),
+}
+
+enum Due {
     Stop(StopCause),
-    Deadline,
+    Kill,
+    EndOutput,
 }
 
 async fn wait(child: &mut Option<Child>) -> io::Result<ExitStatus> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, Store, StoreLimitsBuilder};
 
@@ -10,6 +11,7 @@ use crate::bindings::{CodexProvider, CodexProviderPre};
 use crate::config::Config;
 use crate::grant::Grant;
 use crate::host::Host;
+use crate::image::StagedImages;
 use crate::request::Request;
 use crate::session_file::SessionFiles;
 use crate::session_store::SessionStore;
@@ -117,7 +119,7 @@ impl Provider {
     /// What the component says of itself. Starts no codex.
     pub async fn describe(&self) -> wasmtime::Result<Description> {
         let (_stopper, stop) = crate::stop::stop();
-        let mut store = self.store(PathBuf::new(), None, stop);
+        let mut store = self.store(PathBuf::new(), None, StagedImages::default(), stop);
         let world = self.pre.instantiate_async(&mut store).await?;
         let description = world
             .plexum_provider_provider()
@@ -135,6 +137,10 @@ impl Provider {
         &self.pre
     }
 
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(crate) fn sessions(&self) -> &Arc<dyn SessionStore> {
         &self.sessions
     }
@@ -145,6 +151,7 @@ impl Provider {
         &self,
         workspace: PathBuf,
         stored: Option<String>,
+        images: StagedImages,
         stop: Stop,
     ) -> Store<Host> {
         let host = Host {
@@ -153,7 +160,11 @@ impl Provider {
             sessions: Arc::clone(&self.sessions),
             workspace,
             stored,
+            images,
             stop,
+            turn_deadline: Instant::now() + self.config.limits.turn(),
+            next_back_off: None,
+            busy_deadline: None,
             table: ResourceTable::new(),
             limits: StoreLimitsBuilder::new().memory_size(MEMORY_BYTES).build(),
         };

@@ -1,5 +1,7 @@
 //! What a runtime asks for: the conversation, in the canonical form.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// One turn, asked for.
@@ -13,6 +15,13 @@ pub struct Request {
 }
 
 impl Request {
+    /// Where the prompt is among the messages: the last one of the user.
+    pub(crate) fn prompt_position(&self) -> Option<usize> {
+        self.messages
+            .iter()
+            .rposition(|message| message.role == Role::User)
+    }
+
     /// A request of one user message, for the default model.
     pub fn prompt(text: impl Into<String>) -> Self {
         Request {
@@ -63,6 +72,30 @@ pub enum Content {
     Text {
         /// The text.
         text: String,
+    },
+    /// An image. Only those of the last user message reach codex.
+    Image {
+        /// Where it is.
+        source: ImageSource,
+    },
+}
+
+/// Where an image is: PNG, JPEG, GIF or WebP, at most 20 MiB.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ImageSource {
+    /// In a file that this process can read.
+    Path {
+        /// The file; a relative path starts at the workspace.
+        path: PathBuf,
+    },
+    /// Here.
+    Base64 {
+        /// Its media type; what counts is the content.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media_type: Option<String>,
+        /// Its bytes, in standard base64.
+        data: String,
     },
 }
 

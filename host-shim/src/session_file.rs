@@ -6,6 +6,8 @@
 //! `.plexum-codex-session.tmp`, which is synced and renamed, and then the folder is synced. A crash
 //! at any moment leaves the old file or the new one, whole, and at worst a stale `.tmp`.
 //!
+//! `.plexum-codex-lock` is locked while a turn runs, so that turns in one workspace follow each other.
+//!
 //! The workspace is the agent's to write, so nothing here follows a symbolic link, and
 //! nothing is read that is not a small plain file.
 
@@ -20,12 +22,16 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Usage;
-use crate::session_store::{SessionEntry, SessionStore, StoreFuture};
+use crate::lock_file::LockFile;
+use crate::session_store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
 
 /// The file that holds the thread id.
 pub const SESSION_FILE: &str = ".plexum-codex-session";
 /// The file that holds the thread's token totals.
 pub const USAGE_FILE: &str = ".plexum-codex-usage.json";
+
+/// The file that keeps other turns out; it stays, empty.
+pub const LOCK_FILE: &str = ".plexum-codex-lock";
 
 /// Far more than an id or the totals need.
 const MAX_FILE_BYTES: u64 = 4096;
@@ -169,6 +175,13 @@ impl SessionFiles {
 }
 
 impl SessionStore for SessionFiles {
+    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, SessionGuard> {
+        Box::pin(async move {
+            let lock = LockFile::lock(&workspace.join(LOCK_FILE)).await?;
+            Ok(Box::new(lock) as SessionGuard)
+        })
+    }
+
     fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
         let workspace = workspace.to_owned();
         Box::pin(blocking(move || Self::load_blocking(&workspace)))
@@ -261,7 +274,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Says where and what, which `io::Error` does not.
-fn at(path: &Path, what: &str, error: io::Error) -> io::Error {
+pub(crate) fn at(path: &Path, what: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{} {what}: {error}", path.display()))
 }
 

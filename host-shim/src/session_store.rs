@@ -19,12 +19,19 @@ pub struct SessionEntry {
 /// What the methods of a [`SessionStore`] return.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
+/// Keeps other turns out while it lives.
+pub type SessionGuard = Box<dyn Send + Sync>;
+
 /// Keeps one small record a workspace. [`SessionFiles`](crate::SessionFiles) keeps it in the
 /// workspace itself; a runtime whose workspaces move between machines brings its own.
 ///
 /// Errors end the turn before the model is asked, with their text: name the place and
 /// the remedy.
 pub trait SessionStore: Send + Sync + 'static {
+    /// Waits until no other turn runs in this workspace, on whatever machine, and keeps others out
+    /// until the guard is dropped. The caller gives up by dropping the future.
+    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, SessionGuard>;
+
     /// What is kept for this workspace.
     fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>>;
 

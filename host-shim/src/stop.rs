@@ -9,6 +9,12 @@ pub enum StopCause {
     Cancelled,
     /// The component asked for it.
     Terminated,
+    /// No line within the start-up time.
+    StartTimeout,
+    /// No line for too long.
+    IdleTimeout,
+    /// The turn took longer than allowed.
+    TurnTimeout,
 }
 
 /// The end that is asked.

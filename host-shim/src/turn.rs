@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 use crate::bindings::provider as wit;
-use crate::event::{Event, FailureKind, StopReason};
+use crate::event::{Event, Failure, FailureKind, StopReason};
+use crate::image::StagedImages;
 use crate::provider::Provider;
 use crate::request::{Content, Request, Role};
 use crate::stop::{Stop, StopCause, Stopper, stop};
@@ -82,7 +83,7 @@ async fn run(
     provider: &Provider,
     workspace: PathBuf,
     request: Request,
-    stop: Stop,
+    mut stop: Stop,
     sink: &mut Sink,
 ) -> Result<(), Event> {
     let failed = |kind, message| Event::failed(kind, StopReason::Error, message);
@@ -101,18 +102,31 @@ async fn run(
         );
         return Err(failed(FailureKind::InvalidRequest, message));
     }
+    let images = StagedImages::stage(&request, &workspace)
+        .await
+        .map_err(|error| failed(FailureKind::InvalidRequest, error.to_string()))?;
+    let unreadable = |error: std::io::Error| {
+        failed(
+            FailureKind::SessionUnreadable,
+            format!("The session cannot be used: {error}."),
+        )
+    };
+    // Held until the turn is over. Codex itself does not refuse a second writer before 0.150.
+    let _lock = tokio::select! {
+        lock = provider.sessions().lock(&workspace) => lock.map_err(unreadable)?,
+        () = tokio::time::sleep(provider.config().limits.busy()) => return Err(busy(provider)),
+        _ = stop.requested() => {
+            let message = "The turn was stopped while it waited for another one in this workspace.";
+            return Err(Event::failed(FailureKind::Killed, StopReason::Aborted, message.into()));
+        }
+    };
     // The grant goes by what is stored now, not by what the component will store.
     let stored = provider
         .sessions()
         .load(&workspace)
         .await
-        .map_err(|error| {
-            failed(
-                FailureKind::SessionUnreadable,
-                format!("The session cannot be read: {error}."),
-            )
-        })?;
-    let mut store = provider.store(workspace, stored.map(|entry| entry.thread_id), stop);
+        .map_err(unreadable)?;
+    let mut store = provider.store(workspace, stored.map(|entry| entry.thread_id), images, stop);
     let world = provider
         .pre()
         .instantiate_async(&mut store)
@@ -120,7 +134,7 @@ async fn run(
         .map_err(trapped)?;
     let turns = world.plexum_provider_provider().turn();
     let turn = match turns
-        .call_start(&mut store, &request.into())
+        .call_start(&mut store, &to_wit(request))
         .await
         .map_err(trapped)?
     {
@@ -149,9 +163,35 @@ async fn run(
     }
 }
 
-impl From<Request> for wit::Request {
-    fn from(request: Request) -> Self {
-        let messages = request.messages.into_iter().map(|message| wit::Message {
+fn busy(provider: &Provider) -> Event {
+    let seconds = provider.config().limits.busy_seconds;
+    let failure = Some(Failure {
+        kind: FailureKind::SessionBusy,
+        message: format!(
+            "Another turn has been running in this workspace for more than {seconds} s. Wait for it to end, or raise `limits.busy_seconds` in config.json."
+        ),
+        retryable: true,
+        retry_after: None,
+        detail: None,
+    });
+    Event::MessageEnd {
+        stop_reason: StopReason::Error,
+        usage: None,
+        thread_usage: None,
+        failure,
+    }
+}
+
+/// The request as the component gets it: images are numbers, and only those of the prompt are
+/// there.
+fn to_wit(request: Request) -> wit::Request {
+    let prompt = request.prompt_position();
+    let mut images = 0;
+    let messages = request
+        .messages
+        .into_iter()
+        .enumerate()
+        .map(|(position, message)| wit::Message {
             role: match message.role {
                 Role::System => wit::Role::System,
                 Role::User => wit::Role::User,
@@ -160,12 +200,18 @@ impl From<Request> for wit::Request {
             content: message
                 .content
                 .into_iter()
-                .map(|Content::Text { text }| wit::Content::Text(text))
+                .filter_map(|piece| match piece {
+                    Content::Text { text } => Some(wit::Content::Text(text)),
+                    Content::Image { .. } if Some(position) == prompt => {
+                        images += 1;
+                        Some(wit::Content::Image(images - 1))
+                    }
+                    Content::Image { .. } => None,
+                })
                 .collect(),
         });
-        wit::Request {
-            model: request.model,
-            messages: messages.collect(),
-        }
+    wit::Request {
+        messages: messages.collect(),
+        model: request.model,
     }
 }

@@ -1,0 +1,84 @@
+//! A lock between processes, which the kernel opens again when its holder dies.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+
+use crate::session_file::at;
+
+/// How often a lock that somebody else holds is tried. The kernel can wait for one, but a thread that
+/// waits there cannot be told to stop.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A locked file. Dropping it opens the lock.
+#[derive(Debug)]
+pub struct LockFile {
+    _file: File,
+}
+
+impl LockFile {
+    /// Waits for the lock. Giving up is dropping the future.
+    pub async fn lock(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)
+            .map_err(|error| at(path, "cannot be opened", error))?;
+        if !file
+            .metadata()
+            .map_err(|error| at(path, "cannot be examined", error))?
+            .is_file()
+        {
+            return Err(at(
+                path,
+                "is not a plain file: remove it",
+                ErrorKind::InvalidData.into(),
+            ));
+        }
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(LockFile { _file: file }),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(RETRY).await,
+                Err(TryLockError::Error(error)) => return Err(at(path, "cannot be locked", error)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_second_waits_for_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = LockFile::lock(&path).await.unwrap();
+        let second = LockFile::lock(&path);
+        tokio::pin!(second);
+        tokio::select! {
+            _ = &mut second => panic!("two hold the lock"),
+            () = tokio::time::sleep(RETRY * 2) => drop(first),
+        }
+        second.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &path).unwrap();
+        let error = LockFile::lock(&path).await.unwrap_err();
+        assert!(error.to_string().contains("cannot be opened"), "{error}");
+        assert!(!folder.path().join("elsewhere").exists());
+    }
+}
