@@ -1,9 +1,11 @@
 //! The command-line program: the host for one turn at a time, for operators and for scripts.
 
 mod say;
+mod session;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -22,6 +24,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Say(say::Say),
+    Session(session::Session),
 }
 
 fn main() -> ExitCode {
@@ -37,9 +40,18 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Say(say) => say.run(),
+        Command::Session(session) => session.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::from(2)
     })
+}
+
+/// A runtime for one thing at a time.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.context("the runtime could not be started")
 }

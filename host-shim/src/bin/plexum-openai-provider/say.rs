@@ -77,11 +77,7 @@ impl Say {
         } else {
             Screen::text
         };
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("the runtime could not be started")?
-            .block_on(async { follow(provider.turn(workspace, request), show).await })
+        super::runtime()?.block_on(async { follow(provider.turn(workspace, request), show).await })
     }
 }
 

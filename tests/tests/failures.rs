@@ -1,0 +1,376 @@
+//! Every kind of failure, on the real codex wherever it can be made to show it.
+//!
+//! `internal` and `denied` need a component that is not ours, or a host that is broken; the
+//! suites of such components show them. The first words of each kind, as codex has said them, are
+//! in `tests/transcripts`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy does not know a test's helpers as tests"
+)]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use plexum_openai_provider::{FailureKind, SESSION_FILE, StopReason};
+use plexum_openai_provider_tests::codex_home::CodexHome;
+use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::mock_model::{MockModel, Options};
+use plexum_openai_provider_tests::real_codex;
+use plexum_openai_provider_tests::real_codex::RealCodex;
+use plexum_openai_provider_tests::wait::wait_until;
+use plexum_openai_provider_tests::workspace::{Said, Workspace};
+use serde_json::{Value, json};
+
+struct Agent {
+    codex: RealCodex,
+    model: MockModel,
+    home: CodexHome,
+    workspace: Workspace,
+}
+
+impl Agent {
+    fn new(codex: &RealCodex) -> Self {
+        let model = MockModel::start_with(Options::default()).unwrap();
+        let home = CodexHome::new(&model.base_url()).unwrap();
+        let workspace = Workspace::new(&codex.path).unwrap();
+        Agent {
+            codex: codex.clone(),
+            model,
+            home,
+            workspace,
+        }
+    }
+
+    /// Adds keys to the configuration.
+    fn configure(&self, keys: &Value) {
+        let mut config = json!({ "binary": self.codex.path });
+        config
+            .as_object_mut()
+            .unwrap()
+            .extend(keys.as_object().unwrap().clone());
+        self.workspace.configure(&config).unwrap();
+    }
+
+    fn turn(&self, prompt: &str) -> Said {
+        self.workspace.turn(Some(&self.home), prompt).unwrap()
+    }
+
+    /// A turn that must fail in this way, and whose sentence must hold these words.
+    fn fails(&self, prompt: &str, kind: FailureKind, words: &str) -> Said {
+        let said = self.turn(prompt);
+        let version = &self.codex.version;
+        assert_eq!(
+            (said.code, said.failure_kind()),
+            (Some(1), Some(kind)),
+            "{version} {prompt}: {said:?}"
+        );
+        let message = &said.failure().unwrap().message;
+        assert!(message.contains(words), "{version} {prompt}: {message}");
+        said
+    }
+
+    /// The file that holds the thread's history.
+    fn rollout(&self) -> std::path::PathBuf {
+        let mut folders = vec![self.home.path().join("sessions")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path
+                    .extension()
+                    .is_some_and(|extension| extension == "jsonl")
+                {
+                    return path;
+                }
+            }
+        }
+        panic!("no rollout")
+    }
+}
+
+#[test]
+fn what_the_service_says() {
+    let cases = [
+        ("mock:e401", FailureKind::Auth, "codex login", false),
+        (
+            "mock:e400model",
+            FailureKind::ModelUnsupported,
+            "is not supported",
+            false,
+        ),
+        (
+            "mock:e429quota",
+            FailureKind::UsageLimit,
+            "usage limit",
+            false,
+        ),
+        ("mock:e429", FailureKind::RateLimited, "429", true),
+        (
+            "mock:overloaded",
+            FailureKind::Overloaded,
+            "at capacity",
+            true,
+        ),
+        (
+            "mock:ctx",
+            FailureKind::ContextOverflow,
+            "context window",
+            false,
+        ),
+        (
+            "mock:drop",
+            FailureKind::Network,
+            "stream disconnected",
+            true,
+        ),
+        (
+            "mock:e400plain",
+            FailureKind::InvalidRequest,
+            "refused the request",
+            false,
+        ),
+    ];
+    for codex in real_codex!() {
+        std::thread::scope(|scope| {
+            for (prompt, kind, words, retryable) in cases {
+                let codex = &codex;
+                scope.spawn(move || {
+                    let said = Agent::new(codex).fails(prompt, kind, words);
+                    assert_eq!(said.failure().unwrap().retryable, retryable, "{prompt}");
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn what_codex_says_of_its_own() {
+    for codex in real_codex!() {
+        let agent = Agent::new(&codex);
+        agent.configure(&json!({ "extra_args": ["--no-such-flag"] }));
+        agent.fails("hello", FailureKind::CliIncompatible, "--no-such-flag");
+
+        let agent = Agent::new(&codex);
+        std::fs::write(agent.home.path().join("config.toml"), "model = [broken").unwrap();
+        agent.fails("hello", FailureKind::Config, "config.toml");
+
+        let agent = Agent::new(&codex);
+        agent.configure(&json!({ "extra_args": ["-c", "model_provider=\"none\""] }));
+        agent.fails("hello", FailureKind::Config, "none");
+    }
+}
+
+#[test]
+fn what_may_be_wrong_with_a_session() {
+    for codex in real_codex!() {
+        let lost = Agent::new(&codex);
+        lost.configure(&json!({ "lost_session": "fail" }));
+        let stored = "01a20459-1490-7bf3-b2e1-4d675dab2915";
+        std::fs::write(lost.workspace.path().join(SESSION_FILE), stored).unwrap();
+        lost.fails(
+            "hello",
+            FailureKind::SessionLost,
+            "no longer has the stored conversation",
+        );
+        assert_eq!(
+            lost.workspace.session().unwrap().as_deref(),
+            Some(stored),
+            "the file is untouched"
+        );
+
+        let garbled = Agent::new(&codex);
+        garbled.turn("hello");
+        std::fs::write(garbled.rollout(), b"\xff\xfe\x00garbage").unwrap();
+        garbled.fails("again", FailureKind::SessionUnreadable, "Repair");
+
+        let archived = Agent::new(&codex);
+        archived.turn("hello");
+        let id = archived.workspace.session().unwrap().unwrap();
+        let output = codex
+            .command(&archived.home, archived.workspace.path())
+            .args(["archive", &id])
+            .output()
+            .unwrap();
+        if output.status.success() {
+            archived.fails("again", FailureKind::SessionArchived, "codex unarchive");
+        } else {
+            // 0.135 has no such command.
+            println!(
+                "{}: not archived: {}",
+                codex.version,
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_thread_that_a_codex_elsewhere_uses_is_waited_for_and_then_busy() {
+    for codex in real_codex!() {
+        // 0.135 lets two write at once; only our own lock keeps turns apart there.
+        if codex.version.starts_with("0.135.") {
+            continue;
+        }
+        let agent = Agent::new(&codex);
+        agent.turn("hello");
+        let id = agent.workspace.session().unwrap().unwrap();
+        let asked = agent.model.requests().len();
+        let mut other = codex
+            .command(&agent.home, agent.workspace.path())
+            .args([
+                "exec",
+                "resume",
+                &id,
+                "--skip-git-repo-check",
+                "--json",
+                "--",
+                "mock:hang",
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until("the other one asks", || {
+            agent.model.requests().len() > asked
+        });
+        agent.configure(&json!({ "limits": { "busy_seconds": 1 } }));
+        let said = agent.fails("mine", FailureKind::SessionBusy, "Another process");
+        assert!(said.failure().unwrap().retryable);
+        // One that gives the thread back in time is waited for.
+        agent.configure(&json!({ "limits": { "busy_seconds": 20 } }));
+        let waiting = agent
+            .workspace
+            .say(["--json", "mine"])
+            .env("CODEX_HOME", agent.home.path())
+            .env("HOME", agent.home.path())
+            .spawn()
+            .unwrap();
+        other.kill().unwrap();
+        other.wait().unwrap();
+        let said = Said::by(&waiting.wait_with_output().unwrap()).unwrap();
+        assert_eq!(
+            (said.code, said.start()),
+            (Some(0), Some((id.as_str(), true))),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn clocks_run_out() {
+    for codex in real_codex!() {
+        for (limits, kind) in [
+            (json!({ "idle_seconds": 1 }), FailureKind::IdleTimeout),
+            (
+                json!({ "turn_seconds": 2, "idle_seconds": 60 }),
+                FailureKind::TurnTimeout,
+            ),
+        ] {
+            let agent = Agent::new(&codex);
+            agent.configure(&json!({ "limits": limits }));
+            let said = agent.fails("mock:hang", kind, "limit");
+            assert!(matches!(
+                said.events.last(),
+                Some(plexum_openai_provider::Event::MessageEnd {
+                    stop_reason: StopReason::Error,
+                    ..
+                })
+            ));
+            assert_eq!(
+                agent.turn("hello").start().map(|(_, resumed)| resumed),
+                Some(true),
+                "{}",
+                codex.version
+            );
+        }
+    }
+    // The real one prints its first line at once.
+    let silent = Workspace::scripted(fake_codex(), [vec![Step::Forever]]).unwrap();
+    silent
+        .configure(&json!({ "binary": fake_codex(), "limits": { "start_seconds": 1 } }))
+        .unwrap();
+    assert_eq!(
+        silent.turn(None, "hello").unwrap().failure_kind(),
+        Some(FailureKind::StartTimeout)
+    );
+}
+
+#[test]
+fn a_running_tool_has_a_clock_of_its_own() {
+    for codex in real_codex!() {
+        let agent = Agent::new(&codex);
+        agent.configure(&json!({ "limits": { "idle_seconds": 2, "tool_idle_seconds": 60 } }));
+        let said = agent.turn("mock:shell=sleep 4; echo slept");
+        assert_eq!(
+            (said.code, said.text().as_str()),
+            (Some(0), "done"),
+            "{}: {said:?}",
+            codex.version
+        );
+    }
+}
+
+#[test]
+fn a_codex_that_is_killed_says_so() {
+    for codex in real_codex!() {
+        let agent = Agent::new(&codex);
+        let asked = agent.model.requests().len();
+        let say = agent
+            .workspace
+            .say(["--json", "mock:hang"])
+            .env("CODEX_HOME", agent.home.path())
+            .env("HOME", agent.home.path())
+            .spawn()
+            .unwrap();
+        wait_until("the model is asked", || {
+            agent.model.requests().len() > asked
+        });
+        let children =
+            std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", say.id())).unwrap();
+        let killed = Command::new("kill")
+            .arg("-KILL")
+            .args(children.split_whitespace())
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let said = Said::by(&say.wait_with_output().unwrap()).unwrap();
+        assert_eq!(said.failure_kind(), Some(FailureKind::Killed), "{said:?}");
+        assert!(said.failure().unwrap().message.contains("signal 9"));
+        assert_eq!(
+            agent.turn("hello").start().map(|(_, resumed)| resumed),
+            Some(true)
+        );
+    }
+}
+
+#[test]
+fn what_only_a_fake_can_show() {
+    let trust = "Not inside a trusted directory and --skip-git-repo-check was not specified.\n";
+    for (steps, kind) in [
+        // Our arguments always hold the flag that makes codex trust the folder.
+        (
+            vec![Step::Stderr { text: trust.into() }, Step::Exit { code: 1 }],
+            FailureKind::UntrustedDirectory,
+        ),
+        (
+            vec![
+                Step::ThreadStarted,
+                Step::TurnStarted,
+                Step::Exit { code: 0 },
+            ],
+            FailureKind::Protocol,
+        ),
+    ] {
+        let workspace = Workspace::scripted(fake_codex(), [steps]).unwrap();
+        assert_eq!(
+            workspace.turn(None, "hello").unwrap().failure_kind(),
+            Some(kind)
+        );
+    }
+}
+
+fn fake_codex() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_fake-codex"))
+}

@@ -1,0 +1,171 @@
+//! Each turn's usage is its own, on the real codex, which reports the thread's totals.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy does not know a test's helpers as tests"
+)]
+
+use plexum_openai_provider::{FailureKind, Usage};
+use plexum_openai_provider_tests::codex_home::CodexHome;
+use plexum_openai_provider_tests::mock_model::{MockModel, Options};
+use plexum_openai_provider_tests::real_codex;
+use plexum_openai_provider_tests::real_codex::RealCodex;
+use plexum_openai_provider_tests::wait::wait_until;
+use plexum_openai_provider_tests::workspace::{Said, Workspace};
+
+struct Agent {
+    model: MockModel,
+    home: CodexHome,
+    workspace: Workspace,
+}
+
+impl Agent {
+    fn new(codex: &RealCodex) -> Self {
+        let model = MockModel::start_with(Options::default()).unwrap();
+        let home = CodexHome::new(&model.base_url()).unwrap();
+        Agent {
+            model,
+            home,
+            workspace: Workspace::new(&codex.path).unwrap(),
+        }
+    }
+
+    fn turn(&self, prompt: &str) -> Said {
+        self.workspace.turn(Some(&self.home), prompt).unwrap()
+    }
+
+    /// A turn for which the model counts these tokens: it must report just those.
+    fn counts(&self, counts: [u64; 4]) {
+        let [input, cached, output, reasoning] = counts;
+        let said = self.turn(&format!(
+            "mock:tokens={input},{cached},{output},{reasoning}"
+        ));
+        let usage = said.usage().0.unwrap_or_else(|| panic!("{said:?}"));
+        assert_eq!(of(usage), counts, "{said:?}");
+    }
+}
+
+fn of(usage: Usage) -> [u64; 4] {
+    [
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.output_tokens,
+        usage.reasoning_output_tokens,
+    ]
+}
+
+#[test]
+fn turns_report_their_own_tokens_around_a_failed_a_killed_and_an_overflowed_one() {
+    for codex in real_codex!() {
+        let agent = Agent::new(&codex);
+        agent.counts([1000, 100, 50, 5]);
+
+        let failed = agent.turn("mock:e400plain");
+        assert_eq!(
+            failed.failure_kind(),
+            Some(FailureKind::InvalidRequest),
+            "{failed:?}"
+        );
+        assert_eq!(failed.usage(), (None, None));
+        agent.counts([2000, 200, 60, 6]);
+
+        // Killed while the model is silent.
+        let asked = agent.model.requests().len();
+        let mut say = agent.workspace.say(["--json", "--verbose", "mock:hang"]);
+        let say = say
+            .env("CODEX_HOME", agent.home.path())
+            .env("HOME", agent.home.path())
+            .spawn()
+            .unwrap();
+        wait_until("the model is asked", || {
+            agent.model.requests().len() > asked
+        });
+        // SAFETY: `kill` takes plain numbers and touches no memory; the test started this process.
+        unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) };
+        let killed = Said::by(&say.wait_with_output().unwrap()).unwrap();
+        assert_eq!(
+            killed.failure_kind(),
+            Some(FailureKind::Killed),
+            "{killed:?}"
+        );
+        agent.counts([3000, 300, 70, 7]);
+
+        let overflowed = agent.turn("mock:ctx");
+        assert_eq!(
+            overflowed.failure_kind(),
+            Some(FailureKind::ContextOverflow),
+            "{overflowed:?}"
+        );
+        // Codex compacts the thread first, a request of its own, which the mock counts as an echo.
+        let said = agent.turn("mock:tokens=400,40,30,3");
+        assert_eq!(
+            said.usage().0.map(of),
+            Some([400 + 1200, 40 + 1000, 30 + 34, 3 + 7]),
+            "{said:?}"
+        );
+        agent.counts([500, 50, 40, 4]);
+    }
+}
+
+#[test]
+fn a_lost_or_foreign_baseline_makes_the_turn_unknown_and_the_next_one_known_again() {
+    for codex in real_codex!() {
+        let agent = Agent::new(&codex);
+        agent.counts([1000, 100, 50, 5]);
+        let file = agent
+            .workspace
+            .path()
+            .join(plexum_openai_provider::USAGE_FILE);
+        let foreign = std::fs::read_to_string(&file).unwrap().replacen(
+            "\"thread_id\":\"0",
+            "\"thread_id\":\"f",
+            1,
+        );
+        for content in [None, Some(foreign.as_str()), Some("{")] {
+            match content {
+                None => std::fs::remove_file(&file).unwrap(),
+                Some(content) => std::fs::write(&file, content).unwrap(),
+            }
+            let said = agent.turn("hello");
+            assert!(
+                matches!(said.usage(), (None, Some(_))),
+                "{} {content:?}: {said:?}",
+                codex.version
+            );
+            agent.counts([2000, 200, 60, 6]);
+        }
+    }
+}
+
+#[test]
+fn a_killed_turn_that_had_spent_tokens_leaves_the_next_one_unknown_not_wrong() {
+    for codex in real_codex!() {
+        let agent = Agent::new(&codex);
+        agent.counts([1000, 100, 50, 5]);
+        let mut say = agent
+            .workspace
+            .say(["--json", "mock:shell=touch started; sleep 100"]);
+        let say = say
+            .env("CODEX_HOME", agent.home.path())
+            .env("HOME", agent.home.path())
+            .spawn()
+            .unwrap();
+        // Codex tells of the tool some 20 ms after it has started it; a turn that is killed in between
+        // cannot be told from one that was killed before the model answered.
+        let totals = agent
+            .workspace
+            .path()
+            .join(plexum_openai_provider::USAGE_FILE);
+        wait_until("the tool is told of", || !totals.exists());
+        // SAFETY: `kill` takes plain numbers and touches no memory; the test started this process.
+        unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) };
+        Said::by(&say.wait_with_output().unwrap()).unwrap();
+        let said = agent.turn("hello");
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert!(
+            matches!(said.usage(), (None, Some(_))),
+            "{}: {said:?}",
+            codex.version
+        );
+        agent.counts([2000, 200, 60, 6]);
+    }
+}
