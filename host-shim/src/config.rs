@@ -238,7 +238,7 @@ impl Config {
     }
 
     /// What a type cannot say: the field and what is wrong with it.
-    fn check(&self) -> Result<(), (&'static str, String)> {
+    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
         if let Some(binary) = &self.binary
             && !binary.is_absolute()
         {

@@ -27,6 +27,14 @@ const MEMORY_BYTES: usize = 128 * 1024 * 1024;
 /// Why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// The configuration asks for what cannot be.
+    #[error("the configuration is wrong: `{field}`: {problem}")]
+    Config {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
     /// The file cannot be read.
     #[error("the component {} cannot be read: {source}", path.display())]
     Read {
@@ -83,6 +91,9 @@ impl Provider {
     /// Loads a component from its bytes. It gets the imports of the world `codex-provider` and
     /// nothing else: one that wants more is refused here, before it runs.
     pub fn with_component(config: Config, bytes: &[u8]) -> Result<Self, LoadError> {
+        config
+            .check()
+            .map_err(|(field, problem)| LoadError::Config { field, problem })?;
         let engine = Engine::default();
         let component = Component::from_binary(&engine, bytes).map_err(LoadError::Compile)?;
         let mut linker = Linker::new(&engine);
