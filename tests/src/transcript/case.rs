@@ -39,6 +39,8 @@ pub enum Before {
     Nothing,
     /// It had a turn with this prompt.
     Turn(&'static str),
+    /// It had a turn with many tokens, and then one that no longer fit the context window.
+    Overflowed,
     /// It never existed.
     Unknown,
     /// It had a turn and was archived.

@@ -36,9 +36,9 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "two-commands",
-        // Codex may run the two in either order, so they are the same.
-        "mock:shell2=mkdir made||mkdir made",
-        "Two commands that the model asked for in one response; the second fails.",
+        // Codex runs the two at once, so this is the one case that may differ when recorded again.
+        "mock:shell2=echo said||echo said",
+        "Two commands that the model asked for in one response; they may overlap in any order.",
     ),
     Case::new(
         "file-change",
@@ -131,6 +131,12 @@ pub(super) const CASES: &[Case] = &[
         "The turn after one that failed: the totals hold that one's tokens, if it had any.",
     )
     .after(Before::Turn("mock:e400plain")),
+    Case::new(
+        "resumed-after-overflow",
+        "second",
+        "The turn after one that did not fit the context window: codex counts from 0 again.",
+    )
+    .after(Before::Overflowed),
     Case::new(
         "unknown-model",
         "hello",
