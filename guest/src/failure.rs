@@ -3,6 +3,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use crate::bindings::codex::{Exit, ExitStatus, Refusal, RefusalReason, StopCause};
 use crate::bindings::provider::{Failure, FailureKind};
@@ -38,7 +39,7 @@ const MEANINGS: &[Meaning] = &[
         Kind::Auth,
         false,
         "Codex is not logged in, or its login was refused",
-        "Run `codex login` as the user that this runs as, or store an API key with `codex login --with-api-key`.",
+        "Run `codex login` as the user that this runs as, or store an API key with `codex login --with-api-key`; for a service of your own, set what the text names.",
     ),
     meaning(
         Kind::ModelUnsupported,
@@ -79,7 +80,7 @@ const MEANINGS: &[Meaning] = &[
     meaning(
         Kind::InvalidRequest,
         false,
-        "The service refused the request",
+        "The service did not carry out the request",
         "Change the request as the text says.",
     ),
     meaning(
@@ -354,6 +355,8 @@ pub struct Evidence<'a> {
     pub said: Option<&'a str>,
     /// How the process ended.
     pub exit: &'a Exit,
+    /// Whether the model was at work.
+    pub turn_began: bool,
     /// How many lines of its output were no events, and the first of them.
     pub malformed: u64,
     pub first_malformed: Option<&'a str>,
@@ -376,12 +379,17 @@ pub fn classify(evidence: &Evidence<'_>) -> Failure {
         // An event's words are the service's; unknown ones still mean that it refused.
         return failure(kind_of(said).unwrap_or(Kind::InvalidRequest), Some(said));
     }
-    let stderr = last_error(&exit.stderr);
-    if let Some(kind) = kind_of(stderr) {
-        return failure(kind, Some(stderr));
+    let last = last_words(&exit.stderr);
+    let by_signal = matches!(exit.status, ExitStatus::Signal(_));
+    if let Some(kind) = kind_of(&last.words)
+        && (last.is_error || !by_signal)
+    {
+        return failure(kind, Some(&last.words));
     }
     let kind = match exit.status {
         ExitStatus::Signal(_) => Kind::Killed,
+        // A codex that is interrupted in the middle of a turn says nothing at all.
+        ExitStatus::Code(1) if evidence.turn_began && last.words.is_empty() => Kind::Killed,
         ExitStatus::Code(2) => Kind::CliIncompatible,
         ExitStatus::Code(_) => Kind::Protocol,
     };
@@ -392,8 +400,8 @@ pub fn classify(evidence: &Evidence<'_>) -> Failure {
             evidence.malformed
         );
     }
-    if !stderr.is_empty() {
-        ended += &format!("; its last words: {stderr}");
+    if !last.words.is_empty() {
+        ended += &format!("; its last words: {}", last.words);
     }
     failure(kind, Some(&ended))
 }
@@ -419,18 +427,51 @@ fn kind_of(said: &str) -> Option<Kind> {
         .map(|(kind, _)| *kind)
 }
 
-/// The last error on standard error, without the backtrace. The rest of standard error
-/// is noise: codex logs `ERROR` lines there in turns that go well.
-fn last_error(stderr: &str) -> &str {
-    let stderr = stderr.split("\nStack backtrace:").next().unwrap_or(stderr);
-    let start = ["\nError", "\nerror: "]
+/// What codex said last on standard error: from its last line that begins with `Error` on, without
+/// the backtrace; or, where there is none, all that is not noise.
+fn last_words(stderr: &str) -> LastWords {
+    let stderr = stderr.split(BACKTRACE).next().unwrap_or(stderr);
+    let lines: Vec<&str> = stderr.lines().filter(|line| !is_noise(line)).collect();
+    let error = lines
         .iter()
-        .filter_map(|mark| stderr.rfind(mark))
-        .max();
-    start
-        .and_then(|start| stderr.get(start + 1..))
-        .unwrap_or(stderr)
+        .rposition(|line| line.starts_with("Error") || line.starts_with("error: "));
+    let words = lines
+        .get(error.unwrap_or(0)..)
+        .unwrap_or_default()
+        .join("\n")
         .trim()
+        .to_string();
+    LastWords {
+        words,
+        is_error: error.is_some(),
+    }
+}
+
+struct LastWords {
+    words: String,
+    /// Whether codex itself calls it an error.
+    is_error: bool,
+}
+
+/// Where codex begins to print a backtrace, behind an error.
+pub const BACKTRACE: &str = "\nStack backtrace:";
+
+/// What codex writes to standard error in turns that go well: hints, and a log whose lines
+/// begin with the time and are often called `ERROR`.
+fn is_noise(line: &str) -> bool {
+    let mut start = line.bytes();
+    let has_time = b"0000-00-00T00:".iter().all(|shape| {
+        start.next().is_some_and(|byte| {
+            if *shape == b'0' {
+                byte.is_ascii_digit()
+            } else {
+                byte == *shape
+            }
+        })
+    });
+    has_time
+        || line.starts_with("Reading additional input from stdin")
+        || line.starts_with("WARNING: proceeding")
 }
 
 /// The sentence inside a message that is itself a JSON document, as the service's refusals are.
@@ -448,13 +489,29 @@ fn unwrap_nested(said: &str) -> String {
         .to_string()
 }
 
-/// As much of a text as belongs in a sentence; the whole of it is kept in `detail`.
+/// As much of a text as belongs in a sentence: its first paragraph, and of a long one both ends,
+/// because codex gives the reason last. The whole of it is kept in `detail`.
 pub fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 400;
-    let text = text.trim_end_matches('.');
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
-        None => text.to_string(),
+    const HALF: usize = 200;
+    let paragraph = text
+        .split("\n\n")
+        .next()
+        .unwrap_or(text)
+        .trim_end_matches('.');
+    let mut ends = paragraph.char_indices().map(|(at, _)| at);
+    let count = paragraph.chars().count();
+    match (
+        ends.nth(HALF),
+        paragraph.char_indices().nth(count.saturating_sub(HALF)),
+    ) {
+        (Some(head), Some((tail, _))) if count > 2 * HALF => {
+            format!(
+                "{} … {}",
+                paragraph.get(..head).unwrap_or_default(),
+                paragraph.get(tail..).unwrap_or_default()
+            )
+        }
+        _ => paragraph.to_string(),
     }
 }
 
@@ -485,6 +542,7 @@ mod tests {
         super::classify(&Evidence {
             said,
             exit,
+            turn_began: false,
             malformed: 0,
             first_malformed: None,
         })
@@ -586,6 +644,49 @@ mod tests {
             failure.message,
             "Codex ended without saying how the turn ended (codex ended with exit code 1; its last words: Error: the disk is on fire). \
              Run `codex --version` (0.135 or newer is needed) and codex by hand in the workspace."
+        );
+    }
+
+    #[test]
+    fn the_noise_of_turns_that_go_well_decides_nothing() {
+        let noise = "Reading additional input from stdin...\n2026-11-22T18:00:00.1Z ERROR codex_core: 429 Too Many Requests, timed out\n";
+        for (status, kind) in [
+            (ExitStatus::Signal(9), Kind::Killed),
+            (FAILED, Kind::Protocol),
+        ] {
+            let failure = classify(None, &exit(status, noise));
+            assert_eq!(failure.kind, kind);
+            assert!(
+                !failure.message.contains("429") && !failure.message.contains("last words"),
+                "{}",
+                failure.message
+            );
+        }
+        let with_error = alloc::format!("{noise}Error: thread x is archived\n");
+        assert_eq!(
+            classify(None, &exit(FAILED, &with_error)).kind,
+            Kind::SessionArchived
+        );
+    }
+
+    #[test]
+    fn a_silent_end_in_the_middle_of_a_turn_was_an_interrupt() {
+        let exit = exit(FAILED, "Reading additional input from stdin...\n");
+        let evidence = Evidence {
+            said: None,
+            exit: &exit,
+            turn_began: true,
+            malformed: 0,
+            first_malformed: None,
+        };
+        assert_eq!(super::classify(&evidence).kind, Kind::Killed);
+        assert_eq!(
+            super::classify(&Evidence {
+                turn_began: false,
+                ..evidence
+            })
+            .kind,
+            Kind::Protocol
         );
     }
 

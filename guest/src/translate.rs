@@ -28,11 +28,13 @@ pub enum Outcome {
 /// The state of a translation.
 #[derive(Debug, Default)]
 pub struct Translator {
-    /// Texts of the answer so far; the next one's index is how many there are.
-    texts: Vec<String>,
-    /// How many reasoning texts there were.
-    thoughts: u32,
-    /// Whether the connection broke: from then on codex may say again what it has said.
+    /// The answer.
+    texts: Blocks,
+    /// The reasoning.
+    thoughts: Blocks,
+    /// Whether the model has begun.
+    began: bool,
+    /// Whether the connection broke: codex then says again what it has said since the last tool.
     reconnected: bool,
     /// Tools that began and have not ended, by their ids.
     open_tools: Vec<String>,
@@ -45,7 +47,35 @@ pub struct Translator {
     outcome: Option<Outcome>,
 }
 
+/// Blocks of text, told once each.
+#[derive(Debug, Default)]
+struct Blocks {
+    /// How many there were.
+    count: u32,
+    /// Those that codex may say again.
+    said: Vec<String>,
+}
+
+impl Blocks {
+    /// The index of a new block; nothing for an empty one, or for one that is only said again because
+    /// codex prints the output of the attempt that it gave up as well.
+    fn take(&mut self, text: &str, reconnected: bool) -> Option<u32> {
+        if text.is_empty() || (reconnected && self.said.iter().any(|said| said == text)) {
+            return None;
+        }
+        self.said.push(text.to_owned());
+        let index = self.count;
+        self.count = self.count.saturating_add(1);
+        Some(index)
+    }
+}
+
 impl Translator {
+    /// Whether codex has said that the model is at work.
+    pub fn turn_began(&self) -> bool {
+        self.began
+    }
+
     /// How the turn ended, once codex has said so.
     pub fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
@@ -63,6 +93,7 @@ impl Translator {
 
     /// The model is at work.
     pub fn turn_started(&mut self, events: &mut Vec<Event>) {
+        self.began = true;
         self.survive(events);
     }
 
@@ -140,6 +171,7 @@ impl Translator {
             }
             return;
         };
+        self.went_on();
         let id = item.text("id").unwrap_or(kind).to_owned();
         if !self.open_tools.contains(&id) {
             self.open_tools.push(id.clone());
@@ -167,27 +199,28 @@ impl Translator {
     }
 
     fn text(&mut self, text: &str, events: &mut Vec<Event>) {
-        // After a broken connection codex also prints the answer of the attempt that it gave up.
-        if text.is_empty() || (self.reconnected && self.texts.iter().any(|earlier| earlier == text))
-        {
-            return;
+        if let Some(index) = self.texts.take(text, self.reconnected) {
+            events.push(Event::TextDelta(Delta {
+                index,
+                text: text.to_owned(),
+            }));
         }
-        let index = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        self.texts.push(text.to_owned());
-        events.push(Event::TextDelta(Delta {
-            index,
-            text: text.to_owned(),
-        }));
     }
 
     fn thought(&mut self, text: &str, events: &mut Vec<Event>) {
-        if !text.is_empty() {
+        if let Some(index) = self.thoughts.take(text, self.reconnected) {
             events.push(Event::ThinkingDelta(Delta {
-                index: self.thoughts,
+                index,
                 text: text.to_owned(),
             }));
-            self.thoughts = self.thoughts.saturating_add(1);
         }
+    }
+
+    /// The model has gone on, so nothing before this is said again.
+    fn went_on(&mut self) {
+        self.reconnected = false;
+        self.texts.said.clear();
+        self.thoughts.said.clear();
     }
 
     fn plan(&mut self, item: &Json<'_>, events: &mut Vec<Event>) {
@@ -298,7 +331,14 @@ fn output(tool: ToolKind, item: &Json<'_>) -> Option<String> {
     match tool {
         ToolKind::Command => item.text("aggregated_output").map(ToString::to_string),
         ToolKind::McpCall => match item.get("error").and_then(|error| error.text("message")) {
-            Some(error) => Some(error.to_owned()),
+            Some(error) => Some(
+                error
+                    .split(failure::BACKTRACE)
+                    .next()
+                    .unwrap_or(error)
+                    .trim_end()
+                    .to_owned(),
+            ),
             None => item.get("result").map(mcp_text),
         },
         ToolKind::Agent => item.get("agents_states").map(render),
@@ -340,4 +380,38 @@ fn exit_code(value: &Json<'_>) -> Option<i32> {
 fn render(value: &Json<'_>) -> String {
     // Cannot fail: the keys are strings and the writer is memory.
     serde_json::to_string(value).unwrap_or_else(|error| format!("{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(translator: &mut Translator, kind: &str, text: &str) -> usize {
+        let line = format!(r#"{{"id":"item_0","type":"{kind}","text":"{text}"}}"#);
+        let mut events = Vec::new();
+        translator.item(Phase::Completed, &Json::parse(&line).unwrap(), &mut events);
+        events.len()
+    }
+
+    #[test]
+    fn what_a_reconnect_repeats_is_told_once_and_what_the_model_repeats_is_told_again() {
+        for kind in ["agent_message", "reasoning"] {
+            let mut translator = Translator::default();
+            assert_eq!(message(&mut translator, kind, "done"), 1);
+            assert_eq!(
+                message(&mut translator, kind, "done"),
+                1,
+                "the model may say it twice"
+            );
+            translator.error("Reconnecting... 1/5 (cut)".into(), &mut Vec::new());
+            assert_eq!(message(&mut translator, kind, "done"), 0);
+            assert_eq!(message(&mut translator, kind, "other"), 1);
+            message(&mut translator, "web_search", "");
+            assert_eq!(
+                message(&mut translator, kind, "done"),
+                1,
+                "that was another answer"
+            );
+        }
+    }
 }

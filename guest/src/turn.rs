@@ -342,6 +342,7 @@ impl<C: Capabilities> Turn<C> {
         let failure = failure::classify(&Evidence {
             said: evidence,
             exit: &exit,
+            turn_began: run.translator.turn_began(),
             malformed: run.malformed,
             first_malformed: run.first_malformed.as_deref(),
         });
@@ -405,8 +406,10 @@ impl<C: Capabilities> Turn<C> {
         }
         Event::MessageEnd(MessageEnd {
             stop_reason: StopReason::EndTurn,
-            usage: totals.and_then(|totals| usage::since(run.baseline.as_ref(), &totals)),
-            thread_usage: totals,
+            usage: totals
+                .and_then(|totals| usage::since(run.baseline.as_ref(), &totals))
+                .filter(usage::is_counted),
+            thread_usage: totals.filter(usage::is_counted),
             failure: None,
         })
     }

@@ -37,6 +37,12 @@ pub fn since(baseline: Option<&Totals>, total: &Usage) -> Option<Usage> {
     })
 }
 
+/// Whether anything was counted. A service that counts nothing makes codex report zeros, and no
+/// turn reads nothing.
+pub fn is_counted(usage: &Usage) -> bool {
+    usage.input_tokens > 0 || usage.output_tokens > 0
+}
+
 /// The record to keep of these totals.
 pub fn to_totals(usage: &Usage) -> Totals {
     Totals {

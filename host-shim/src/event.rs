@@ -96,7 +96,8 @@ pub enum Event {
         /// Tokens of this turn; absent when unknown, never a guess.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         usage: Option<Usage>,
-        /// Tokens of the whole conversation so far; absent when unknown.
+        /// Tokens of the whole conversation so far, as codex counts them: from 0 again after
+        /// the conversation overflowed the model. Absent when unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         thread_usage: Option<Usage>,
         /// Present unless the turn completed.
@@ -271,7 +272,7 @@ pub struct Failure {
     pub kind: FailureKind,
     /// A sentence for a person: what happened, and what to do next.
     pub message: String,
-    /// Whether the same request may succeed later without a change.
+    /// Whether it makes sense to try the same request again soon.
     pub retryable: bool,
     /// In how many seconds, where codex says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]

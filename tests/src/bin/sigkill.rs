@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{Config, Event, Provider, Request, SESSION_FILE};
-use plexum_openai_provider_tests::fake_codex::{Script, Step, Usage};
+use plexum_openai_provider_tests::fake_codex::{Script, Step};
 use tempfile::TempDir;
 
 const ROUNDS_A_WORKSPACE: usize = 10;
@@ -47,8 +47,7 @@ fn main() -> Result<()> {
                 Step::TurnStarted,
                 Step::Echo,
                 pause(),
-                // A killed host leaves its codex behind, and two cannot share a state file.
-                Step::TurnCompletedWith { usage: Usage::TURN },
+                Step::TurnCompleted,
             ];
             Script::new().call(steps).write_to(workspace.path())?;
         }

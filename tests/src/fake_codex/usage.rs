@@ -76,8 +76,11 @@ impl State {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_to(&self, workspace: &Path) -> anyhow::Result<()> {
+        // Replaced, because a fake of a killed host may still be reading or writing it.
         let path = workspace.join(STATE_FILE);
-        fs::write(&path, serde_json::to_string(self)?)
+        let temporary = workspace.join(format!("{STATE_FILE}.{}", std::process::id()));
+        fs::write(&temporary, serde_json::to_string(self)?)
+            .and_then(|()| fs::rename(&temporary, &path))
             .with_context(|| format!("cannot write {}", path.display()))
     }
 }
