@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Kills hosts at random moments of their turns, ten thousand by default, and fails if one kill
-# loses the thread id: scripts/sigkill.sh [TURNS [SEED]]
+# Kills hosts at random moments of their turns, ten thousand times by default, and fails if one kill
+# loses the thread id: scripts/sigkill.sh [KILLS [SEED]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/tool.sh wasm-target

@@ -23,7 +23,7 @@ pub mod translate;
 pub mod turn;
 pub mod usage;
 
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", feature = "component"))]
 mod component;
 #[cfg(target_family = "wasm")]
-mod runtime;
+pub mod runtime;

@@ -34,6 +34,11 @@ pub struct Config {
     pub lost_session: LostSession,
     /// How long things may take.
     pub limits: Limits,
+    /// Environment variables that codex gets besides the usual ones: names, patterns with one star at an
+    /// end, `*` for all, and `!` in front of what it must not get.
+    pub env: Vec<String>,
+    /// The SHA-256 of the only component to be run, in hexadecimal.
+    pub component_sha256: Option<String>,
 }
 
 /// How long things may take, each in whole seconds, 1 to a year.
@@ -100,6 +105,8 @@ impl Default for Config {
             sandbox: Sandbox::default(),
             lost_session: LostSession::default(),
             limits: Limits::default(),
+            env: Vec::new(),
+            component_sha256: None,
         }
     }
 }
@@ -295,6 +302,14 @@ impl Config {
                     ),
                 ));
             }
+        }
+        for entry in &self.env {
+            crate::environment::check(entry).map_err(|problem| ("env", problem))?;
+        }
+        if let Some(digest) = &self.component_sha256
+            && (digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
+            return Err(("component_sha256", "is no SHA-256 of 64 hexadecimal digits: write what `plexum-openai-provider audit` prints".into()));
         }
         let limits = &self.limits;
         let seconds = [

@@ -8,17 +8,52 @@
 //! store held when the turn began, which of the configured models, and the prompt behind
 //! `--`. This decides and never spawns; the `process` module spawns and never decides.
 
+mod explanation;
+
+pub use explanation::{Change, Explanation};
+
 use crate::config::{Config, Sandbox};
 
 /// The longest single argument that Linux takes, less the closing NUL (`MAX_ARG_STRLEN`).
-const MAX_ARGUMENT_BYTES: usize = 131_071;
+pub(crate) const MAX_ARGUMENT_BYTES: usize = 131_071;
 
 /// The calls that are allowed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grant {
-    fixed: Vec<String>,
+    fixed: Vec<(String, Role)>,
     /// For each model its name, and the arguments between the fixed flags and `--`.
     models: Vec<(String, Vec<String>)>,
+    /// How many of those, at their end, are `extra_args`.
+    extra: usize,
+}
+
+/// What an argument is in an allowed call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// `exec`, the only command.
+    Command,
+    /// `resume`.
+    Resume,
+    /// The thread that this workspace's session holds.
+    Thread,
+    /// One of the flags that stand in every call.
+    Fixed,
+    /// The flags of the configured sandbox mode.
+    Sandbox,
+    /// One of the arguments that select this model.
+    Model(String),
+    /// One of `extra_args`.
+    Extra,
+    /// `-i`.
+    ImageFlag,
+    /// Where the host puts the path of this image of the request, counted from 0.
+    Image(usize),
+    /// `--`.
+    Separator,
+    /// The prompt, which may be anything.
+    Prompt,
+    /// `-`: the prompt travels on standard input.
+    PromptOnStdin,
 }
 
 /// What a call is checked against, besides the configuration.
@@ -53,28 +88,38 @@ impl Grant {
     /// Compiles what a configuration allows.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let sandbox: &[&str] = match config.sandbox {
-            Sandbox::DangerFullAccess => &["--dangerously-bypass-approvals-and-sandbox"],
-            Sandbox::WorkspaceWrite => &["-c", "sandbox_mode=\"workspace-write\""],
-            Sandbox::ReadOnly => &["-c", "sandbox_mode=\"read-only\""],
-        };
-        let fixed = ["--skip-git-repo-check"]
+        let fixed = |word: &str| (word.to_owned(), Role::Fixed);
+        let sandbox = sandbox_flags(config.sandbox)
             .iter()
-            .chain(sandbox)
-            .chain(&["--json"]);
+            .map(|word| ((*word).to_owned(), Role::Sandbox));
         let models = config.supported_models.iter().map(|model| {
             let mut args = config.args_of(model);
             args.extend_from_slice(&config.extra_args);
             (model.clone(), args)
         });
         Grant {
-            fixed: fixed.map(|word| (*word).to_owned()).collect(),
+            fixed: [fixed("--skip-git-repo-check")]
+                .into_iter()
+                .chain(sandbox)
+                .chain([fixed("--json")])
+                .collect(),
             models: models.collect(),
+            extra: config.extra_args.len(),
         }
     }
 
     /// Checks a call's arguments.
     pub fn check(&self, args: &[String], call: &Call<'_>) -> Result<Allowed, Refused> {
+        self.walk(args, call, &mut |_| ())
+    }
+
+    /// Checks a call's arguments and tells the role of each, in order, up to the one that is refused.
+    fn walk(
+        &self,
+        args: &[String],
+        call: &Call<'_>,
+        role: &mut dyn FnMut(Role),
+    ) -> Result<Allowed, Refused> {
         let refuse = |index: usize, reason: String| {
             Err(Refused {
                 position: index + 1,
@@ -96,8 +141,10 @@ impl Grant {
         if word(0) != Some("exec") {
             return refuse(0, "only `exec` is granted".into());
         }
+        role(Role::Command);
         let mut at = 1;
         if word(at) == Some("resume") {
+            role(Role::Resume);
             if call
                 .stored
                 .is_none_or(|stored| !is_uuid(stored) || word(at + 1) != Some(stored))
@@ -107,9 +154,10 @@ impl Grant {
                     "only the thread that this workspace's session holds can be resumed".into(),
                 );
             }
+            role(Role::Thread);
             at += 2;
         }
-        for fixed in &self.fixed {
+        for (fixed, fixed_role) in &self.fixed {
             if word(at) != Some(fixed) {
                 return refuse(
                     at,
@@ -118,6 +166,7 @@ impl Grant {
                     ),
                 );
             }
+            role(fixed_role.clone());
             at += 1;
         }
         // From the end: the prompt is free and may look like anything.
@@ -130,39 +179,78 @@ impl Grant {
         };
         let rest = args.get(at..separator).unwrap_or_default();
         let (words, images) = split_images(rest, call.images);
-        if !self.models.iter().any(|(_, args)| args == words) {
-            let matching = self
-                .models
-                .iter()
-                .map(|(_, args)| common_prefix(args, words));
+        let matching = self.models.iter().map(|model| {
+            let common = common_prefix(&model.1, words);
+            (model, common, model.1 == words)
+        });
+        // The first of those that fit best, and the one that fits, if there is one.
+        let best = matching
+            .rev()
+            .max_by_key(|(_, common, fits)| (*fits, *common));
+        if let Some(((model, model_args), common, _)) = best {
+            let own = model_args.len().saturating_sub(self.extra);
+            for index in 0..common {
+                role(if index < own {
+                    Role::Model(model.clone())
+                } else {
+                    Role::Extra
+                });
+            }
+        }
+        if !best.is_some_and(|(_, _, fits)| fits) {
             return refuse(
-                at + matching.max().unwrap_or(0),
+                at + best.map_or(0, |(_, common, _)| common),
                 "between the fixed flags and `--` only the arguments of one model, then `extra_args`, exactly as in config.json (`model_args`, `extra_args`), and then the request's images may stand".into(),
             );
         }
         let first_image = at + words.len() + 1;
-        let images = images
-            .into_iter()
-            .enumerate()
-            .map(|(nth, image)| (first_image + 2 * nth, image));
+        for image in &images {
+            role(Role::ImageFlag);
+            role(Role::Image(*image));
+        }
         if word(separator) != Some("--") {
             return refuse(separator, "`--` must stand before the prompt".into());
         }
+        role(Role::Separator);
         if (word(separator + 1) == Some("-")) != call.prompt_on_stdin {
             return refuse(
                 separator + 1,
                 "`-` and a prompt on standard input go together".into(),
             );
         }
+        role(if call.prompt_on_stdin {
+            Role::PromptOnStdin
+        } else {
+            Role::Prompt
+        });
+        let images = images
+            .into_iter()
+            .enumerate()
+            .map(|(nth, image)| (first_image + 2 * nth, image));
         Ok(Allowed {
             images: images.collect(),
         })
+    }
+
+    /// The flags that stand in every call, in order, with their roles.
+    pub(crate) fn fixed(&self) -> &[(String, Role)] {
+        &self.fixed
     }
 
     /// The names of the models and the arguments that each gets, `extra_args` included.
     #[must_use]
     pub fn models(&self) -> &[(String, Vec<String>)] {
         &self.models
+    }
+}
+
+/// The flags of a sandbox mode. They stand on every call, because a resumed conversation would
+/// otherwise go on with those that it began with.
+fn sandbox_flags(sandbox: Sandbox) -> &'static [&'static str] {
+    match sandbox {
+        Sandbox::DangerFullAccess => &["--dangerously-bypass-approvals-and-sandbox"],
+        Sandbox::WorkspaceWrite => &["-c", "sandbox_mode=\"workspace-write\""],
+        Sandbox::ReadOnly => &["-c", "sandbox_mode=\"read-only\""],
     }
 }
 

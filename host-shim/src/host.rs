@@ -12,11 +12,13 @@ use wasmtime::{Result, StoreLimits};
 
 use crate::bindings::{codex, log, session, settings};
 use crate::config::{Config, LostSession, PromptTransport, Sandbox};
+use crate::environment::EnvironmentRule;
 use crate::event::Usage;
 use crate::grant::{Call, Grant};
 use crate::image::StagedImages;
 use crate::process::{Process, Start};
-use crate::program::{self, ProgramError};
+use crate::program::{PinnedProgram, ProgramError};
+use crate::record::{self, Recorder};
 use crate::session_store::{SessionEntry, SessionStore};
 use crate::stop::{Stop, StopCause};
 
@@ -31,6 +33,10 @@ pub struct Host {
     pub(crate) workspace: PathBuf,
     /// The thread id that the store held when the turn began.
     pub(crate) stored: Option<String>,
+    pub(crate) program: Arc<PinnedProgram>,
+    /// The digest of the component, for the record.
+    pub(crate) component_sha256: Arc<str>,
+    pub(crate) recorder: Option<Recorder>,
     /// The images of the request.
     pub(crate) images: StagedImages,
     pub(crate) stop: Stop,
@@ -93,35 +99,43 @@ impl Host {
                 "The turn was stopped before codex was started.".into(),
             ));
         }
-        let allowed = self
-            .grant
-            .check(
-                &args,
-                &Call {
-                    prompt_on_stdin: prompt_on_stdin.is_some(),
-                    stored: self.stored.as_deref(),
-                    images: self.images.len(),
-                },
-            )
-            .map_err(|refused| refusal(Reason::Denied, refused.to_string()))?;
-        let search_path = std::env::var_os("PATH");
-        let program = program::resolve(
-            self.config.binary.as_deref(),
-            search_path.as_deref(),
-            &self.workspace,
-        )
-        .map_err(|error| {
-            let reason = match error {
-                ProgramError::NotInstalled(_) => Reason::NotInstalled,
-                ProgramError::NotExecutable(_) => Reason::NotExecutable,
-            };
-            refusal(reason, error.to_string())
+        let call = Call {
+            prompt_on_stdin: prompt_on_stdin.is_some(),
+            stored: self.stored.as_deref(),
+            images: self.images.len(),
+        };
+        let allowed = self.grant.check(&args, &call).map_err(|refused| {
+            let reason = refused.to_string();
+            self.write_record(&record::Entry::Refused {
+                rule: ARGV_RULE,
+                reason: &reason,
+                argv: &shown(&args),
+            });
+            refusal(Reason::Denied, reason)
         })?;
+        let program = self
+            .program
+            .get(self.config.binary.as_deref(), &self.workspace)
+            .map_err(|error| {
+                let reason = match error {
+                    ProgramError::NotInstalled(_) => Reason::NotInstalled,
+                    ProgramError::NotExecutable(_) => Reason::NotExecutable,
+                };
+                refusal(reason, error.to_string())
+            })?;
+        let environment: Vec<_> = EnvironmentRule::new(&self.config.env)
+            .filter(std::env::vars_os())
+            .collect();
+        let names: Vec<String> = environment
+            .iter()
+            .map(|(name, _)| name.to_string_lossy().into_owned())
+            .collect();
         self.images.put_paths(&mut args, &allowed.images);
         let start = Start {
             program: &program,
             args: &args,
             workspace: &self.workspace,
+            environment,
             prompt_on_stdin,
             start_timeout: self.config.limits.start(),
             turn_deadline: self.turn_deadline,
@@ -140,7 +154,28 @@ impl Host {
             refusal(reason, message)
         })?;
         tracing::info!(pid = process.id(), program = %program.display(), argv = shown(&args), "codex started");
+        self.write_record(&record::Entry::Allowed {
+            rule: ARGV_RULE,
+            program: &program.to_string_lossy(),
+            argv: &shown(&args),
+            environment: &names,
+            pid: process.id(),
+        });
         Ok(process)
+    }
+}
+
+/// The rule that decides about the arguments; see [`Grant`].
+const ARGV_RULE: &str = "argv grammar";
+
+impl Host {
+    /// Writes a line of the record, if one is kept.
+    fn write_record(&self, entry: &record::Entry<'_>) {
+        if let Some(recorder) = &self.recorder
+            && let Err(error) = recorder.write(&self.component_sha256, &self.workspace, entry)
+        {
+            tracing::error!(%error, "a line of the record could not be written");
+        }
     }
 }
 
@@ -180,6 +215,13 @@ impl codex::HostChild for Host {
         let pid = process.id();
         let exit = process.wait().await?;
         tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");
+        self.write_record(&record::Entry::Ended {
+            pid,
+            status: &exit.status.to_string(),
+            stopped: exit.stopped.map(StopCause::as_str),
+            stdout_bytes: exit.output_bytes,
+            milliseconds: record::milliseconds(exit.duration),
+        });
         Ok(codex::Exit {
             status: match (exit.status.code(), exit.status.signal()) {
                 (Some(code), _) => codex::ExitStatus::Code(code),

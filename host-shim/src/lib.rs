@@ -22,6 +22,8 @@
 
 mod bindings;
 pub mod config;
+mod digest;
+pub mod environment;
 mod event;
 pub mod framing;
 pub mod grant;
@@ -31,6 +33,7 @@ mod lock_file;
 mod process;
 mod program;
 mod provider;
+mod record;
 mod request;
 mod session_file;
 mod session_store;
@@ -42,6 +45,7 @@ pub use event::{
     Event, Failure, FailureKind, NoticeKind, PlanStep, StopReason, ToolKind, ToolStatus, Usage,
 };
 pub use provider::{COMPONENT, Description, LoadError, Provider};
+pub use record::Recorder;
 pub use request::{Content, ImageSource, Message, Request, Role};
 pub use session_file::{LOCK_FILE, SESSION_FILE, SaveStep, SessionFiles, USAGE_FILE};
 pub use session_store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};

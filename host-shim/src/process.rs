@@ -5,6 +5,7 @@
 //! first, and SIGKILL after a grace period.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
@@ -40,6 +41,9 @@ pub struct Process {
     /// Feeds the prompt; ends by itself when codex has read it or has gone.
     _stdin: Option<JoinHandle<()>>,
     stop: Stop,
+    began: Instant,
+    /// How many bytes of its output have been handed out.
+    output_bytes: u64,
     /// Until when the first line must have come; `None` when it has.
     start_deadline: Option<Instant>,
     /// When the turn must be over.
@@ -58,6 +62,8 @@ pub struct Start<'a> {
     pub args: &'a [String],
     /// Its working folder.
     pub workspace: &'a Path,
+    /// All of its environment variables.
+    pub environment: Vec<(OsString, OsString)>,
     /// What its standard input holds; without it, that is closed.
     pub prompt_on_stdin: Option<String>,
     /// How long it may take to print its first line.
@@ -75,6 +81,10 @@ pub struct Exit {
     pub stopped: Option<StopCause>,
     /// The last part of standard error.
     pub stderr: String,
+    /// How many bytes of its output were handed out.
+    pub output_bytes: u64,
+    /// From its start until now.
+    pub duration: Duration,
 }
 
 impl Process {
@@ -84,6 +94,8 @@ impl Process {
         let mut child = Command::new(start.program)
             .args(start.args)
             .current_dir(start.workspace)
+            .env_clear()
+            .envs(start.environment)
             // An open pipe that nobody writes to would make codex wait for ever.
             .stdin(if prompt_on_stdin.is_some() {
                 Stdio::piped()
@@ -109,6 +121,8 @@ impl Process {
             stderr: Stderr::drain(stderr),
             _stdin: stdin.map(|(stdin, prompt)| tokio::spawn(feed(stdin, prompt))),
             stop,
+            began: Instant::now(),
+            output_bytes: 0,
             start_deadline: Some(Instant::now() + start.start_timeout),
             turn_deadline: start.turn_deadline,
             stopping: None,
@@ -137,7 +151,9 @@ impl Process {
                     biased;
                     lines = lines => {
                         self.start_deadline = None;
-                        return lines;
+                        let lines = lines?;
+                        self.output_bytes += lines.text.len() as u64;
+                        return Ok(lines);
                     }
                     status = wait(&mut self.child), if self.ended.is_none() => Step::Ended(status?),
                     cause = self.stop.requested(), if self.stopping.is_none() => Step::Due(Due::Stop(cause)),
@@ -167,6 +183,8 @@ impl Process {
             status,
             stopped: self.stopping.map(|(cause, _)| cause),
             stderr: self.stderr.last().await,
+            output_bytes: self.output_bytes,
+            duration: self.began.elapsed(),
         })
     }
 

@@ -1,7 +1,8 @@
 //! Which file `codex` is.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Why there is no program to start.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -48,6 +49,52 @@ pub fn resolve(
     }
 }
 
+/// What tells one file from another, and from itself after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+/// The program, found once: a later change of PATH changes nothing, and a later change of the file
+/// is said.
+#[derive(Debug, Default)]
+pub struct PinnedProgram(Mutex<Option<(PathBuf, Option<Stamp>)>>);
+
+impl PinnedProgram {
+    /// The program to start now; see [`resolve`].
+    pub fn get(&self, binary: Option<&Path>, folder: &Path) -> Result<PathBuf, ProgramError> {
+        let mut pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = pinned.as_ref().map(|(path, stamp)| (path.clone(), *stamp));
+        let path = match &known {
+            // Checked again, for the one sentence that says what is wrong now.
+            Some((path, _)) if path.exists() => resolve(Some(path), None, folder)?,
+            _ => resolve(binary, std::env::var_os("PATH").as_deref(), folder)?,
+        };
+        let stamp = Stamp::of(&path);
+        if known.is_some_and(|(_, before)| before != stamp) {
+            // An upgrade of codex, most likely; it must not need a restart of the runtime.
+            tracing::warn!(program = %path.display(), "the codex program has changed since it was last started");
+        }
+        *pinned = Some((path.clone(), stamp));
+        Ok(path)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +135,28 @@ mod tests {
         assert!(
             matches!(check(&plain), Err(ProgramError::NotExecutable(text)) if text.contains("chmod +x"))
         );
+    }
+
+    #[test]
+    fn a_program_is_pinned_until_it_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = file(folder.path(), "codex", 0o755);
+        let pinned = PinnedProgram::default();
+        assert_eq!(
+            pinned.get(Some(&program), folder.path()),
+            Ok(program.clone())
+        );
+        // Replaced, as an upgrade does.
+        std::fs::remove_file(&program).unwrap();
+        file(folder.path(), "codex", 0o755);
+        assert_eq!(
+            pinned.get(Some(&program), folder.path()),
+            Ok(program.clone())
+        );
+        std::fs::remove_file(&program).unwrap();
+        assert!(matches!(
+            pinned.get(Some(&program), folder.path()),
+            Err(ProgramError::NotInstalled(_))
+        ));
     }
 }

@@ -9,9 +9,12 @@ use wasmtime::{Engine, Store, StoreLimitsBuilder};
 
 use crate::bindings::{CodexProvider, CodexProviderPre};
 use crate::config::Config;
+use crate::digest;
 use crate::grant::Grant;
 use crate::host::Host;
 use crate::image::StagedImages;
+use crate::program::PinnedProgram;
+use crate::record::Recorder;
 use crate::request::Request;
 use crate::session_file::SessionFiles;
 use crate::session_store::SessionStore;
@@ -43,6 +46,16 @@ pub enum LoadError {
         /// Why not.
         source: std::io::Error,
     },
+    /// It is another component than the configuration allows.
+    #[error(
+        "the component has the SHA-256 {found}, and `component_sha256` in the configuration allows only {pinned}: audit the component, and change the line if it is the one you want"
+    )]
+    Digest {
+        /// That of the component.
+        found: String,
+        /// The one that is allowed.
+        pinned: String,
+    },
     /// These bytes are no component, or the engine cannot compile them.
     #[error("this is not a component that can be run: {0:#}")]
     Compile(wasmtime::Error),
@@ -71,6 +84,9 @@ pub struct Provider {
     config: Arc<Config>,
     grant: Arc<Grant>,
     sessions: Arc<dyn SessionStore>,
+    program: Arc<PinnedProgram>,
+    component_sha256: Arc<str>,
+    recorder: Option<Recorder>,
 }
 
 impl Provider {
@@ -94,6 +110,15 @@ impl Provider {
         config
             .check()
             .map_err(|(field, problem)| LoadError::Config { field, problem })?;
+        let component_sha256 = digest::sha256(bytes);
+        if let Some(pinned) = &config.component_sha256
+            && !pinned.eq_ignore_ascii_case(&component_sha256)
+        {
+            return Err(LoadError::Digest {
+                found: component_sha256,
+                pinned: pinned.clone(),
+            });
+        }
         let engine = Engine::default();
         let component = Component::from_binary(&engine, bytes).map_err(LoadError::Compile)?;
         let mut linker = Linker::new(&engine);
@@ -109,6 +134,9 @@ impl Provider {
             config: Arc::new(config),
             grant,
             sessions: Arc::new(SessionFiles::default()),
+            program: Arc::default(),
+            component_sha256: component_sha256.into(),
+            recorder: None,
         })
     }
 
@@ -116,6 +144,13 @@ impl Provider {
     #[must_use]
     pub fn with_session_store(mut self, sessions: impl SessionStore) -> Self {
         self.sessions = Arc::new(sessions);
+        self
+    }
+
+    /// Keeps a record of what is decided about calls of codex, and of how they end.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
         self
     }
 
@@ -171,6 +206,9 @@ impl Provider {
             sessions: Arc::clone(&self.sessions),
             workspace,
             stored,
+            program: Arc::clone(&self.program),
+            component_sha256: Arc::clone(&self.component_sha256),
+            recorder: self.recorder.clone(),
             images,
             stop,
             turn_deadline: Instant::now() + self.config.limits.turn(),

@@ -17,6 +17,20 @@ pub enum StopCause {
     TurnTimeout,
 }
 
+impl StopCause {
+    /// The cause as the record shows it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StopCause::Cancelled => "cancelled",
+            StopCause::Terminated => "terminated",
+            StopCause::StartTimeout => "start_timeout",
+            StopCause::IdleTimeout => "idle_timeout",
+            StopCause::TurnTimeout => "turn_timeout",
+        }
+    }
+}
+
 /// The end that is asked.
 #[derive(Debug, Clone)]
 pub struct Stop(watch::Receiver<Option<StopCause>>);

@@ -106,3 +106,52 @@ fn so_does_the_one_of_cargo_component() {
         "cargo component build",
     );
 }
+
+#[test]
+fn the_same_source_gives_the_same_component_in_another_folder() {
+    // What git tracks or would track, in a folder of another name and depth, built by the same script.
+    let folder = target("elsewhere/and/deeper");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "rust-toolchain.toml",
+        "guest",
+        "wit",
+        "host-shim",
+        "tests",
+    ] {
+        let copied = Command::new("cp")
+            .args(["-r", name])
+            .arg(&folder)
+            .current_dir(ROOT)
+            .status()
+            .unwrap();
+        assert!(copied.success(), "{name}");
+    }
+    let script = folder.join("build-script");
+    let compiled = Command::new("rustc")
+        .args(["--edition", "2024", "-o"])
+        .arg(&script)
+        .arg(folder.join("host-shim/build.rs"))
+        .current_dir(&folder)
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+    let built = Command::new(&script)
+        .env("CARGO", env!("CARGO"))
+        .env("CARGO_MANIFEST_DIR", folder.join("host-shim"))
+        .env("OUT_DIR", &folder)
+        .output()
+        .unwrap();
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stdout)
+    );
+    let elsewhere = std::fs::read(folder.join("plugin.wasm")).unwrap();
+    assert!(elsewhere == COMPONENT, "another folder gives other bytes");
+}

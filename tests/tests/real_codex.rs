@@ -102,6 +102,57 @@ fn every_prompt_reaches_the_model_as_it_is() {
 }
 
 #[test]
+fn every_flag_that_can_be_emitted_is_one_of_this_version() {
+    for codex in real_codex!() {
+        let (_model, home, workspace) = set_up(&codex);
+        let help = |command: &[&str]| {
+            let output = codex
+                .command(&home, workspace.path())
+                .args(command)
+                .arg("--help")
+                .output()
+                .unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        for help in [help(&["exec"]), help(&["exec", "resume"])] {
+            let flags = [
+                "--skip-git-repo-check",
+                "--dangerously-bypass-approvals-and-sandbox",
+                "--json",
+                "--model",
+                "-c,",
+                "-i,",
+            ];
+            for flag in flags {
+                assert!(
+                    help.contains(flag),
+                    "{}: {flag} is not in\n{help}",
+                    codex.version
+                );
+            }
+        }
+        // The keys given with `-c`, fresh and resumed, by a codex that refuses unknown ones.
+        for sandbox in ["workspace-write", "read-only"] {
+            workspace
+                .configure(&json!({ "binary": codex.path, "sandbox": sandbox, "extra_args": ["--strict-config"] }))
+                .unwrap();
+            let said = workspace.turn(Some(&home), "hello").unwrap();
+            assert_eq!(said.code, Some(0), "{} {sandbox}: {said:?}", codex.version);
+        }
+        workspace
+            .configure(&json!({ "binary": codex.path, "extra_args": ["--strict-config", "-c", "no_such_key=1"] }))
+            .unwrap();
+        let said = workspace.turn(Some(&home), "hello").unwrap();
+        assert_ne!(
+            said.code,
+            Some(0),
+            "{}: this codex does not notice unknown keys",
+            codex.version
+        );
+    }
+}
+
+#[test]
 fn prompts_on_stdin_work_in_fresh_and_resumed_turns() {
     for codex in real_codex!() {
         let (_model, home, workspace) = set_up(&codex);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use plexum_openai_provider::{
-    Config, Event, Failure, Message, Provider, Request, StopReason, Turn,
+    Config, Event, Failure, Message, Provider, Recorder, Request, StopReason, Turn,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -39,6 +39,9 @@ pub struct Say {
     /// The component to run instead of the one built in
     #[arg(long, value_name = "FILE")]
     component: Option<PathBuf>,
+    /// Append a line of JSON for every call of codex that is allowed or refused, and for its end
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// A JSON array of messages, of which the last user message is the prompt
     #[arg(
         long,
@@ -68,10 +71,15 @@ impl Say {
                 self.workspace.display()
             )
         })?;
-        let provider = match &self.component {
+        let mut provider = match &self.component {
             Some(path) => Provider::from_file(config, path),
             None => Provider::new(config),
         }?;
+        if let Some(path) = &self.record {
+            let recorder = Recorder::append_to(path)
+                .with_context(|| format!("the record {} cannot be kept", path.display()))?;
+            provider = provider.with_recorder(recorder);
+        }
         let show: fn(&mut Screen, &Event) -> io::Result<()> = if self.json {
             Screen::json
         } else {

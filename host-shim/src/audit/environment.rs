@@ -1,0 +1,19 @@
+//! What of the environment codex gets.
+
+use crate::config::Config;
+use crate::environment::EnvironmentRule;
+
+/// What of this process's environment codex gets, a sentence a line: names and patterns, never
+/// values.
+#[must_use]
+pub fn environment_lines(config: &Config) -> Vec<String> {
+    let rule = EnvironmentRule::new(&config.env);
+    let mut lines = vec![
+        "the component sees none of it".to_owned(),
+        format!("codex gets {}", rule.allowed().join(" ")),
+    ];
+    if !rule.denied().is_empty() {
+        lines.push(format!("and never {}", rule.denied().join(" ")));
+    }
+    lines
+}

@@ -1,0 +1,40 @@
+//! What the component can know and choose of folders, and the files that the host keeps.
+
+use serde::Serialize;
+
+use crate::session_file::{LOCK_FILE, SESSION_FILE, USAGE_FILE};
+
+/// A file that the host keeps.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KeptFile {
+    /// Its name, in the workspace unless it says otherwise.
+    pub name: String,
+    /// What it is for.
+    pub meaning: String,
+}
+
+pub fn rules() -> Vec<String> {
+    vec![
+        "the folder that the runtime names for the turn; codex starts in it".into(),
+        "the component can name no folder, and is not told which it is".into(),
+    ]
+}
+
+pub fn files() -> Vec<KeptFile> {
+    let kept = |name: &str, meaning: &str| KeptFile {
+        name: name.to_owned(),
+        meaning: meaning.to_owned(),
+    };
+    vec![
+        kept(
+            SESSION_FILE,
+            "the thread id; .tmp beside it while it is replaced, .bad when it was set aside",
+        ),
+        kept(USAGE_FILE, "the thread's token totals; .tmp as above"),
+        kept(LOCK_FILE, "locked during a turn; always empty"),
+        kept(
+            "a temporary folder",
+            "images of the request, for this user only; gone after the turn",
+        ),
+    ]
+}

@@ -1,0 +1,246 @@
+//! What the grant says to each argument of a call, and which configuration would let it through.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::{Allowed, Call, Grant, Refused, Role, split_images};
+use crate::config::{Config, Sandbox};
+
+/// What the grant says to a call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The roles of the arguments, in order, up to the one that is refused.
+    pub roles: Vec<Role>,
+    /// Whether the call is allowed.
+    pub outcome: Result<Allowed, Refused>,
+    /// Where the call is refused: the single changes of the configuration that would allow it.
+    pub changes: Vec<Change>,
+}
+
+/// A line of config.json that would allow a call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The setting.
+    pub setting: &'static str,
+    /// Its whole new value.
+    pub value: Value,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\": {}", self.setting, self.value)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Role::Command => f.write_str("the only command"),
+            Role::Resume => f.write_str("goes on with a conversation"),
+            Role::Thread => f.write_str("the thread that this workspace's session holds"),
+            Role::Fixed => f.write_str("stands in every call"),
+            Role::Sandbox => f.write_str("the configured `sandbox`"),
+            Role::Model(model) => write!(f, "selects the model `{}`", model.escape_debug()),
+            Role::Extra => f.write_str("from `extra_args`"),
+            Role::ImageFlag => f.write_str("hands over an image"),
+            Role::Image(number) => write!(
+                f,
+                "image {number} of the request; codex gets the path of the host's copy"
+            ),
+            Role::Separator => f.write_str("ends the options"),
+            Role::Prompt => f.write_str("the prompt, which is free"),
+            Role::PromptOnStdin => {
+                f.write_str("the prompt, which is free, comes on standard input")
+            }
+        }
+    }
+}
+
+impl Explanation {
+    /// What the grant of `config` says to these arguments.
+    #[must_use]
+    pub fn of(config: &Config, args: &[String], call: &Call<'_>) -> Self {
+        let mut roles = Vec::new();
+        let outcome = Grant::new(config).walk(args, call, &mut |role| roles.push(role));
+        let changes = match outcome {
+            Ok(_) => Vec::new(),
+            Err(_) => changes(config, args, call),
+        };
+        Explanation {
+            roles,
+            outcome,
+            changes,
+        }
+    }
+}
+
+/// The single changes that allow the call. Each is tried, so the guesses need not be good.
+fn changes(config: &Config, args: &[String], call: &Call<'_>) -> Vec<Change> {
+    let mut found = Vec::new();
+    let mut try_change = |setting, value: Value, change: &dyn Fn(&mut Config)| {
+        let mut changed = config.clone();
+        change(&mut changed);
+        if changed.check().is_ok() && Grant::new(&changed).check(args, call).is_ok() {
+            found.push(Change { setting, value });
+        }
+    };
+    for sandbox in [
+        Sandbox::ReadOnly,
+        Sandbox::WorkspaceWrite,
+        Sandbox::DangerFullAccess,
+    ] {
+        try_change("sandbox", json!(sandbox), &|config| {
+            config.sandbox = sandbox;
+        });
+    }
+    let words = between(args, call);
+    if let [flag, model, ..] = words
+        && flag == "--model"
+    {
+        let mut models = config.supported_models.clone();
+        models.push(model.clone());
+        try_change("supported_models", json!(models), &|config| {
+            config.supported_models = models.clone();
+        });
+    }
+    // The model that the call most likely means is the one whose arguments are longest.
+    let mut models = config.supported_models.clone();
+    models.sort_by_key(|model| std::cmp::Reverse(config.args_of(model).len()));
+    let extra = models
+        .iter()
+        .find_map(|model| words.strip_prefix(config.args_of(model).as_slice()));
+    if let Some(extra) = extra {
+        try_change("extra_args", json!(extra), &|config| {
+            config.extra_args = extra.to_vec();
+        });
+    }
+    if let Some(own) = words.strip_suffix(config.extra_args.as_slice())
+        && let Some(model) = config.supported_models.first()
+    {
+        let mut model_args = config.model_args.clone();
+        model_args.insert(model.clone(), own.to_vec());
+        try_change("model_args", json!(model_args), &|config| {
+            config.model_args = model_args.clone();
+        });
+    }
+    found
+}
+
+/// The arguments between the fixed flags and the images or `--`.
+fn between<'a>(args: &'a [String], call: &Call<'_>) -> &'a [String] {
+    let begin = args.iter().position(|arg| arg == "--json");
+    let end = args.len().saturating_sub(2);
+    let words = begin.and_then(|begin| args.get(begin + 1..end));
+    split_images(words.unwrap_or_default(), call.images).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLAGS: &str = "--skip-git-repo-check --dangerously-bypass-approvals-and-sandbox --json";
+    const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
+
+    fn explain(line: &str) -> Explanation {
+        let config = Config {
+            extra_args: vec!["-c".into(), "a=1".into()],
+            supported_models: vec!["codex".into(), "m".into()],
+            ..Config::default()
+        };
+        let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let call = Call {
+            prompt_on_stdin: line.ends_with(" -"),
+            stored: Some(ID),
+            images: 1,
+        };
+        Explanation::of(&config, &args, &call)
+    }
+
+    #[test]
+    fn every_argument_of_an_allowed_call_has_its_role() {
+        let explained = explain(&format!(
+            "exec resume {ID} {FLAGS} --model m -c a=1 -i image:0 -- hello"
+        ));
+        explained.outcome.unwrap();
+        let model = || Role::Model("m".into());
+        assert_eq!(
+            explained.roles,
+            [
+                Role::Command,
+                Role::Resume,
+                Role::Thread,
+                Role::Fixed,
+                Role::Sandbox,
+                Role::Fixed,
+                model(),
+                model(),
+                Role::Extra,
+                Role::Extra,
+                Role::ImageFlag,
+                Role::Image(0),
+                Role::Separator,
+                Role::Prompt,
+            ]
+        );
+        let explained = explain(&format!("exec {FLAGS} -c a=1 -- -"));
+        assert_eq!(explained.roles.last(), Some(&Role::PromptOnStdin));
+    }
+
+    #[test]
+    fn the_roles_end_where_the_call_is_refused() {
+        for line in [
+            "login".to_owned(),
+            "exec".to_owned(),
+            "exec resume x".to_owned(),
+            format!("exec {FLAGS} --model m -c a=2 -- hello"),
+            format!("exec {FLAGS} --model m -c a=1 -c b=2 -- hello"),
+            format!("exec {FLAGS} -c a=1 hello"),
+            format!("exec {FLAGS} -c a=1 -i image:0 -x hello"),
+        ] {
+            let explained = explain(&line);
+            let refused = explained.outcome.expect_err(&line);
+            assert_eq!(explained.roles.len() + 1, refused.position, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_changes_are_those_that_allow_the_call() {
+        for (line, expected) in [
+            (
+                "exec --skip-git-repo-check -c sandbox_mode=\"read-only\" --json -c a=1 -- hello"
+                    .to_owned(),
+                vec![r#""sandbox": "read-only""#],
+            ),
+            (
+                format!("exec {FLAGS} --model o -c a=1 -- hello"),
+                vec![
+                    r#""supported_models": ["codex","m","o"]"#,
+                    r#""extra_args": ["--model","o","-c","a=1"]"#,
+                    r#""model_args": {"codex":["--model","o"]}"#,
+                ],
+            ),
+            (
+                format!("exec {FLAGS} -c a=1 -c b=2 -- hello"),
+                vec![r#""extra_args": ["-c","a=1","-c","b=2"]"#],
+            ),
+            (
+                format!("exec {FLAGS} -c b=2 -c a=1 -i image:0 -- hello"),
+                vec![
+                    r#""extra_args": ["-c","b=2","-c","a=1"]"#,
+                    r#""model_args": {"codex":["-c","b=2"]}"#,
+                ],
+            ),
+            (format!("exec -C / {FLAGS} -c a=1 -- hello"), vec![]),
+            (
+                format!("exec resume --last {FLAGS} -c a=1 -- hello"),
+                vec![],
+            ),
+            ("login".to_owned(), vec![]),
+        ] {
+            let changes = explain(&line).changes;
+            let changes: Vec<String> = changes.iter().map(Change::to_string).collect();
+            assert_eq!(changes, expected, "{line}");
+        }
+    }
+}

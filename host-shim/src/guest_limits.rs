@@ -1,0 +1,103 @@
+//! How much the component may use up and hand back in one turn.
+//!
+//! The component is hostile until proven otherwise. What it may *do* is the grant's matter; here is what
+//! it may *cost*. The limits that an operator may have reason to change stand in the configuration, and
+//! are generous: no turn of the component that comes with this crate gets near them. The others are constants.
+
+use serde::{Deserialize, Serialize};
+
+/// How much the component may use up and hand back in one turn, the key `guest` of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuestLimits {
+    /// Memory, all its linear memories together, in MiB.
+    pub memory_mib: u32,
+    /// How long it may compute without a word from codex, in seconds. Waiting is free.
+    pub cpu_seconds: u32,
+    /// How often it may start codex.
+    pub spawns: u32,
+    /// How many events it may tell.
+    pub events: u32,
+    /// How much text these may hold, in MiB.
+    pub event_mib: u32,
+    /// How many lines it may log; what it logs beyond them is left out.
+    pub log_lines: u32,
+}
+
+impl Default for GuestLimits {
+    fn default() -> Self {
+        GuestLimits {
+            memory_mib: 128,
+            cpu_seconds: 10,
+            // While a conversation is busy, codex is started again after pauses that double:
+            // not even a year of them comes to as many starts as this.
+            spawns: 32,
+            events: 1_000_000,
+            event_mib: 1024,
+            log_lines: 10_000,
+        }
+    }
+}
+
+impl GuestLimits {
+    /// What is wrong with these numbers, if anything is.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let ranges = [
+            // A line of codex may have 8 MiB, and is in there more than once while it is translated.
+            ("memory_mib", self.memory_mib, 16..=4096),
+            ("cpu_seconds", self.cpu_seconds, 1..=86_400),
+            ("spawns", self.spawns, 1..=1000),
+            ("events", self.events, 1..=u32::MAX),
+            ("event_mib", self.event_mib, 1..=1024 * 1024),
+            ("log_lines", self.log_lines, 0..=u32::MAX),
+        ];
+        match ranges
+            .iter()
+            .find(|(_, value, range)| !range.contains(value))
+        {
+            None => Ok(()),
+            Some((name, value, range)) => Err(format!(
+                "`{name}` is {value}, and must be from {} to {}",
+                range.start(),
+                range.end()
+            )),
+        }
+    }
+}
+
+/// How much the component may hand over in one call, in bytes. The longest line of codex that is passed
+/// on has 8 MiB, and comes back as one event.
+pub const MAX_CALL_BYTES: usize = 64 * 1024 * 1024;
+
+/// How deep the component's calls may nest, in bytes of stack.
+pub const MAX_STACK_BYTES: usize = 512 * 1024;
+
+/// How many resources may be open, codex processes and turns, in both directions.
+pub const MAX_HANDLES: usize = 1000;
+
+/// How many core instances the component may consist of.
+pub const MAX_INSTANCES: usize = 64;
+
+/// How many linear memories it may have.
+pub const MAX_MEMORIES: usize = 8;
+
+/// How many tables it may have.
+pub const MAX_TABLES: usize = 32;
+
+/// How many elements these may have, all together.
+pub const MAX_TABLE_ELEMENTS: usize = 64 * 1024;
+
+/// How many arguments codex may be given.
+pub const MAX_ARGUMENTS: usize = 4096;
+
+/// How many bytes these may have, all together.
+pub const MAX_ARGUMENTS_BYTES: usize = 1024 * 1024;
+
+/// How often the component may ask for what the grant forbids before it is stopped.
+pub const MAX_REFUSALS: u32 = 64;
+
+/// The longest message of the component that is logged, in bytes.
+pub const MAX_LOG_BYTES: usize = 4096;
+
+/// How long the component may compute after its turn was cancelled, in milliseconds.
+pub const CANCELLED_MILLISECONDS: u64 = 1000;

@@ -1,0 +1,149 @@
+//! Which thread ids the component may have kept.
+//!
+//! What is kept is what the next turn may resume. A component that could have any id kept could
+//! thereby read conversations of other workspaces. So an id is kept only when this workspace's
+//! store held it when the turn began, or when codex printed it at the very start of its output, where it
+//! names the thread that it opened. Further on the model speaks, and the component chooses what it is
+//! asked: it could have it say any id.
+//!
+//! The host looks for the id as a piece of text; what a line means remains the component's business.
+
+/// How many lines of codex's output are its opening. Every known version names the thread in the first; the model
+/// cannot speak before the third.
+const OPENING_LINES: usize = 2;
+
+/// How much of an opening is kept: such a line has less than 100 bytes.
+const OPENING_BYTES: usize = 4096;
+
+/// How much of a process's opening is still to come.
+#[derive(Debug)]
+pub struct Opening {
+    lines: usize,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Opening {
+            lines: OPENING_LINES,
+        }
+    }
+}
+
+impl Opening {
+    /// The part of this output, the next of its process, that belongs to the opening.
+    pub fn of<'a>(&mut self, output: &'a str) -> &'a str {
+        let mut end = 0;
+        for line in output.split_inclusive('\n').take(self.lines) {
+            self.lines -= 1;
+            end += line.len();
+        }
+        let end = output.floor_char_boundary(end.min(OPENING_BYTES));
+        output.get(..end).unwrap_or_default()
+    }
+}
+
+/// The thread ids that may be kept in this turn.
+#[derive(Debug, Default)]
+pub struct KnownThreads {
+    /// What the store held when the turn began.
+    held: Option<String>,
+    /// The openings of all processes.
+    openings: String,
+}
+
+impl KnownThreads {
+    /// At the start of a turn: what the store holds.
+    pub fn new(held: Option<String>) -> Self {
+        KnownThreads {
+            held,
+            openings: String::new(),
+        }
+    }
+
+    /// What the store held when the turn began.
+    pub fn held(&self) -> Option<&str> {
+        self.held.as_deref()
+    }
+
+    /// Takes note of a piece of an opening.
+    pub fn hear(&mut self, opening: &str) {
+        self.openings.push_str(opening);
+    }
+
+    /// Whether this thread id may be kept, and why not.
+    pub fn check(&self, thread_id: &str) -> Result<(), &'static str> {
+        if !is_uuid(thread_id) {
+            Err("only a thread id, which is a UUID, can be kept")
+        } else if self.held() == Some(thread_id) || self.openings.contains(thread_id) {
+            Ok(())
+        } else {
+            Err(
+                "only the thread that this workspace held, or that codex named at the start of its output, can be kept",
+            )
+        }
+    }
+}
+
+/// Whether this is a UUID; codex takes anything else for a name, and silently begins a new
+/// conversation.
+pub fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(position, byte)| match position {
+                8 | 13 | 18 | 23 => byte == b'-',
+                _ => byte.is_ascii_hexdigit(),
+            })
+}
+
+/// Whether this could name a thread: one plain word, which runtimes may safely print, and make a
+/// file name of.
+pub fn is_plain(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 128
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
+    const OTHER: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4c";
+
+    #[test]
+    fn the_opening_is_the_first_two_lines_however_they_come() {
+        let output = format!("{{\"thread_id\":\"{ID}\"}}\n{{}}\n{{\"text\":\"{OTHER}\"}}\n");
+        for size in 1..=3 {
+            let mut opening = Opening::default();
+            let mut known = KnownThreads::default();
+            let lines: Vec<&str> = output.split_inclusive('\n').collect();
+            for batch in lines.chunks(size) {
+                known.hear(opening.of(&batch.concat()));
+            }
+            assert_eq!(known.check(ID), Ok(()), "{size} lines at a time");
+            assert!(known.check(OTHER).is_err(), "{size} lines at a time");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_no_place_to_hide_an_id_in() {
+        let mut known = KnownThreads::default();
+        known.hear(Opening::default().of(&format!("{}{ID}\n", "ä".repeat(4096))));
+        assert!(known.check(ID).is_err());
+    }
+
+    #[test]
+    fn what_the_store_held_may_be_kept_if_it_is_an_id() {
+        assert_eq!(KnownThreads::new(Some(ID.into())).check(ID), Ok(()));
+        for held in ["--last", "", "../../x", &ID.repeat(2), &format!("{ID}\n")] {
+            assert!(
+                KnownThreads::new(Some(held.into())).check(held).is_err(),
+                "{held}"
+            );
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! A component of the provider's world that tries what it must not be able to do. The prompt
+//! of the request chooses what.
+//!
+//! Natively this is an empty library, so that the workspace builds as a whole.
+#![cfg_attr(target_family = "wasm", no_std)]
+
+#[cfg(target_family = "wasm")]
+extern crate alloc;
+
+#[cfg(target_family = "wasm")]
+mod component;
