@@ -149,7 +149,15 @@ fn another_thread_than_asked_for_is_adopted_and_told() {
 
 #[test]
 fn twenty_at_once_in_one_workspace_follow_each_other() {
-    let workspace = Workspace::new(fake_codex()).unwrap();
+    // Long enough at the start for another one to slip in before the id is stored.
+    let steps = vec![
+        Step::Pause { millis: 150 },
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::Echo,
+        Step::TurnCompleted,
+    ];
+    let workspace = Workspace::scripted(fake_codex(), [steps]).unwrap();
     workspace
         .configure(&json!({ "binary": fake_codex(), "limits": { "busy_seconds": 3 } }))
         .unwrap();
