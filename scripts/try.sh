@@ -15,6 +15,13 @@ case ${1-} in
     ;;
 esac
 
+# Whether a program is a codex that is new enough.
+usable() {
+  local version
+  version=$("$1" --version </dev/null 2>/dev/null | sed -n 's/^codex-cli //p')
+  [ -n "$version" ] && [ "$(printf '%s\n' "$version" 0.135.0 | sort -V | head -n 1)" = 0.135.0 ]
+}
+
 heading() { printf '\n== %s\n' "$*"; }
 
 heading 'Building the component, its host and the stand-in (a few minutes the first time)'
@@ -28,9 +35,10 @@ mkdir -p "$scratch/workspace"
 
 if $real; then
   codex=$(command -v codex) || { echo 'There is no codex on PATH: install it with `npm install -g @openai/codex`, then `codex login`.' >&2; exit 1; }
+  usable "$codex" || { echo "$codex is too old: 0.135 or newer is needed." >&2; exit 1; }
   prompts=('Remember the number seven, and answer with one short sentence.' 'Which number did I ask you to remember?')
 else
-  codex=$(command -v codex) && "$codex" --version </dev/null | grep -q '^codex-cli' || codex=$(scripts/tool.sh codex 0.169.0)
+  if ! codex=$(command -v codex) || ! usable "$codex"; then codex=$(scripts/tool.sh codex 0.169.0); fi
   prompts=('Remember the number seven.' 'mock:history')
   heading 'Starting the model: a loopback stand-in that echoes, no account and no cost'
   # It ends when its standard input does, at the latest with this script.

@@ -18,7 +18,7 @@ use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::mock_model::{MockModel, Options};
 use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::real_codex::RealCodex;
-use plexum_openai_provider_tests::wait::wait_until;
+use plexum_openai_provider_tests::wait::{processes_with, wait_until};
 use plexum_openai_provider_tests::workspace::{Said, Workspace};
 use serde_json::{Value, json};
 
@@ -240,13 +240,22 @@ fn a_thread_that_a_codex_elsewhere_uses_is_waited_for_and_then_busy() {
         assert!(said.failure().unwrap().retryable);
         // One that gives the thread back in time is waited for.
         agent.configure(&json!({ "limits": { "busy_seconds": 20 } }));
+        let record = agent.workspace.outside("record.jsonl");
         let waiting = agent
             .workspace
-            .say(["--json", "mine"])
+            .say([
+                "--json".as_ref(),
+                "--record".as_ref(),
+                record.as_os_str(),
+                "mine".as_ref(),
+            ])
             .env("CODEX_HOME", agent.home.path())
             .env("HOME", agent.home.path())
             .spawn()
             .unwrap();
+        let tried =
+            || std::fs::read_to_string(&record).is_ok_and(|record| record.contains("\"ended\""));
+        wait_until("codex has been turned away", tried);
         other.kill().unwrap();
         other.wait().unwrap();
         let said = Said::by(&waiting.wait_with_output().unwrap()).unwrap();
@@ -341,6 +350,41 @@ fn a_codex_that_is_killed_says_so() {
         assert_eq!(
             agent.turn("hello").start().map(|(_, resumed)| resumed),
             Some(true)
+        );
+    }
+}
+
+#[test]
+fn a_turn_that_is_stopped_leaves_no_tool_behind() {
+    for codex in real_codex!() {
+        let agent = Agent::new(&codex);
+        // A duration that no other process sleeps for. The shell waits for it, so it is a grandchild of codex's
+        // tool, which only codex itself can find: it has a process group of its own.
+        let seconds = format!("9{}.5", std::process::id());
+        let say = agent
+            .workspace
+            .say(["--json", &format!("mock:shell=sleep {seconds}; echo done")])
+            .env("CODEX_HOME", agent.home.path())
+            .env("HOME", agent.home.path())
+            .spawn()
+            .unwrap();
+        let sleeps = || {
+            processes_with(&seconds)
+                .into_iter()
+                .filter(|pid| *pid != say.id().cast_signed())
+                .count()
+        };
+        // The host and codex hold the prompt in their command lines, and the shell that runs it.
+        wait_until("the tool runs", || sleeps() >= 3);
+        // SAFETY: `kill` takes plain numbers and touches no memory; the test started this process.
+        unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) };
+        let said = Said::by(&say.wait_with_output().unwrap()).unwrap();
+        assert_eq!(said.code, Some(130), "{}: {said:?}", codex.version);
+        assert_eq!(
+            processes_with(&seconds),
+            Vec::<i32>::new(),
+            "{}",
+            codex.version
         );
     }
 }
