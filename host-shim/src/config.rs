@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::guest_limits::GuestLimits;
+
 /// The model that is on offer when nothing else is configured. It leaves the choice to
 /// codex: a ChatGPT account takes no other.
 pub const DEFAULT_MODEL: &str = "codex";
@@ -34,6 +36,8 @@ pub struct Config {
     pub lost_session: LostSession,
     /// How long things may take.
     pub limits: Limits,
+    /// How much the component may use up and hand back.
+    pub guest: GuestLimits,
     /// Environment variables that codex gets besides the usual ones: names, patterns with one star at an
     /// end, `*` for all, and `!` in front of what it must not get.
     pub env: Vec<String>,
@@ -105,6 +109,7 @@ impl Default for Config {
             sandbox: Sandbox::default(),
             lost_session: LostSession::default(),
             limits: Limits::default(),
+            guest: GuestLimits::default(),
             env: Vec::new(),
             component_sha256: None,
         }
@@ -311,6 +316,7 @@ impl Config {
         {
             return Err(("component_sha256", "is no SHA-256 of 64 hexadecimal digits: write what `plexum-openai-provider audit` prints".into()));
         }
+        self.guest.check().map_err(|problem| ("guest", problem))?;
         let limits = &self.limits;
         let seconds = [
             limits.start_seconds,

@@ -278,7 +278,7 @@ fn common_prefix(left: &[String], right: &[String]) -> usize {
 
 /// Whether this is a UUID; codex takes anything else for a name, and silently begins a new
 /// conversation.
-fn is_uuid(text: &str) -> bool {
+pub(crate) fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text
             .bytes()

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wasmtime::Result;
 use wasmtime::component::{Resource, ResourceTable};
-use wasmtime::{Result, StoreLimits};
 
 use crate::bindings::{codex, log, session, settings};
+use crate::budget::{Budget, Exceeded};
 use crate::config::{Config, LostSession, PromptTransport, Sandbox};
 use crate::environment::EnvironmentRule;
 use crate::event::Usage;
@@ -21,9 +22,11 @@ use crate::program::{PinnedProgram, ProgramError};
 use crate::record::{self, Recorder};
 use crate::session_store::{SessionEntry, SessionStore};
 use crate::stop::{Stop, StopCause};
+use crate::thread_id::KnownThreads;
+use crate::ticker::Ticking;
 
-/// The longest message of the component that is logged, in bytes.
-const MAX_LOG_BYTES: usize = 4096;
+/// The most bytes of lines that the component gets at a time, unless one line is longer.
+pub(crate) const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
 /// What a store holds: the grant of one turn.
 pub struct Host {
@@ -31,8 +34,9 @@ pub struct Host {
     pub(crate) grant: Arc<Grant>,
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) workspace: PathBuf,
-    /// The thread id that the store held when the turn began.
-    pub(crate) stored: Option<String>,
+    /// The thread ids that may be kept; the one that the store held when the turn began may be
+    /// resumed.
+    pub(crate) threads: KnownThreads,
     pub(crate) program: Arc<PinnedProgram>,
     /// The digest of the component, for the record.
     pub(crate) component_sha256: Arc<str>,
@@ -46,7 +50,9 @@ pub struct Host {
     pub(crate) next_back_off: Option<Duration>,
     pub(crate) busy_deadline: Option<Instant>,
     pub(crate) table: ResourceTable,
-    pub(crate) limits: StoreLimits,
+    /// What the component has used up.
+    pub(crate) budget: Budget,
+    pub(crate) _ticking: Ticking,
 }
 
 impl codex::Host for Host {
@@ -60,10 +66,14 @@ impl codex::Host for Host {
         if now + pause > until {
             return Ok(false);
         }
-        Ok(tokio::select! {
+        let waited = tokio::select! {
             () = tokio::time::sleep(pause) => true,
             _ = self.stop.requested() => false,
-        })
+        };
+        if waited {
+            self.budget.codex_acted();
+        }
+        Ok(waited)
     }
 
     async fn spawn(
@@ -72,9 +82,13 @@ impl codex::Host for Host {
         prompt_on_stdin: Option<String>,
     ) -> Result<Result<Resource<Process>, codex::Refusal>> {
         match self.start(args, prompt_on_stdin) {
-            Ok(process) => Ok(Ok(self.table.push(process)?)),
+            Ok(process) => {
+                self.budget.spawned();
+                Ok(Ok(self.table.push(process)?))
+            }
             Err(refusal) => {
                 tracing::warn!(reason = ?refusal.reason, message = refusal.message, "codex is not started");
+                self.budget.refused(&refusal.message)?;
                 Ok(Err(refusal))
             }
         }
@@ -99,9 +113,17 @@ impl Host {
                 "The turn was stopped before codex was started.".into(),
             ));
         }
+        self.budget.check_spawn(&args).map_err(|reason| {
+            self.write_record(&record::Entry::Refused {
+                rule: LIMITS_RULE,
+                reason: &reason,
+                argv: &shown(&args),
+            });
+            refusal(Reason::Denied, reason)
+        })?;
         let call = Call {
             prompt_on_stdin: prompt_on_stdin.is_some(),
-            stored: self.stored.as_deref(),
+            stored: self.threads.held(),
             images: self.images.len(),
         };
         let allowed = self.grant.check(&args, &call).map_err(|refused| {
@@ -168,7 +190,16 @@ impl Host {
 /// The rule that decides about the arguments; see [`Grant`].
 const ARGV_RULE: &str = "argv grammar";
 
+/// The rule that decides about their number, and that of the calls; see [`Budget`].
+const LIMITS_RULE: &str = "guest limits";
+
 impl Host {
+    /// The clock has ticked while the component computed.
+    pub(crate) fn tick(&mut self) -> Result<(), Exceeded> {
+        let stopped = self.stop.cause().is_some();
+        self.budget.tick(stopped, self.stop.is_abandoned())
+    }
+
     /// Writes a line of the record, if one is kept.
     fn write_record(&self, entry: &record::Entry<'_>) {
         if let Some(recorder) = &self.recorder
@@ -197,13 +228,18 @@ impl codex::HostChild for Host {
         awaiting: codex::Awaited,
     ) -> Result<codex::Output> {
         // The guest's number is only a wish: a batch is held in memory twice.
-        let max_bytes = usize::try_from(max_bytes.min(1024 * 1024))?;
+        let max_bytes = usize::try_from(max_bytes)?.min(MAX_BATCH_BYTES);
         let limits = &self.config.limits;
         let idle = match awaiting {
             codex::Awaited::Model => limits.idle(),
             codex::Awaited::Tool => limits.tool_idle(),
         };
-        let lines = self.table.get_mut(&child)?.lines(max_bytes, idle).await?;
+        let process = self.table.get_mut(&child)?;
+        let lines = process.lines(max_bytes, idle).await?;
+        if !lines.is_end() {
+            self.budget.codex_acted();
+        }
+        self.threads.hear(process.opening.of(&lines.text));
         Ok(codex::Output {
             text: lines.text,
             skipped: lines.skipped,
@@ -258,13 +294,10 @@ impl session::Host for Host {
     }
 
     async fn save(&mut self, entry: session::Entry) -> Result<Result<(), String>> {
-        // What is kept is given to codex in the next turn.
-        if entry.thread_id.len() > 64
-            || entry
-                .thread_id
-                .contains(|c: char| !c.is_ascii_hexdigit() && c != '-')
-        {
-            return Ok(Err("only a thread id can be kept".into()));
+        if let Err(reason) = self.threads.check(&entry.thread_id) {
+            tracing::warn!(reason, "a thread id is not kept");
+            self.budget.refused(reason)?;
+            return Ok(Err(reason.into()));
         }
         let saved = self.sessions.save(&self.workspace, entry.into()).await;
         Ok(saved.map_err(|error| error.to_string()))
@@ -308,9 +341,9 @@ impl settings::Host for Host {
 
 impl log::Host for Host {
     fn write(&mut self, level: log::Level, message: String) -> Result<()> {
-        let message = message
-            .get(..message.floor_char_boundary(MAX_LOG_BYTES))
-            .unwrap_or_default();
+        let Some(message) = self.budget.take_log(level, &message) else {
+            return Ok(());
+        };
         match level {
             log::Level::Trace => {
                 tracing::trace!(target: "plexum_openai_provider::guest", "{message}")

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::request::{Content, ImageSource, Request};
 
 /// The largest image that is handed over.
-const MAX_IMAGE_BYTES: u64 = 20 * 1024 * 1024;
+pub(crate) const MAX_IMAGE_BYTES: u64 = 20 * 1024 * 1024;
 
 /// Why an image cannot be handed over. Codex itself would only tell the model that it could not
 /// read it.

@@ -20,13 +20,16 @@
 //! or the disk does.
 #![warn(missing_docs)]
 
+pub mod audit;
 mod bindings;
+mod budget;
 pub mod config;
 mod digest;
 pub mod environment;
 mod event;
 pub mod framing;
 pub mod grant;
+pub mod guest_limits;
 mod host;
 mod image;
 mod lock_file;
@@ -38,12 +41,15 @@ mod request;
 mod session_file;
 mod session_store;
 mod stop;
+mod thread_id;
+mod ticker;
 mod turn;
 
 pub use config::{Config, ConfigError, Limits};
 pub use event::{
     Event, Failure, FailureKind, NoticeKind, PlanStep, StopReason, ToolKind, ToolStatus, Usage,
 };
+pub use guest_limits::GuestLimits;
 pub use provider::{COMPONENT, Description, LoadError, Provider};
 pub use record::Recorder;
 pub use request::{Content, ImageSource, Message, Request, Role};

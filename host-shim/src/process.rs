@@ -21,16 +21,17 @@ use tokio::time::Instant;
 
 use crate::framing::{Framer, Lines, MAX_LINE_BYTES};
 use crate::stop::{Stop, StopCause};
+use crate::thread_id::Opening;
 
 /// How long codex may take to clean up after SIGINT.
-const GRACE: Duration = Duration::from_secs(3);
+pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
 /// How long output may still come after codex has ended: a tool that it left behind may hold
 /// the pipes open for ever.
-const DRAIN: Duration = Duration::from_millis(500);
+pub(crate) const DRAIN: Duration = Duration::from_millis(500);
 
 /// How much of standard error is kept, from its end.
-const STDERR_BYTES: usize = 64 * 1024;
+pub(crate) const STDERR_BYTES: usize = 64 * 1024;
 
 /// A running codex. Dropping it stops it.
 pub struct Process {
@@ -44,6 +45,8 @@ pub struct Process {
     began: Instant,
     /// How many bytes of its output have been handed out.
     output_bytes: u64,
+    /// Which part of its output may name its thread.
+    pub opening: Opening,
     /// Until when the first line must have come; `None` when it has.
     start_deadline: Option<Instant>,
     /// When the turn must be over.
@@ -123,6 +126,7 @@ impl Process {
             stop,
             began: Instant::now(),
             output_bytes: 0,
+            opening: Opening::default(),
             start_deadline: Some(Instant::now() + start.start_timeout),
             turn_deadline: start.turn_deadline,
             stopping: None,

@@ -15,7 +15,7 @@ pub enum ProgramError {
     NotExecutable(String),
 }
 
-const REMEDY: &str = "install codex with `npm install -g @openai/codex`, and set `binary` in \
+pub(crate) const REMEDY: &str = "install codex with `npm install -g @openai/codex`, and set `binary` in \
      ~/.plexum/plugins/plexum-openai-provider/config.json to the absolute path that `command -v codex` prints";
 
 /// The program to start: the configured one, or `codex` on `search_path` (the value of PATH).

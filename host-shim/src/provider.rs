@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
-use wasmtime::{Engine, Store, StoreLimitsBuilder};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::bindings::{CodexProvider, CodexProviderPre};
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::digest;
 use crate::grant::Grant;
+use crate::guest_limits::{MAX_CALL_BYTES, MAX_HANDLES, MAX_STACK_BYTES};
 use crate::host::Host;
 use crate::image::StagedImages;
 use crate::program::PinnedProgram;
@@ -19,13 +21,12 @@ use crate::request::Request;
 use crate::session_file::SessionFiles;
 use crate::session_store::SessionStore;
 use crate::stop::Stop;
+use crate::thread_id::KnownThreads;
+use crate::ticker::Ticker;
 use crate::turn::{self, Turn};
 
 /// The component that this crate was built with.
 pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm"));
-
-/// The most memory that the component may have in one turn, in bytes.
-const MEMORY_BYTES: usize = 128 * 1024 * 1024;
 
 /// Why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,9 @@ pub enum LoadError {
         /// The one that is allowed.
         pinned: String,
     },
+    /// The engine or its clock cannot be started.
+    #[error("the engine that runs the component cannot be started: {0:#}")]
+    Engine(wasmtime::Error),
     /// These bytes are no component, or the engine cannot compile them.
     #[error("this is not a component that can be run: {0:#}")]
     Compile(wasmtime::Error),
@@ -81,6 +85,7 @@ pub struct Description {
 #[derive(Clone)]
 pub struct Provider {
     pre: CodexProviderPre<Host>,
+    ticker: Arc<Ticker>,
     config: Arc<Config>,
     grant: Arc<Grant>,
     sessions: Arc<dyn SessionStore>,
@@ -119,7 +124,8 @@ impl Provider {
                 pinned: pinned.clone(),
             });
         }
-        let engine = Engine::default();
+        let engine = engine().map_err(LoadError::Engine)?;
+        let ticker = Ticker::start(&engine).map_err(|error| LoadError::Engine(error.into()))?;
         let component = Component::from_binary(&engine, bytes).map_err(LoadError::Compile)?;
         let mut linker = Linker::new(&engine);
         CodexProvider::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)
@@ -131,6 +137,7 @@ impl Provider {
         let grant = Arc::new(Grant::new(&config));
         Ok(Provider {
             pre,
+            ticker: Arc::new(ticker),
             config: Arc::new(config),
             grant,
             sessions: Arc::new(SessionFiles::default()),
@@ -205,7 +212,7 @@ impl Provider {
             grant: Arc::clone(&self.grant),
             sessions: Arc::clone(&self.sessions),
             workspace,
-            stored,
+            threads: KnownThreads::new(stored),
             program: Arc::clone(&self.program),
             component_sha256: Arc::clone(&self.component_sha256),
             recorder: self.recorder.clone(),
@@ -215,10 +222,29 @@ impl Provider {
             next_back_off: None,
             busy_deadline: None,
             table: ResourceTable::new(),
-            limits: StoreLimitsBuilder::new().memory_size(MEMORY_BYTES).build(),
+            budget: Budget::new(self.config.guest),
+            _ticking: self.ticker.tick(),
         };
         let mut store = Store::new(self.pre.engine(), host);
-        store.limiter(|host| &mut host.limits);
+        store.limiter(|host| &mut host.budget);
+        store.set_hostcall_fuel(MAX_CALL_BYTES);
+        store.set_max_component_handles(MAX_HANDLES);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut store| {
+            store.data_mut().tick()?;
+            // The runtime's own yield lets it look at its sockets and timers too.
+            let others = Box::pin(tokio::task::yield_now());
+            Ok(UpdateDeadline::YieldCustom(1, others))
+        });
         store
     }
+}
+
+/// An engine whose code can be interrupted.
+fn engine() -> wasmtime::Result<Engine> {
+    let mut config = wasmtime::Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(MAX_STACK_BYTES);
+    Engine::new(&config)
 }

@@ -34,7 +34,7 @@ pub const USAGE_FILE: &str = ".plexum-codex-usage.json";
 pub const LOCK_FILE: &str = ".plexum-codex-lock";
 
 /// Far more than an id or the totals need.
-const MAX_FILE_BYTES: u64 = 4096;
+pub(crate) const MAX_FILE_BYTES: u64 = 4096;
 
 /// The moments in the replacing of a file, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

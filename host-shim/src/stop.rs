@@ -64,6 +64,12 @@ impl Stop {
         *self.0.borrow()
     }
 
+    /// Whether nobody wants the turn any more.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.0.has_changed().is_err()
+    }
+
     /// Waits until the turn is to end. An asker that is gone can no longer want the turn.
     pub async fn requested(&mut self) -> StopCause {
         match self.0.wait_for(Option::is_some).await {

@@ -8,6 +8,8 @@
 //!
 //! The host looks for the id as a piece of text; what a line means remains the component's business.
 
+use crate::grant::is_uuid;
+
 /// How many lines of codex's output are its opening. Every known version names the thread in the first; the model
 /// cannot speak before the third.
 const OPENING_LINES: usize = 2;
@@ -82,19 +84,6 @@ impl KnownThreads {
             )
         }
     }
-}
-
-/// Whether this is a UUID; codex takes anything else for a name, and silently begins a new
-/// conversation.
-pub fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(position, byte)| match position {
-                8 | 13 | 18 | 23 => byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
-            })
 }
 
 /// Whether this could name a thread: one plain word, which runtimes may safely print, and make a

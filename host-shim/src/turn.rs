@@ -3,13 +3,18 @@
 use std::path::PathBuf;
 
 use tokio::sync::mpsc;
+use wasmtime::{Store, Trap};
 
 use crate::bindings::provider as wit;
+use crate::budget::Exceeded;
 use crate::event::{Event, Failure, FailureKind, StopReason};
+use crate::guest_limits::{MAX_CALL_BYTES, MAX_STACK_BYTES};
+use crate::host::Host;
 use crate::image::StagedImages;
 use crate::provider::Provider;
 use crate::request::{Content, Request, Role};
 use crate::stop::{Stop, StopCause, Stopper, stop};
+use crate::thread_id;
 
 /// How many events may wait for the caller before the component waits too.
 const WAITING_EVENTS: usize = 64;
@@ -87,14 +92,6 @@ async fn run(
     sink: &mut Sink,
 ) -> Result<(), Event> {
     let failed = |kind, message| Event::failed(kind, StopReason::Error, message);
-    let trapped = |error: wasmtime::Error| {
-        tracing::error!(error = format!("{error:?}"), "the component was stopped");
-        let message = format!(
-            "The component was stopped: {}. Report this, with the version of the component.",
-            error.root_cause()
-        );
-        failed(FailureKind::Internal, message)
-    };
     if !workspace.is_dir() {
         let message = format!(
             "The workspace {} is not a folder: create it, or name another one.",
@@ -131,12 +128,12 @@ async fn run(
         .pre()
         .instantiate_async(&mut store)
         .await
-        .map_err(trapped)?;
+        .map_err(|error| stopped(&store, &error))?;
     let turns = world.plexum_provider_provider().turn();
     let turn = match turns
         .call_start(&mut store, &to_wit(request))
         .await
-        .map_err(trapped)?
+        .map_err(|error| stopped(&store, &error))?
     {
         Ok(turn) => turn,
         Err(failure) => {
@@ -150,17 +147,62 @@ async fn run(
         }
     };
     loop {
-        let events = turns.call_next(&mut store, turn).await.map_err(trapped)?;
+        let events = turns
+            .call_next(&mut store, turn)
+            .await
+            .map_err(|error| stopped(&store, &error))?;
         if events.is_empty() {
             return Ok(());
         }
+        if let Err(exceeded) = store.data_mut().budget.take_events(&events) {
+            return Err(stopped(&store, &exceeded.into()));
+        }
         for event in events {
+            if let wit::Event::MessageStart(start) = &event
+                && !thread_id::is_plain(&start.thread_id)
+            {
+                let message = "The component named a thread by what is no thread id: report this, with the version of the component.";
+                return Err(failed(FailureKind::Internal, message.into()));
+            }
             if !sink.send(event.into()).await {
                 // Nobody listens any more, or the turn is over: dropping the store stops codex.
                 return Ok(());
             }
         }
     }
+}
+
+/// The end of a turn whose component was stopped.
+fn stopped(store: &Store<Host>, error: &wasmtime::Error) -> Event {
+    tracing::error!(error = format!("{error:?}"), "the component was stopped");
+    let budget = &store.data().budget;
+    // A request for memory that is declined shows as a trap of the component's own.
+    let exceeded = error.downcast_ref().or_else(|| budget.declined());
+    let (kind, stop_reason) = match exceeded {
+        Some(Exceeded::Stopped) => (FailureKind::Killed, StopReason::Aborted),
+        Some(Exceeded::Refusals(_)) => (FailureKind::Denied, StopReason::Error),
+        _ => (FailureKind::Internal, StopReason::Error),
+    };
+    let cause = error.root_cause().to_string();
+    let cause = match exceeded {
+        Some(exceeded) => exceeded.to_string(),
+        None if error.downcast_ref() == Some(&Trap::StackOverflow) => {
+            format!("its calls nested deeper than {MAX_STACK_BYTES} bytes of stack hold")
+        }
+        // The engine has no type for this one.
+        None if cause.contains("fuel allocated for hostcalls") => {
+            format!("it handed over more than {MAX_CALL_BYTES} bytes in one call")
+        }
+        None => cause,
+    };
+    let last_words = budget
+        .last_words()
+        .map(|words| format!(" The last error that it told: {words}."));
+    let message = format!(
+        "The component was stopped: {cause}.{} Report this, with the version of the component.",
+        last_words.unwrap_or_default()
+    );
+    Event::failed(kind, stop_reason, message)
 }
 
 fn busy(provider: &Provider) -> Event {

@@ -128,7 +128,7 @@ fn what_the_service_says() {
         (
             "mock:e400plain",
             FailureKind::InvalidRequest,
-            "refused the request",
+            "did not carry out the request",
             false,
         ),
     ];

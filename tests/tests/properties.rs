@@ -2,6 +2,8 @@
 //! bytes changed, their ends cut off and their lines in another order.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
     reason = "clippy does not know a test's helpers as tests"
 )]
 

@@ -1,6 +1,7 @@
 //! Each turn's usage is its own, on the real codex, which reports the thread's totals.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "clippy does not know a test's helpers as tests"
 )]
 

@@ -68,7 +68,7 @@ pub fn arguments(grant: &Grant, config: &Config) -> Vec<Argument> {
     });
     parts.push(optional(part(
         &["-i", "<image>"],
-        "once for each image of the request: the host's private copy".into(),
+        "for each image of the request, the host's own copy".into(),
     )));
     parts.push(match config.prompt {
         PromptTransport::Automatic => part(

@@ -1,51 +1,25 @@
 //! What the bytes of a component say.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
-use wasmparser::{KnownCustom, Parser, Payload};
+use wasmparser::Parser;
 use wasmtime::Engine;
+use wasmtime::component::Component as Compiled;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component as Compiled, HasSelf, Linker};
 
-use crate::bindings::{CodexProvider, CodexProviderPre};
+use super::producers::{Producer, producers};
+use super::world::{IMPORTS, World, compatible, fit};
 use crate::config::Config;
 use crate::digest::sha256;
-use crate::host::Host;
 use crate::provider::COMPONENT;
 
-/// The world that this host offers.
-const WORLD: &str = "plexum:provider/codex-provider@0.1.0";
-
-/// What a component of that world must export.
-const EXPORTS: [&str; 1] = ["plexum:provider/provider@0.1.0"];
-
-/// What it may import, and what for.
-const IMPORTS: [(&str, &str); 4] = [
-    (
-        "plexum:provider/codex@0.1.0",
-        "start codex, read its lines, stop it",
-    ),
-    (
-        "plexum:provider/session@0.1.0",
-        "remember this workspace's conversation",
-    ),
-    (
-        "plexum:provider/settings@0.1.0",
-        "read the operator's settings",
-    ),
-    ("plexum:provider/log@0.1.0", "write to the host's log"),
-];
-
 /// What a component may get from elsewhere, and where from: the beginnings of interface names.
-const ABSENT: [(&str, &[&str]); 7] = [
+const ABSENT: [(&str, &[&str]); 6] = [
     ("files", &["wasi:filesystem/"]),
     ("network", &["wasi:sockets/", "wasi:http/"]),
     ("environment", &["wasi:cli/environment", "wasi:config/"]),
     ("clocks", &["wasi:clocks/"]),
-    ("random numbers", &["wasi:random/"]),
-    ("standard input and output", &["wasi:cli/std", "wasi:io/"]),
-    ("the host's exit", &["wasi:cli/exit"]),
+    ("random", &["wasi:random/"]),
+    ("standard streams", &["wasi:cli/std", "wasi:io/"]),
 ];
 
 /// A component.
@@ -83,32 +57,6 @@ pub enum Pin {
     Differs,
 }
 
-/// An entry of a producers section.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Producer {
-    /// `component`, or which of the modules and components in it, in order, such as `module 1`.
-    pub part: String,
-    /// `language`, `processed-by` or `sdk`.
-    pub field: String,
-    /// Of the language or program.
-    pub name: String,
-    /// Its version, which may be empty.
-    pub version: String,
-}
-
-/// How a component fits the world that this host offers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct World {
-    /// The world.
-    pub name: String,
-    /// Whether the component exports what the world requires.
-    pub conformant: bool,
-    /// Required exports that are not there.
-    pub missing: Vec<String>,
-    /// What is wrong with the exports that are.
-    pub problem: Option<String>,
-}
-
 /// An interface, or a bare function, by which a component and its host meet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Interface {
@@ -143,8 +91,8 @@ impl Component {
                 "it does not begin as one".into()
             });
         }
-        let producers = producers(bytes)
-            .map_err(|error| format!("its sections cannot be read: {error}"))?;
+        let producers =
+            producers(bytes).map_err(|error| format!("its sections cannot be read: {error}"))?;
         // Compiled, because only the engine knows the types; never instantiated.
         let engine = Engine::default();
         let compiled =
@@ -197,70 +145,6 @@ impl Import {
     }
 }
 
-/// Compares a component with the world, type by type, and notes at an import what it asks beyond.
-fn fit(
-    engine: &Engine,
-    compiled: &Compiled,
-    imports: &mut [Import],
-    exports: &[Interface],
-) -> World {
-    let missing: Vec<String> = EXPORTS
-        .iter()
-        .filter(|required| {
-            !exports
-                .iter()
-                .any(|export| compatible(required, &export.name))
-        })
-        .map(|required| (*required).to_owned())
-        .collect();
-    let mut linker = Linker::<Host>::new(engine);
-    let linked = CodexProvider::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host);
-    let mut problem = linked.err().map(|error| format!("{error:#}"));
-    let mut pre = linker.instantiate_pre(compiled);
-    if let Err(error) = &pre {
-        // An interface of the right name may ask for a function that is not in it.
-        let said = format!("{error:#}");
-        if imports.iter().all(|import| import.granted)
-            && let Some(import) = imports
-                .iter_mut()
-                .find(|import| said.contains(&format!("`{}`", import.name)))
-        {
-            import.granted = false;
-            import.problem = Some(format!("it is not what the world has by that name: {said}"));
-        }
-        // Whatever the imports are, what about the exports?
-        linker.allow_shadowing(true);
-        pre = linker
-            .define_unknown_imports_as_traps(compiled)
-            .and_then(|()| linker.instantiate_pre(compiled));
-    }
-    if missing.is_empty() && problem.is_none() {
-        problem = match pre.map(CodexProviderPre::new) {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(format!("{error:#}")),
-            // It will not be loaded for its imports; more cannot be said of the exports.
-            Err(_) if imports.iter().any(|import| !import.granted) => None,
-            Err(error) => Some(format!("{error:#}")),
-        };
-    }
-    World {
-        name: WORLD.to_owned(),
-        conformant: missing.is_empty() && problem.is_none(),
-        missing,
-        problem,
-    }
-}
-
-/// Whether an interface is the one that the world has: the engine takes 0.1.1 for 0.1.0.
-fn compatible(known: &str, name: &str) -> bool {
-    let parts = |name: &str| -> Option<(String, String)> {
-        let (interface, version) = name.split_once('@')?;
-        let (version, _patch) = version.rsplit_once('.')?;
-        Some((interface.to_owned(), version.to_owned()))
-    };
-    known == name || (parts(known).is_some() && parts(known) == parts(name))
-}
-
 fn interface(engine: &Engine, name: &str, item: &ComponentItem) -> Interface {
     let mut functions = Vec::new();
     if let ComponentItem::ComponentInstance(instance) = item {
@@ -291,47 +175,123 @@ fn not_imported(imports: &[Import]) -> Vec<String> {
         .collect()
 }
 
-/// What the producers sections say, each thing once.
-fn producers(bytes: &[u8]) -> wasmparser::Result<Vec<Producer>> {
-    let mut producers: Vec<Producer> = Vec::new();
-    // The parts that are being read, the innermost last.
-    let mut parts = vec!["component".to_owned()];
-    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    let mut nested = None;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload? {
-            Payload::ModuleSection { .. } => nested = Some("module"),
-            Payload::ComponentSection { .. } => nested = Some("component"),
-            Payload::Version { .. } => {
-                if let Some(kind) = nested.take() {
-                    let count = counts.entry(kind).or_default();
-                    *count += 1;
-                    parts.push(format!("{kind} {count}"));
-                }
-            }
-            Payload::End(_) => {
-                parts.pop();
-            }
-            Payload::CustomSection(section) => {
-                let KnownCustom::Producers(fields) = section.as_known() else {
-                    continue;
-                };
-                let part = parts.last().cloned().unwrap_or_default();
-                for field in fields {
-                    let field = field?;
-                    for value in field.values {
-                        let value = value?;
-                        producers.push(Producer {
-                            part: part.clone(),
-                            field: field.name.to_owned(),
-                            name: value.name.to_owned(),
-                            version: value.version.to_owned(),
-                        });
-                    }
-                }
-            }
-            _ => {}
+#[cfg(test)]
+mod tests {
+    use wasm_encoder::{
+        Component as Encoded, ComponentExportKind, ComponentExportSection, ComponentImportSection,
+        ComponentInstanceSection, ComponentTypeRef, ComponentTypeSection, ComponentValType,
+        InstanceType,
+    };
+
+    use super::super::world::EXPORTS;
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Component, String> {
+        Component::of(bytes, &Config::default())
+    }
+
+    /// A component that imports an interface of one function.
+    fn importing(name: &str, function: &str) -> Vec<u8> {
+        let mut interface = InstanceType::new();
+        interface
+            .ty()
+            .function()
+            .params::<[(&str, ComponentValType); 0], ComponentValType>([])
+            .result(None);
+        interface.export(function, ComponentTypeRef::Func(0));
+        let mut types = ComponentTypeSection::new();
+        types.instance(&interface);
+        let mut imports = ComponentImportSection::new();
+        imports.import(name, ComponentTypeRef::Instance(0));
+        let mut component = Encoded::new();
+        component.section(&types);
+        component.section(&imports);
+        component.finish()
+    }
+
+    #[test]
+    fn the_built_in_component_says_what_it_is() {
+        let component = read(COMPONENT).unwrap();
+        assert_eq!(component.world.problem, None);
+        assert_eq!(component.size, COMPONENT.len() as u64);
+        assert_eq!(component.not_imported.len(), ABSENT.len());
+        let spawn = component.imports.iter().find(|import| {
+            import.name == "plexum:provider/codex@0.1.0"
+                && import.functions.contains(&"spawn".to_owned())
+        });
+        assert!(spawn.unwrap().granted);
+        let bindings = component.producers.iter().find(|producer| {
+            producer.part.starts_with("module") && producer.name == "wit-bindgen-rust"
+        });
+        assert!(bindings.is_some(), "{:?}", component.producers);
+    }
+
+    #[test]
+    fn what_is_no_component_is_told() {
+        for (bytes, expected) in [
+            (b"\0asm\x01\0\0\0".as_slice(), "core module"),
+            (b"hello", "does not begin"),
+            (b"", "does not begin"),
+            (&COMPONENT[..1000], "cannot be read"),
+        ] {
+            let error = read(bytes).unwrap_err();
+            assert!(error.contains(expected), "{error}");
         }
     }
-    Ok(producers)
+
+    #[test]
+    fn a_component_without_the_export_is_not_of_this_world() {
+        let component = read(&Encoded::new().finish()).unwrap();
+        assert!(!component.world.conformant);
+        assert_eq!(component.world.missing, EXPORTS);
+    }
+
+    #[test]
+    fn an_export_of_the_right_name_and_another_shape_is_not_of_this_world() {
+        let mut instances = ComponentInstanceSection::new();
+        instances.export_items::<&str, [(&str, ComponentExportKind, u32); 0]>([]);
+        let mut exports = ComponentExportSection::new();
+        exports.export(EXPORTS[0], ComponentExportKind::Instance, 0, None);
+        let mut encoded = Encoded::new();
+        encoded.section(&instances);
+        encoded.section(&exports);
+        let world = read(&encoded.finish()).unwrap().world;
+        assert!(!world.conformant && world.missing.is_empty());
+        assert!(world.problem.unwrap().contains("describe"));
+    }
+
+    #[test]
+    fn an_unknown_import_is_not_granted() {
+        let component = read(&importing("wasi:clocks/monotonic-clock@0.2.0", "now")).unwrap();
+        let import = &component.imports[0];
+        assert_eq!((import.granted, &import.meaning), (false, &None));
+        assert_eq!(import.functions, ["now"]);
+        assert!(import.problem.as_ref().unwrap().contains("no_std"));
+        assert!(!component.not_imported.contains(&"clocks".to_owned()));
+        assert!(component.not_imported.contains(&"files".to_owned()));
+        let import = &read(&importing("evil:disk/format", "now")).unwrap().imports[0];
+        assert!(import.problem.as_ref().unwrap().contains("no such thing"));
+    }
+
+    #[test]
+    fn a_known_interface_with_a_function_more_is_not_granted() {
+        let component = read(&importing("plexum:provider/codex@0.1.0", "format-disk")).unwrap();
+        let import = &component.imports[0];
+        assert!(!import.granted);
+        let problem = import.problem.as_ref().unwrap();
+        assert!(problem.contains("format-disk"), "{problem}");
+    }
+
+    #[test]
+    fn the_engine_takes_one_patch_version_for_another() {
+        let known = "a:b/c@0.1.0";
+        assert!(compatible(known, "a:b/c@0.1.0") && compatible(known, "a:b/c@0.1.7"));
+        for name in ["a:b/c@0.2.0", "a:b/c", "a:b/d@0.1.0", "a:b/c@0.1.0.0"] {
+            assert!(!compatible(known, name), "{name}");
+        }
+        let other = importing("plexum:provider/log@0.1.7", "write");
+        let import = &read(&other).unwrap().imports[0];
+        // By its name it fits, and by its shape not.
+        assert!(import.meaning.is_some() && !import.granted, "{import:?}");
+    }
 }

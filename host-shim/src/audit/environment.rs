@@ -8,10 +8,10 @@ use crate::environment::EnvironmentRule;
 #[must_use]
 pub fn environment_lines(config: &Config) -> Vec<String> {
     let rule = EnvironmentRule::new(&config.env);
-    let mut lines = vec![
-        "the component sees none of it".to_owned(),
-        format!("codex gets {}", rule.allowed().join(" ")),
-    ];
+    let mut lines = vec![format!(
+        "the component sees none of it; codex gets {}",
+        rule.allowed().join(" ")
+    )];
     if !rule.denied().is_empty() {
         lines.push(format!("and never {}", rule.denied().join(" ")));
     }

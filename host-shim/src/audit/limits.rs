@@ -1,14 +1,16 @@
 //! How much of everything there may be.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::framing::MAX_LINE_BYTES;
 use crate::grant::MAX_ARGUMENT_BYTES;
-use crate::host::{MAX_BATCH_BYTES, MAX_LOG_BYTES};
+use crate::guest_limits as guest;
+use crate::host::MAX_BATCH_BYTES;
 use crate::image::MAX_IMAGE_BYTES;
 use crate::process::{DRAIN, GRACE, STDERR_BYTES};
-use crate::provider::MEMORY_BYTES;
 use crate::session_file::MAX_FILE_BYTES;
 
 /// A limit.
@@ -38,40 +40,114 @@ pub enum Unit {
 
 /// Every limit, those that the operator sets first.
 pub fn limits(config: &Config) -> Vec<Limit> {
-    let seconds = |setting: &str, seconds: u32, what: &str| Limit {
+    let mut limits = configured(config);
+    limits.extend(fixed());
+    limits
+}
+
+fn configured(config: &Config) -> Vec<Limit> {
+    let limit = |setting: &str, value, unit, what: &str| Limit {
         what: what.to_owned(),
-        value: u64::from(seconds) * 1000,
-        unit: Unit::Milliseconds,
-        setting: Some(format!("limits.{setting}")),
+        value,
+        unit,
+        setting: Some(setting.to_owned()),
     };
-    let fixed = |what: &str, value: u64, unit| Limit {
+    let seconds = |setting: &str, seconds: u32, what: &str| {
+        limit(setting, u64::from(seconds) * 1000, Unit::Milliseconds, what)
+    };
+    let mib = |setting: &str, mib: u32, what: &str| {
+        limit(setting, u64::from(mib) * 1024 * 1024, Unit::Bytes, what)
+    };
+    let count =
+        |setting: &str, count: u32, what: &str| limit(setting, u64::from(count), Unit::Count, what);
+    let (set, guest) = (&config.limits, &config.guest);
+    vec![
+        seconds(
+            "limits.start_seconds",
+            set.start_seconds,
+            "until codex's first line",
+        ),
+        seconds(
+            "limits.idle_seconds",
+            set.idle_seconds,
+            "without a line while the model works",
+        ),
+        seconds(
+            "limits.tool_idle_seconds",
+            set.tool_idle_seconds,
+            "without a line while a tool runs",
+        ),
+        seconds("limits.turn_seconds", set.turn_seconds, "the whole turn"),
+        seconds(
+            "limits.busy_seconds",
+            set.busy_seconds,
+            "waiting for another turn in the same workspace",
+        ),
+        mib(
+            "guest.memory_mib",
+            guest.memory_mib,
+            "the component's memory",
+        ),
+        seconds(
+            "guest.cpu_seconds",
+            guest.cpu_seconds,
+            "computing without a word from codex",
+        ),
+        count("guest.spawns", guest.spawns, "starts of codex in a turn"),
+        count("guest.events", guest.events, "events in a turn"),
+        mib(
+            "guest.event_mib",
+            guest.event_mib,
+            "the text of the events of a turn",
+        ),
+        count(
+            "guest.log_lines",
+            guest.log_lines,
+            "messages to the log in a turn",
+        ),
+    ]
+}
+
+/// Those that nobody sets; what is limited is said in a few letters.
+fn fixed() -> Vec<Limit> {
+    let limit = |what: &str, value, unit| Limit {
         what: what.to_owned(),
         value,
         unit,
         setting: None,
     };
-    let bytes = |what: &str, value: usize| fixed(what, value as u64, Unit::Bytes);
-    let milliseconds = |what: &str, value: std::time::Duration| {
+    let bytes = |what: &str, value: usize| limit(what, value as u64, Unit::Bytes);
+    let count = |what: &str, value: usize| limit(what, value as u64, Unit::Count);
+    let time = |what: &str, value: Duration| {
         let value = u64::try_from(value.as_millis()).unwrap_or(u64::MAX);
-        fixed(what, value, Unit::Milliseconds)
+        limit(what, value, Unit::Milliseconds)
     };
-    let set = &config.limits;
+    let cancelled = Duration::from_millis(guest::CANCELLED_MILLISECONDS);
     vec![
-        seconds("start_seconds", set.start_seconds, "first line"),
-        seconds("idle_seconds", set.idle_seconds, "silent model"),
-        seconds("tool_idle_seconds", set.tool_idle_seconds, "silent tool"),
-        seconds("turn_seconds", set.turn_seconds, "whole turn"),
-        seconds("busy_seconds", set.busy_seconds, "wait for a turn"),
-        milliseconds("from SIGINT to SIGKILL", GRACE),
-        milliseconds("output after codex's end", DRAIN),
-        bytes("memory of the component", MEMORY_BYTES),
-        bytes("one argument, the prompt as one too", MAX_ARGUMENT_BYTES),
-        fixed("one image", MAX_IMAGE_BYTES, Unit::Bytes),
+        bytes("one argument or prompt", MAX_ARGUMENT_BYTES),
+        bytes("all arguments", guest::MAX_ARGUMENTS_BYTES),
+        count("number of arguments", guest::MAX_ARGUMENTS),
+        limit(
+            "refusals in a turn",
+            u64::from(guest::MAX_REFUSALS),
+            Unit::Count,
+        ),
+        bytes("one call of the host", guest::MAX_CALL_BYTES),
+        bytes("one log message", guest::MAX_LOG_BYTES),
+        bytes("stack", guest::MAX_STACK_BYTES),
+        count("core instances", guest::MAX_INSTANCES),
+        count("memories", guest::MAX_MEMORIES),
+        count("tables", guest::MAX_TABLES),
+        count("table elements", guest::MAX_TABLE_ELEMENTS),
+        count("open resources", guest::MAX_HANDLES),
+        time("after a cancel", cancelled),
+        time("SIGINT to SIGKILL", GRACE),
+        time("output after the end", DRAIN),
         bytes("one line of codex", MAX_LINE_BYTES),
-        bytes("lines handed over at a time", MAX_BATCH_BYTES),
-        bytes("standard error, the last of it", STDERR_BYTES),
-        bytes("one message to the log", MAX_LOG_BYTES),
-        fixed("one session file", MAX_FILE_BYTES, Unit::Bytes),
+        bytes("lines at a time", MAX_BATCH_BYTES),
+        bytes("kept standard error", STDERR_BYTES),
+        limit("one image", MAX_IMAGE_BYTES, Unit::Bytes),
+        limit("one session file", MAX_FILE_BYTES, Unit::Bytes),
     ]
 }
 
@@ -80,13 +156,13 @@ impl Limit {
     #[must_use]
     pub fn shown(&self) -> String {
         let steps: &[(u64, &str)] = match self.unit {
-            Unit::Bytes => &[(1024 * 1024, "MiB"), (1024, "KiB"), (1, "B")],
-            Unit::Milliseconds => &[
-                (3_600_000, "h"),
-                (60_000, "min"),
-                (1000, "s"),
-                (1, "ms"),
+            Unit::Bytes => &[
+                (1 << 30, "GiB"),
+                (1024 * 1024, "MiB"),
+                (1024, "KiB"),
+                (1, "B"),
             ],
+            Unit::Milliseconds => &[(3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms")],
             Unit::Count => &[],
         };
         let exact = steps

@@ -7,18 +7,23 @@ mod arguments;
 mod comparison;
 mod component;
 mod environment;
+mod layout;
 mod limits;
+mod producers;
 mod program;
 mod report;
 mod workspace;
+mod world;
 
 pub use arguments::Argument;
 pub use comparison::{Difference, Interfaces, InterfacesError};
-pub use component::{Component, Import, Interface, Pin, Producer, World};
+pub use component::{Component, Import, Interface, Pin};
 pub use environment::environment_lines;
 pub use limits::{Limit, Unit};
+pub use producers::Producer;
 pub use program::{Program, ProgramFile};
 pub use workspace::KeptFile;
+pub use world::World;
 
 use serde::Serialize;
 

@@ -15,8 +15,8 @@ pub struct KeptFile {
 
 pub fn rules() -> Vec<String> {
     vec![
-        "the folder that the runtime names for the turn; codex starts in it".into(),
-        "the component can name no folder, and is not told which it is".into(),
+        "named by the runtime, codex's working folder".into(),
+        "the component can name none and is not told it".into(),
     ]
 }
 
@@ -28,9 +28,12 @@ pub fn files() -> Vec<KeptFile> {
     vec![
         kept(
             SESSION_FILE,
-            "the thread id; .tmp beside it while it is replaced, .bad when it was set aside",
+            "the thread id (.tmp while it is replaced, .bad when set aside)",
         ),
-        kept(USAGE_FILE, "the thread's token totals; .tmp as above"),
+        kept(
+            USAGE_FILE,
+            "the thread's token totals (.tmp while it is replaced)",
+        ),
         kept(LOCK_FILE, "locked during a turn; always empty"),
         kept(
             "a temporary folder",

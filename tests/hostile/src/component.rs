@@ -94,7 +94,10 @@ impl GuestTurn for HostileTurn {
                 let mut running = Vec::new();
                 loop {
                     match codex::spawn(&arguments(with), None) {
-                        Ok(child) => running.push(child),
+                        Ok(child) => {
+                            child.lines(1024, Awaited::Model);
+                            running.push(child);
+                        }
                         Err(refusal) => return vec![denied(refusal.message)],
                     }
                 }
@@ -176,19 +179,30 @@ impl GuestTurn for HostileTurn {
             },
 
             // What is kept for the next turn.
-            "save" => once(call, || save(with)),
-            "save-bytes" => once(call, || save(&"x".repeat(number(with)))),
+            "save" => once(call, || save(with.to_owned())),
+            "save-bytes" => once(call, || save("x".repeat(number(with)))),
             "save-after-lines" => once(call, || {
                 // The id, and then the arguments of a codex that is run to its end before.
                 let (id, args) = with.split_once(SEPARATOR).unwrap_or((with, ""));
                 let mut events = run(&arguments(args), None);
                 events.pop();
-                events.extend(save(id));
+                events.extend(save(id.to_owned()));
+                events
+            }),
+            "save-after-lines-and-resume" => once(call, || {
+                let (id, args) = with.split_once(SEPARATOR).unwrap_or((with, ""));
+                let mut args = arguments(args);
+                let mut events = run(&args, None);
+                events.pop();
+                events.extend(save(id.to_owned()));
+                events.pop();
+                args.splice(1..1, ["resume".to_owned(), id.to_owned()]);
+                events.extend(run(&args, None));
                 events
             }),
             "save-and-resume" => once(call, || {
                 let (id, args) = with.split_once(SEPARATOR).unwrap_or((with, ""));
-                let mut events = save(id);
+                let mut events = save(id.to_owned());
                 events.pop();
                 events.extend(run(&arguments(args), None));
                 events
@@ -200,12 +214,15 @@ impl GuestTurn for HostileTurn {
 
 /// The last text of the request.
 fn prompt(request: Request) -> String {
-    let content = request.messages.into_iter().flat_map(|message| message.content);
-    let texts = content.filter_map(|piece| match piece {
+    let content = request
+        .messages
+        .into_iter()
+        .flat_map(|message| message.content);
+    let mut texts = content.filter_map(|piece| match piece {
         Content::Text(text) => Some(text),
         Content::Image(_) => None,
     });
-    texts.last().unwrap_or_default()
+    texts.next_back().unwrap_or_default()
 }
 
 fn arguments(text: &str) -> Vec<String> {
@@ -241,9 +258,9 @@ fn run(args: &[String], prompt_on_stdin: Option<&str>) -> Vec<Event> {
 }
 
 /// Saves the id and tells what came of it.
-fn save(thread_id: &str) -> Vec<Event> {
+fn save(thread_id: String) -> Vec<Event> {
     let entry = Entry {
-        thread_id: thread_id.to_owned(),
+        thread_id,
         totals: None,
     };
     match session::save(&entry) {

@@ -3,6 +3,7 @@
 //!
 //! Natively this is an empty library, so that the workspace builds as a whole.
 #![cfg_attr(target_family = "wasm", no_std)]
+#![allow(clippy::panic, reason = "to panic is one of the things that it tries")]
 
 #[cfg(target_family = "wasm")]
 extern crate alloc;

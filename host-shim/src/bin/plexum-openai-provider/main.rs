@@ -1,5 +1,7 @@
 //! The command-line program: the host for one turn at a time, for operators and for scripts.
 
+mod audit;
+mod explain;
 mod say;
 mod session;
 
@@ -24,6 +26,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Say(say::Say),
+    Audit(audit::AuditCommand),
+    Explain(explain::Explain),
     Session(session::Session),
 }
 
@@ -40,6 +44,8 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Say(say) => say.run(),
+        Command::Audit(audit) => audit.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Session(session) => session.run(),
     };
     result.unwrap_or_else(|error| {

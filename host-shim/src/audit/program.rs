@@ -1,0 +1,272 @@
+//! The program that the component may start, examined and not run.
+
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::config::Config;
+use crate::program::{REMEDY, resolve};
+
+/// The codex program.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Program {
+    /// The path in the configuration; absent when `codex` is looked for on PATH.
+    pub binary: Option<String>,
+    /// What was found.
+    pub file: Option<ProgramFile>,
+    /// Why nothing was found, and what to do.
+    pub problem: Option<String>,
+    /// What would let somebody else change what is started.
+    pub warnings: Vec<String>,
+}
+
+/// The file that is started.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProgramFile {
+    /// Where it was found.
+    pub path: String,
+    /// Where it is, without symbolic links.
+    pub canonical_path: String,
+    /// The id of the user that it belongs to.
+    pub owner: u32,
+    /// Its permissions in octal, such as `0755`.
+    pub mode: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was last changed, RFC 3339 in UTC; absent where the file system does not say.
+    pub modified: Option<String>,
+    /// Its SHA-256; absent when this user may run it and not read it.
+    pub sha256: Option<String>,
+    /// For a script, what runs it: then the digest says nothing about what the script starts.
+    pub interpreter: Option<String>,
+}
+
+impl Program {
+    /// Looks for the program as a turn does, from the present working folder and PATH.
+    pub(super) fn of(config: &Config) -> Self {
+        let search_path = std::env::var_os("PATH");
+        Self::found_with(config.binary.as_deref(), search_path.as_deref())
+    }
+
+    fn found_with(binary: Option<&Path>, search_path: Option<&OsStr>) -> Self {
+        let mut program = Program {
+            binary: binary.map(shown),
+            file: None,
+            problem: None,
+            warnings: Vec::new(),
+        };
+        if binary.is_none() {
+            program.warnings.extend(relative_entry(search_path));
+        }
+        let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        match resolve(binary, search_path, &folder) {
+            // The usual message holds the whole of PATH, and this text shows no variable's value.
+            Err(_) if binary.is_none() => {
+                program.problem = Some(format!("codex is not on PATH: {REMEDY}"));
+            }
+            Err(error) => program.problem = Some(error.to_string()),
+            Ok(path) => match examine(&path) {
+                Err(error) => {
+                    program.problem = Some(format!(
+                        "{} cannot be examined ({error}): check that this user may read its folder",
+                        path.display()
+                    ));
+                }
+                Ok((file, warnings)) => {
+                    program.file = Some(file);
+                    program.warnings.extend(warnings);
+                }
+            },
+        }
+        program
+    }
+}
+
+/// The warning that a relative entry of PATH deserves: it stands for a folder in the workspace.
+fn relative_entry(search_path: Option<&OsStr>) -> Option<String> {
+    let entry = std::env::split_paths(search_path?).find(|entry| !entry.is_absolute())?;
+    Some(format!(
+        "PATH has the relative entry `{}`, which is looked for in the workspace, where an agent may write: remove it, or set `binary`",
+        entry.display()
+    ))
+}
+
+fn examine(path: &Path) -> io::Result<(ProgramFile, Vec<String>)> {
+    let canonical = path.canonicalize()?;
+    let metadata = canonical.metadata()?;
+    let mut warnings = Vec::new();
+    // Whoever may write to a folder may put another file in the place of one in it.
+    let folders = path.ancestors().skip(1);
+    let folders = folders.chain(canonical.ancestors().skip(1));
+    let mut seen: Vec<&Path> = Vec::new();
+    for looked_at in std::iter::once(canonical.as_path()).chain(folders) {
+        if !seen.contains(&looked_at) {
+            seen.push(looked_at);
+            warnings.extend(changeable(looked_at, &looked_at.metadata()?));
+        }
+    }
+    let (sha256, interpreter) = match digest(&canonical) {
+        Ok((digest, interpreter)) => (Some(digest), interpreter),
+        Err(error) => {
+            tracing::debug!(%error, path = %canonical.display(), "the program cannot be read");
+            (None, None)
+        }
+    };
+    let modified = metadata.modified().ok();
+    let file = ProgramFile {
+        path: shown(path),
+        canonical_path: shown(&canonical),
+        owner: metadata.uid(),
+        mode: octal(&metadata),
+        size: metadata.len(),
+        modified: modified.map(|time| humantime::format_rfc3339_seconds(time).to_string()),
+        sha256,
+        interpreter,
+    };
+    Ok((file, warnings))
+}
+
+/// The warning about a file or folder that others than root and this user may change.
+fn changeable(path: &Path, metadata: &Metadata) -> Option<String> {
+    let mode = metadata.permissions().mode();
+    // In a sticky folder such as /tmp nobody can replace what belongs to somebody else.
+    let sticky = metadata.is_dir() && mode & 0o1000 != 0;
+    let who = match mode & 0o022 {
+        _ if sticky => None,
+        0 => None,
+        0o020 => Some("its group"),
+        _ => Some("everybody"),
+    };
+    let shown = shown(path);
+    if let Some(who) = who {
+        let mode = octal(metadata);
+        return Some(format!(
+            "{who} may change {shown} (mode {mode}): run `chmod go-w {shown}`"
+        ));
+    }
+    let owner = metadata.uid();
+    (owner != 0 && owner != rustix::process::geteuid().as_raw()).then(|| {
+        format!(
+            "{shown} belongs to user {owner}, who may change it: use a copy of your own or root's"
+        )
+    })
+}
+
+fn octal(metadata: &Metadata) -> String {
+    format!("{:04o}", metadata.permissions().mode() & 0o7777)
+}
+
+/// The digest of a file, and the interpreter that its first line names.
+fn digest(path: &Path) -> io::Result<(String, Option<String>)> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; 64 * 1024];
+    let mut interpreter = None;
+    let mut first = true;
+    loop {
+        let read = file.read(&mut chunk)?;
+        let bytes = chunk.get(..read).unwrap_or_default();
+        if bytes.is_empty() {
+            return Ok((format!("{:x}", hasher.finalize()), interpreter));
+        }
+        if std::mem::take(&mut first)
+            && let Some(rest) = bytes.strip_prefix(b"#!")
+        {
+            // As much as Linux looks at.
+            let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let line = line.get(..line.len().min(256)).unwrap_or_default();
+            interpreter = Some(String::from_utf8_lossy(line).trim().to_owned());
+        }
+        hasher.update(bytes);
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(folder: &Path, name: &str, mode: u32) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, "#!/bin/false -x\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_link_is_followed_and_the_file_is_described() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = script(folder.path(), "codex-1", 0o755)
+            .canonicalize()
+            .unwrap();
+        let link = folder.path().join("codex");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let program = Program::found_with(None, Some(folder.path().as_os_str()));
+        let file = program.file.unwrap();
+        assert_eq!((program.binary, program.problem), (None, None));
+        assert_eq!(file.path, shown(&link));
+        assert_eq!(file.canonical_path, shown(&real));
+        assert_eq!((file.mode.as_str(), file.size), ("0755", 16));
+        assert_eq!(
+            file.sha256.unwrap(),
+            crate::digest::sha256(b"#!/bin/false -x\n")
+        );
+        assert_eq!(file.interpreter.unwrap(), "/bin/false -x");
+        assert!(file.modified.unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn what_others_may_change_is_a_warning_with_its_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = script(folder.path(), "codex", 0o755);
+        let warnings = || {
+            let warnings = Program::found_with(Some(&path), None).warnings;
+            let here = shown(&folder.path().canonicalize().unwrap());
+            // What lies above this folder is the tester's.
+            warnings
+                .into_iter()
+                .filter(|warning| warning.contains(&here))
+                .collect::<Vec<_>>()
+        };
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        };
+        assert_eq!(warnings(), [] as [String; 0]);
+        mode(&path, 0o775);
+        assert!(
+            warnings()[0].starts_with("its group may change")
+                && warnings()[0].contains("codex (mode 0775): run `chmod go-w ")
+        );
+        mode(&path, 0o757);
+        assert!(warnings()[0].starts_with("everybody may change"));
+        mode(&path, 0o755);
+        mode(folder.path(), 0o777);
+        assert_eq!(warnings().len(), 1, "{:?}", warnings());
+        mode(folder.path(), 0o1777);
+        assert_eq!(warnings(), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_a_problem_with_its_remedy() {
+        let program = Program::found_with(Some(Path::new("/nowhere/codex")), None);
+        assert!(program.file.is_none());
+        let problem = program.problem.unwrap();
+        assert!(problem.contains("/nowhere/codex") && problem.contains("npm install"));
+    }
+
+    #[test]
+    fn a_relative_entry_of_path_is_a_warning() {
+        let program = Program::found_with(None, Some(OsStr::new("/nowhere:bin")));
+        assert!(program.warnings[0].contains("`bin`"), "{program:?}");
+        let program = Program::found_with(Some(Path::new("/x")), Some(OsStr::new("bin")));
+        assert!(program.warnings.is_empty());
+    }
+}

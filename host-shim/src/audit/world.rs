@@ -1,0 +1,109 @@
+//! The world that this host offers, and how a component fits it.
+
+use serde::Serialize;
+use wasmtime::Engine;
+use wasmtime::component::{Component as Compiled, HasSelf, Linker};
+
+use super::component::{Import, Interface};
+use crate::bindings::{CodexProvider, CodexProviderPre};
+use crate::host::Host;
+
+/// The world that this host offers.
+const WORLD: &str = "plexum:provider/codex-provider@0.1.0";
+
+/// What a component of that world must export.
+pub const EXPORTS: [&str; 1] = ["plexum:provider/provider@0.1.0"];
+
+/// What it may import, and what for.
+pub const IMPORTS: [(&str, &str); 4] = [
+    (
+        "plexum:provider/codex@0.1.0",
+        "start codex, read its lines, stop it",
+    ),
+    (
+        "plexum:provider/session@0.1.0",
+        "remember this workspace's conversation",
+    ),
+    (
+        "plexum:provider/settings@0.1.0",
+        "read the operator's settings",
+    ),
+    ("plexum:provider/log@0.1.0", "write to the host's log"),
+];
+
+/// How a component fits the world that this host offers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct World {
+    /// The world.
+    pub name: String,
+    /// Whether the component exports what the world requires.
+    pub conformant: bool,
+    /// Required exports that are not there.
+    pub missing: Vec<String>,
+    /// What is wrong with the exports that are.
+    pub problem: Option<String>,
+}
+
+/// Compares a component with the world, type by type, and notes at an import what it asks beyond.
+pub fn fit(
+    engine: &Engine,
+    compiled: &Compiled,
+    imports: &mut [Import],
+    exports: &[Interface],
+) -> World {
+    let missing: Vec<String> = EXPORTS
+        .iter()
+        .filter(|required| {
+            !exports
+                .iter()
+                .any(|export| compatible(required, &export.name))
+        })
+        .map(|required| (*required).to_owned())
+        .collect();
+    let mut linker = Linker::<Host>::new(engine);
+    let linked = CodexProvider::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host);
+    let mut problem = linked.err().map(|error| format!("{error:#}"));
+    let mut pre = linker.instantiate_pre(compiled);
+    if let Err(error) = &pre {
+        // An interface of the right name may ask for a function that is not in it.
+        let said = format!("{error:#}");
+        if imports.iter().all(|import| import.granted)
+            && let Some(import) = imports
+                .iter_mut()
+                .find(|import| said.contains(&format!("`{}`", import.name)))
+        {
+            import.granted = false;
+            import.problem = Some(format!("it is not what the world has by that name: {said}"));
+        }
+        // Whatever the imports are, what about the exports?
+        linker.allow_shadowing(true);
+        pre = linker
+            .define_unknown_imports_as_traps(compiled)
+            .and_then(|()| linker.instantiate_pre(compiled));
+    }
+    if missing.is_empty() && problem.is_none() {
+        problem = match pre.map(CodexProviderPre::new) {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(format!("{error:#}")),
+            // It will not be loaded for its imports; more cannot be said of the exports.
+            Err(_) if imports.iter().any(|import| !import.granted) => None,
+            Err(error) => Some(format!("{error:#}")),
+        };
+    }
+    World {
+        name: WORLD.to_owned(),
+        conformant: missing.is_empty() && problem.is_none(),
+        missing,
+        problem,
+    }
+}
+
+/// Whether an interface is the one that the world has: the engine takes 0.1.1 for 0.1.0.
+pub fn compatible(known: &str, name: &str) -> bool {
+    let parts = |name: &str| -> Option<(String, String)> {
+        let (interface, version) = name.split_once('@')?;
+        let (version, _patch) = version.rsplit_once('.')?;
+        Some((interface.to_owned(), version.to_owned()))
+    };
+    known == name || (parts(known).is_some() && parts(known) == parts(name))
+}

@@ -1,0 +1,142 @@
+//! Calls of codex that the configuration does not allow: refused before a process exists.
+
+use plexum_openai_provider::{FailureKind, GuestLimits, StopReason};
+
+use crate::bench::{Bench, FLAGS, allowed, deed, exec, workspace};
+
+const FOREIGN: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
+
+/// Arguments, and what the refusal must name.
+fn cases() -> Vec<(Vec<&'static str>, &'static str)> {
+    let tail = ["--", "hello"];
+    let resumed = |id: &'static str| exec(&["resume", id], &FLAGS, &tail);
+    let before = |words: &[&'static str]| exec(words, &FLAGS, &tail);
+    let after = |words: &[&'static str]| exec(&[], &FLAGS, &[words, &tail].concat());
+    let one = "argument 1 ";
+    vec![
+        // Other program words.
+        // A prompt cannot express an empty list: this is one empty word.
+        (vec![], one),
+        (vec!["sh", "-c", "id"], one),
+        (vec!["login", "--api-key", "x"], one),
+        (vec!["mcp", "add", "x", "--", "sh"], one),
+        (vec!["app-server"], one),
+        (vec!["EXEC"], one),
+        (vec!["exec "], one),
+        (vec!["-c", "a=1", "exec", "--", "hello"], one),
+        (vec!["exec"], "argument 2 "),
+        (vec!["exec", "review", "--", "hello"], "argument 2 "),
+        // Options that the configuration does not have.
+        (before(&["-c", "sandbox_mode=\"x\""]), "argument 2 "),
+        (after(&["-c", "sandbox_mode=\"x\""]), "`model_args`"),
+        (after(&["--config=a=1"]), "`model_args`"),
+        (before(&["--add-dir", "/"]), "argument 2 "),
+        (after(&["--add-dir", "/"]), "`model_args`"),
+        (before(&["-C", "/"]), "argument 2 "),
+        (after(&["-C", "/"]), "`model_args`"),
+        (after(&["--cd=/"]), "`model_args`"),
+        (after(&["--output-last-message", "/tmp/x"]), "`model_args`"),
+        (after(&["-o", "/tmp/x"]), "`model_args`"),
+        (after(&["--profile", "x"]), "`model_args`"),
+        (after(&["--oss"]), "`model_args`"),
+        (after(&["-i", "/etc/passwd"]), "images"),
+        (after(&["-i", "image:0"]), "images"),
+        // An unknown model.
+        (after(&["--model", "gpt-unknown"]), "`model_args`"),
+        (after(&["-m", "gpt-unknown"]), "`model_args`"),
+        // Fixed flags that are missing, in another order, or there twice.
+        (exec(&[], &FLAGS[..2], &tail), "`--json`"),
+        (
+            exec(&[], &[FLAGS[2], FLAGS[0], FLAGS[1]], &tail),
+            "argument 2 ",
+        ),
+        (exec(&FLAGS, &FLAGS, &tail), "`model_args`"),
+        // What ends the options, where, and how often.
+        (exec(&["--"], &FLAGS, &tail), "argument 2 "),
+        (vec!["exec", "--", "hello"], "argument 2 "),
+        (vec!["--", "exec", "hello"], one),
+        (exec(&[], &FLAGS, &["hello"]), "`--`"),
+        (exec(&[], &FLAGS, &["hello", "--"]), "`--`"),
+        (
+            exec(&[], &FLAGS, &["--", "-C", "/", "--", "x"]),
+            "`model_args`",
+        ),
+        (exec(&[], &FLAGS, &["--", "hello", "more"]), "`model_args`"),
+        (exec(&[], &FLAGS, &["--"]), "`--`"),
+        // A prompt that codex would read from standard input, which nobody gave.
+        (exec(&[], &FLAGS, &["--", "-"]), "standard input"),
+        // Threads that are not this workspace's.
+        (resumed(FOREIGN), "argument 3 "),
+        (resumed("--last"), "argument 3 "),
+        (resumed("--all"), "argument 3 "),
+        (resumed(""), "argument 3 "),
+        (resumed("../../../etc/passwd"), "argument 3 "),
+        (
+            resumed("01a203e6-c71a-7d50-bfec-754792f3dc4b\n"),
+            "argument 3 ",
+        ),
+        (resumed("\n-C\n/"), "argument 3 "),
+        (exec(&["resume"], &FLAGS, &tail), "argument 3 "),
+        (exec(&["fork", FOREIGN], &FLAGS, &tail), "argument 2 "),
+        // Characters that end a word for somebody.
+        (
+            exec(
+                &[],
+                &["--skip-git-repo-check\n-C", FLAGS[1], FLAGS[2]],
+                &tail,
+            ),
+            "argument 2 ",
+        ),
+        (exec(&[], &FLAGS, &["--", "hello\0-C"]), "NUL"),
+    ]
+}
+
+#[tokio::test]
+async fn what_the_grant_does_not_hold_is_refused_before_a_process_exists() {
+    let bench = Bench::new(GuestLimits::default());
+    for (args, named) in cases() {
+        let (told, calls) = bench.try_out(&workspace(), &deed("argv", &args)).await;
+        assert_eq!(told.kind, Some(FailureKind::Denied), "{args:?}: {told:?}");
+        assert!(told.message.contains(named), "{args:?}: {}", told.message);
+        assert!(told.message.contains("grant"), "{args:?}: {}", told.message);
+        assert_eq!(calls, 0, "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_grant_holds_runs() {
+    let bench = Bench::new(GuestLimits::default());
+    let (told, calls) = bench.try_out(&workspace(), &deed("argv", &allowed())).await;
+    assert_eq!(told.stop_reason, StopReason::EndTurn, "{told:?}");
+    assert_eq!(calls, 1);
+    // A prompt may be anything.
+    let args = exec(&[], &FLAGS, &["--", "--output-last-message=/tmp/x"]);
+    let (told, calls) = bench.try_out(&workspace(), &deed("argv", &args)).await;
+    assert_eq!(told.stop_reason, StopReason::EndTurn, "{told:?}");
+    assert_eq!(calls, 1);
+}
+
+#[tokio::test]
+async fn standard_input_goes_only_with_the_dash() {
+    let bench = Bench::new(GuestLimits::default());
+    let (told, calls) = bench
+        .try_out(&workspace(), &deed("stdin", &allowed()))
+        .await;
+    assert_eq!((told.kind, calls), (Some(FailureKind::Denied), 0));
+    assert!(told.message.contains("standard input"), "{told:?}");
+}
+
+#[tokio::test]
+async fn too_many_and_too_long_arguments_are_refused() {
+    let bench = Bench::new(GuestLimits::default());
+    for (prompt, named) in [
+        ("long-argument:200000", "131071 bytes"),
+        ("long-argument:1048576", "1048576 bytes"),
+        ("many-arguments:100000", "at most 4096"),
+    ] {
+        let (told, calls) = bench.try_out(&workspace(), prompt).await;
+        assert_eq!(told.kind, Some(FailureKind::Denied), "{prompt}: {told:?}");
+        assert!(told.message.contains(named), "{prompt}: {}", told.message);
+        assert_eq!(calls, 0, "{prompt}");
+    }
+}
