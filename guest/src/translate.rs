@@ -42,6 +42,8 @@ pub struct Translator {
     plan: Vec<PlanStep>,
     /// Kinds already reported as unknown.
     unknown: Vec<String>,
+    /// How often codex has said in a row that it waits for the network.
+    network_waits: u32,
     /// An error that has not turned out to be the end.
     pending_error: Option<String>,
     outcome: Option<Outcome>,
@@ -86,6 +88,12 @@ impl Translator {
         self.pending_error.as_deref()
     }
 
+    /// How often codex has said, with nothing in between, that it waits for the network. Since
+    /// 0.150 it does so for ever.
+    pub fn network_waits(&self) -> u32 {
+        self.network_waits
+    }
+
     /// Whether codex is waiting for a tool rather than for the model.
     pub fn tool_is_running(&self) -> bool {
         !self.open_tools.is_empty()
@@ -120,7 +128,11 @@ impl Translator {
 
     /// Something went wrong, perhaps for good.
     pub fn error(&mut self, message: String, events: &mut Vec<Event>) {
+        let waits = self.network_waits;
         self.survive(events);
+        if message.contains("waiting for network") {
+            self.network_waits = waits.saturating_add(1);
+        }
         if failure::is_transient(&message) {
             self.reconnected = true;
             events.push(notice(NoticeKind::Reconnecting, message.clone()));
@@ -130,6 +142,7 @@ impl Translator {
 
     /// The turn goes on, so an error before this was not its end.
     fn survive(&mut self, events: &mut Vec<Event>) {
+        self.network_waits = 0;
         if let Some(error) = self.pending_error.take()
             && !failure::is_transient(&error)
         {

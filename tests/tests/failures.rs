@@ -307,6 +307,28 @@ fn clocks_run_out() {
 }
 
 #[test]
+fn a_codex_without_a_network_does_not_try_for_ever() {
+    // Nobody listens on this port.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    for codex in real_codex!() {
+        let home = CodexHome::new(&format!("http://127.0.0.1:{free}/v1")).unwrap();
+        let workspace = Workspace::new(&codex.path).unwrap();
+        let said = workspace.turn(Some(&home), "hello").unwrap();
+        assert_eq!(
+            said.failure_kind(),
+            Some(FailureKind::Network),
+            "{}: {said:?}",
+            codex.version
+        );
+        assert!(said.failure().unwrap().retryable);
+    }
+}
+
+#[test]
 fn a_running_tool_has_a_clock_of_its_own() {
     for codex in real_codex!() {
         let agent = Agent::new(&codex);

@@ -32,6 +32,10 @@ use end::{end_in, failed, unreadable};
 /// to keep memory small.
 const BATCH_BYTES: u32 = 64 * 1024;
 
+/// How often codex may say that it waits for the network before that is the end. Its pauses
+/// double, so this is about three quarters of a minute.
+const MAX_NETWORK_WAITS: u32 = 4;
+
 /// A turn under way.
 pub struct Turn<C: Capabilities> {
     host: C,
@@ -167,12 +171,28 @@ impl<C: Capabilities> Turn<C> {
         }
         for line in output.text.split_terminator('\n') {
             if let Err(GiveUp(failure)) = self.take_line(&mut run, line, events) {
-                run.child.terminate();
-                run.translator.close_open_tools(events);
-                return end_in(failure, events);
+                return Self::give_up(run, failure, events);
             }
         }
         State::Running(run)
+    }
+
+    /// Stops codex and ends the turn when it is gone, so that the next one finds the thread free.
+    fn give_up(
+        mut run: Box<Run<C::Child>>,
+        failure: Failure,
+        events: &mut Vec<Event>,
+    ) -> State<C::Child> {
+        run.child.terminate();
+        loop {
+            let rest = run.child.lines(BATCH_BYTES, Awaited::Model);
+            if rest.text.is_empty() && rest.skipped.is_empty() {
+                break;
+            }
+        }
+        run.child.wait();
+        run.translator.close_open_tools(events);
+        end_in(failure, events)
     }
 
     fn take_line(
@@ -197,7 +217,13 @@ impl<C: Capabilities> Turn<C> {
                 run.translator.turn_completed(totals, events);
             }
             Ok(CodexEvent::TurnFailed { message }) => run.translator.turn_failed(message),
-            Ok(CodexEvent::Error { message }) => run.translator.error(message, events),
+            Ok(CodexEvent::Error { message }) => {
+                run.translator.error(message, events);
+                if run.translator.network_waits() >= MAX_NETWORK_WAITS {
+                    let said = run.translator.pending_error();
+                    return Err(GiveUp(failure::failure(FailureKind::Network, said)));
+                }
+            }
             Ok(CodexEvent::Item { phase, item }) => {
                 if item.text("type") != Some("error") {
                     self.model_answered(run);
