@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
-/// The nearest ancestor of the running program that cargo marked as a target folder.
+/// The nearest ancestor of the running program that cargo uses as a target folder.
 ///
 /// None for a binary that was copied elsewhere.
 pub(crate) fn target_dir() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
-    // Cargo writes both files into the root of every target folder it creates, and only there.
+    // Cargo writes this file into the root of every target folder that it uses, and only there. (It
+    // marks only those with a CACHEDIR.TAG that it has also created.)
     program
         .ancestors()
-        .find(|folder| {
-            folder.join("CACHEDIR.TAG").is_file() && folder.join(".rustc_info.json").is_file()
-        })
+        .find(|folder| folder.join(".rustc_info.json").is_file())
         .map(PathBuf::from)
 }
