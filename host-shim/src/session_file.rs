@@ -55,6 +55,19 @@ pub enum SaveStep {
     FolderSynced,
 }
 
+impl SaveStep {
+    /// All of them, in order.
+    pub const ALL: [SaveStep; 7] = [
+        SaveStep::Begun,
+        SaveStep::Created,
+        SaveStep::HalfWritten,
+        SaveStep::Written,
+        SaveStep::Synced,
+        SaveStep::Renamed,
+        SaveStep::FolderSynced,
+    ];
+}
+
 type Observer = Arc<dyn Fn(&Path, SaveStep) + Send + Sync>;
 
 /// Keeps the session in `.plexum-codex-session` and `.plexum-codex-usage.json`.

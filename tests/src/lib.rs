@@ -4,6 +4,7 @@
 //! - [`mock_model`]: answers `POST /v1/responses`; the prompt chooses what it does.
 //! - [`codex_home`]: a private `CODEX_HOME` whose configuration points at such a model.
 //! - [`fake_codex`]: the script, state and call record of the `fake-codex` binary.
+//! - [`agent`]: a real codex with all that it needs.
 //! - [`workspace`]: a scratch workspace, and turns in it through the real program.
 //! - [`wait`]: for what gives no signal.
 //! - [`transcript`]: the cases of which transcripts of the real codex are kept.
@@ -15,6 +16,7 @@
     reason = "test support: a broken assumption here is a broken test, and should stop it"
 )]
 
+pub mod agent;
 pub mod codex_home;
 pub mod fake_codex;
 pub mod mock_model;

@@ -8,20 +8,11 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use plexum_openai_provider::SaveStep::{self, *};
+use plexum_openai_provider::SaveStep::{self, FolderSynced, Renamed};
 use plexum_openai_provider::{SESSION_FILE, USAGE_FILE};
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::workspace::Workspace;
 
-const STEPS: [SaveStep; 7] = [
-    Begun,
-    Created,
-    HalfWritten,
-    Written,
-    Synced,
-    Renamed,
-    FolderSynced,
-];
 const OLD: &str = "01a20459-1490-7bf3-b2e1-4d675dab2915";
 const NEW: &str = "01a20459-1490-7bf3-b2e1-4d675dab2916";
 
@@ -63,7 +54,7 @@ fn recovers(workspace: &Workspace) -> (String, bool) {
 
 #[test]
 fn the_first_id_is_kept_whole_or_not_at_all() {
-    for step in STEPS {
+    for step in SaveStep::ALL {
         let workspace = Workspace::scripted(fake_codex(), [opens_the_new_thread()]).unwrap();
         crash(&workspace, SESSION_FILE, step);
         let stored = workspace.session().unwrap();
@@ -74,7 +65,7 @@ fn the_first_id_is_kept_whole_or_not_at_all() {
 
 #[test]
 fn an_id_that_takes_the_place_of_another_is_the_old_or_the_new_one() {
-    for step in STEPS {
+    for step in SaveStep::ALL {
         let workspace = Workspace::scripted(
             fake_codex(),
             [opens_the_new_thread(), Step::turn("hi").to_vec()],
@@ -102,7 +93,7 @@ fn an_id_that_takes_the_place_of_another_is_the_old_or_the_new_one() {
 
 #[test]
 fn a_crash_while_the_totals_are_saved_costs_no_id() {
-    for step in STEPS {
+    for step in SaveStep::ALL {
         let workspace = Workspace::new(fake_codex()).unwrap();
         crash(&workspace, USAGE_FILE, step);
         let stored = workspace.session().unwrap().unwrap();

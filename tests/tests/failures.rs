@@ -13,81 +13,49 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use plexum_openai_provider::{FailureKind, SESSION_FILE, StopReason};
+use plexum_openai_provider_tests::agent::Agent;
 use plexum_openai_provider_tests::codex_home::CodexHome;
 use plexum_openai_provider_tests::fake_codex::Step;
-use plexum_openai_provider_tests::mock_model::{MockModel, Options};
 use plexum_openai_provider_tests::real_codex;
-use plexum_openai_provider_tests::real_codex::RealCodex;
 use plexum_openai_provider_tests::wait::{processes_with, wait_until};
 use plexum_openai_provider_tests::workspace::{Said, Workspace};
-use serde_json::{Value, json};
+use serde_json::json;
 
-struct Agent {
-    codex: RealCodex,
-    model: MockModel,
-    home: CodexHome,
-    workspace: Workspace,
+/// A turn that must fail in this way, and whose sentence must hold these words.
+fn fails(agent: &Agent, prompt: &str, kind: FailureKind, words: &str) -> Said {
+    let said = turn(agent, prompt);
+    let version = &agent.codex.version;
+    assert_eq!(
+        (said.code, said.failure_kind()),
+        (Some(1), Some(kind)),
+        "{version} {prompt}: {said:?}"
+    );
+    let message = &said.failure().unwrap().message;
+    assert!(message.contains(words), "{version} {prompt}: {message}");
+    said
 }
 
-impl Agent {
-    fn new(codex: &RealCodex) -> Self {
-        let model = MockModel::start_with(Options::default()).unwrap();
-        let home = CodexHome::new(&model.base_url()).unwrap();
-        let workspace = Workspace::new(&codex.path).unwrap();
-        Agent {
-            codex: codex.clone(),
-            model,
-            home,
-            workspace,
-        }
-    }
-
-    /// Adds keys to the configuration.
-    fn configure(&self, keys: &Value) {
-        let mut config = json!({ "binary": self.codex.path });
-        config
-            .as_object_mut()
-            .unwrap()
-            .extend(keys.as_object().unwrap().clone());
-        self.workspace.configure(&config).unwrap();
-    }
-
-    fn turn(&self, prompt: &str) -> Said {
-        self.workspace.turn(Some(&self.home), prompt).unwrap()
-    }
-
-    /// A turn that must fail in this way, and whose sentence must hold these words.
-    fn fails(&self, prompt: &str, kind: FailureKind, words: &str) -> Said {
-        let said = self.turn(prompt);
-        let version = &self.codex.version;
-        assert_eq!(
-            (said.code, said.failure_kind()),
-            (Some(1), Some(kind)),
-            "{version} {prompt}: {said:?}"
-        );
-        let message = &said.failure().unwrap().message;
-        assert!(message.contains(words), "{version} {prompt}: {message}");
-        said
-    }
-
-    /// The file that holds the thread's history.
-    fn rollout(&self) -> std::path::PathBuf {
-        let mut folders = vec![self.home.path().join("sessions")];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path
-                    .extension()
-                    .is_some_and(|extension| extension == "jsonl")
-                {
-                    return path;
-                }
+/// The file that holds the thread's history.
+fn rollout(agent: &Agent) -> std::path::PathBuf {
+    let mut folders = vec![agent.home.path().join("sessions")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "jsonl")
+            {
+                return path;
             }
         }
-        panic!("no rollout")
     }
+    panic!("no rollout")
+}
+
+fn turn(agent: &Agent, prompt: &str) -> Said {
+    agent.turn(prompt).unwrap()
 }
 
 #[test]
@@ -137,7 +105,7 @@ fn what_the_service_says() {
             for (prompt, kind, words, retryable) in cases {
                 let codex = &codex;
                 scope.spawn(move || {
-                    let said = Agent::new(codex).fails(prompt, kind, words);
+                    let said = fails(&Agent::new(codex).unwrap(), prompt, kind, words);
                     assert_eq!(said.failure().unwrap().retryable, retryable, "{prompt}");
                 });
             }
@@ -148,28 +116,38 @@ fn what_the_service_says() {
 #[test]
 fn what_codex_says_of_its_own() {
     for codex in real_codex!() {
-        let agent = Agent::new(&codex);
-        agent.configure(&json!({ "extra_args": ["--no-such-flag"] }));
-        agent.fails("hello", FailureKind::CliIncompatible, "--no-such-flag");
+        let agent = Agent::new(&codex).unwrap();
+        agent
+            .configure(&json!({ "extra_args": ["--no-such-flag"] }))
+            .unwrap();
+        fails(
+            &agent,
+            "hello",
+            FailureKind::CliIncompatible,
+            "--no-such-flag",
+        );
 
-        let agent = Agent::new(&codex);
+        let agent = Agent::new(&codex).unwrap();
         std::fs::write(agent.home.path().join("config.toml"), "model = [broken").unwrap();
-        agent.fails("hello", FailureKind::Config, "config.toml");
+        fails(&agent, "hello", FailureKind::Config, "config.toml");
 
-        let agent = Agent::new(&codex);
-        agent.configure(&json!({ "extra_args": ["-c", "model_provider=\"none\""] }));
-        agent.fails("hello", FailureKind::Config, "none");
+        let agent = Agent::new(&codex).unwrap();
+        agent
+            .configure(&json!({ "extra_args": ["-c", "model_provider=\"none\""] }))
+            .unwrap();
+        fails(&agent, "hello", FailureKind::Config, "none");
     }
 }
 
 #[test]
 fn what_may_be_wrong_with_a_session() {
     for codex in real_codex!() {
-        let lost = Agent::new(&codex);
-        lost.configure(&json!({ "lost_session": "fail" }));
+        let lost = Agent::new(&codex).unwrap();
+        lost.configure(&json!({ "lost_session": "fail" })).unwrap();
         let stored = "01a20459-1490-7bf3-b2e1-4d675dab2915";
         std::fs::write(lost.workspace.path().join(SESSION_FILE), stored).unwrap();
-        lost.fails(
+        fails(
+            &lost,
             "hello",
             FailureKind::SessionLost,
             "no longer has the stored conversation",
@@ -180,13 +158,13 @@ fn what_may_be_wrong_with_a_session() {
             "the file is untouched"
         );
 
-        let garbled = Agent::new(&codex);
-        garbled.turn("hello");
-        std::fs::write(garbled.rollout(), b"\xff\xfe\x00garbage").unwrap();
-        garbled.fails("again", FailureKind::SessionUnreadable, "Repair");
+        let garbled = Agent::new(&codex).unwrap();
+        turn(&garbled, "hello");
+        std::fs::write(rollout(&garbled), b"\xff\xfe\x00garbage").unwrap();
+        fails(&garbled, "again", FailureKind::SessionUnreadable, "Repair");
 
-        let archived = Agent::new(&codex);
-        archived.turn("hello");
+        let archived = Agent::new(&codex).unwrap();
+        turn(&archived, "hello");
         let id = archived.workspace.session().unwrap().unwrap();
         let output = codex
             .command(&archived.home, archived.workspace.path())
@@ -194,7 +172,12 @@ fn what_may_be_wrong_with_a_session() {
             .output()
             .unwrap();
         if output.status.success() {
-            archived.fails("again", FailureKind::SessionArchived, "codex unarchive");
+            fails(
+                &archived,
+                "again",
+                FailureKind::SessionArchived,
+                "codex unarchive",
+            );
         } else {
             // 0.135 has no such command.
             println!(
@@ -213,8 +196,8 @@ fn a_thread_that_a_codex_elsewhere_uses_is_waited_for_and_then_busy() {
         if codex.version.starts_with("0.135.") {
             continue;
         }
-        let agent = Agent::new(&codex);
-        agent.turn("hello");
+        let agent = Agent::new(&codex).unwrap();
+        turn(&agent, "hello");
         let id = agent.workspace.session().unwrap().unwrap();
         let asked = agent.model.requests().len();
         let mut other = codex
@@ -235,22 +218,18 @@ fn a_thread_that_a_codex_elsewhere_uses_is_waited_for_and_then_busy() {
         wait_until("the other one asks", || {
             agent.model.requests().len() > asked
         });
-        agent.configure(&json!({ "limits": { "busy_seconds": 1 } }));
-        let said = agent.fails("mine", FailureKind::SessionBusy, "Another process");
+        agent
+            .configure(&json!({ "limits": { "busy_seconds": 1 } }))
+            .unwrap();
+        let said = fails(&agent, "mine", FailureKind::SessionBusy, "Another process");
         assert!(said.failure().unwrap().retryable);
         // One that gives the thread back in time is waited for.
-        agent.configure(&json!({ "limits": { "busy_seconds": 20 } }));
+        agent
+            .configure(&json!({ "limits": { "busy_seconds": 20 } }))
+            .unwrap();
         let record = agent.workspace.outside("record.jsonl");
         let waiting = agent
-            .workspace
-            .say([
-                "--json".as_ref(),
-                "--record".as_ref(),
-                record.as_os_str(),
-                "mine".as_ref(),
-            ])
-            .env("CODEX_HOME", agent.home.path())
-            .env("HOME", agent.home.path())
+            .say(["--record".as_ref(), record.as_os_str(), "mine".as_ref()])
             .spawn()
             .unwrap();
         let tried =
@@ -277,9 +256,9 @@ fn clocks_run_out() {
                 FailureKind::TurnTimeout,
             ),
         ] {
-            let agent = Agent::new(&codex);
-            agent.configure(&json!({ "limits": limits }));
-            let said = agent.fails("mock:hang", kind, "limit");
+            let agent = Agent::new(&codex).unwrap();
+            agent.configure(&json!({ "limits": limits })).unwrap();
+            let said = fails(&agent, "mock:hang", kind, "limit");
             assert!(matches!(
                 said.events.last(),
                 Some(plexum_openai_provider::Event::MessageEnd {
@@ -288,7 +267,7 @@ fn clocks_run_out() {
                 })
             ));
             assert_eq!(
-                agent.turn("hello").start().map(|(_, resumed)| resumed),
+                turn(&agent, "hello").start().map(|(_, resumed)| resumed),
                 Some(true),
                 "{}",
                 codex.version
@@ -331,9 +310,11 @@ fn a_codex_without_a_network_does_not_try_for_ever() {
 #[test]
 fn a_running_tool_has_a_clock_of_its_own() {
     for codex in real_codex!() {
-        let agent = Agent::new(&codex);
-        agent.configure(&json!({ "limits": { "idle_seconds": 2, "tool_idle_seconds": 60 } }));
-        let said = agent.turn("mock:shell=sleep 4; echo slept");
+        let agent = Agent::new(&codex).unwrap();
+        agent
+            .configure(&json!({ "limits": { "idle_seconds": 2, "tool_idle_seconds": 60 } }))
+            .unwrap();
+        let said = turn(&agent, "mock:shell=sleep 4; echo slept");
         assert_eq!(
             (said.code, said.text().as_str()),
             (Some(0), "done"),
@@ -346,15 +327,9 @@ fn a_running_tool_has_a_clock_of_its_own() {
 #[test]
 fn a_codex_that_is_killed_says_so() {
     for codex in real_codex!() {
-        let agent = Agent::new(&codex);
+        let agent = Agent::new(&codex).unwrap();
         let asked = agent.model.requests().len();
-        let say = agent
-            .workspace
-            .say(["--json", "mock:hang"])
-            .env("CODEX_HOME", agent.home.path())
-            .env("HOME", agent.home.path())
-            .spawn()
-            .unwrap();
+        let say = agent.say(["mock:hang"]).spawn().unwrap();
         wait_until("the model is asked", || {
             agent.model.requests().len() > asked
         });
@@ -370,7 +345,7 @@ fn a_codex_that_is_killed_says_so() {
         assert_eq!(said.failure_kind(), Some(FailureKind::Killed), "{said:?}");
         assert!(said.failure().unwrap().message.contains("signal 9"));
         assert_eq!(
-            agent.turn("hello").start().map(|(_, resumed)| resumed),
+            turn(&agent, "hello").start().map(|(_, resumed)| resumed),
             Some(true)
         );
     }
@@ -379,15 +354,12 @@ fn a_codex_that_is_killed_says_so() {
 #[test]
 fn a_turn_that_is_stopped_leaves_no_tool_behind() {
     for codex in real_codex!() {
-        let agent = Agent::new(&codex);
+        let agent = Agent::new(&codex).unwrap();
         // A duration that no other process sleeps for. The shell waits for it, so it is a grandchild of codex's
         // tool, which only codex itself can find: it has a process group of its own.
         let seconds = format!("9{}.5", std::process::id());
         let say = agent
-            .workspace
-            .say(["--json", &format!("mock:shell=sleep {seconds}; echo done")])
-            .env("CODEX_HOME", agent.home.path())
-            .env("HOME", agent.home.path())
+            .say([&format!("mock:shell=sleep {seconds}; echo done")])
             .spawn()
             .unwrap();
         let sleeps = || {

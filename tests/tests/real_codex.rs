@@ -5,23 +5,20 @@
     reason = "clippy does not know a test's helpers as tests"
 )]
 
-use plexum_openai_provider_tests::codex_home::CodexHome;
-use plexum_openai_provider_tests::mock_model::{MockModel, Options};
+use plexum_openai_provider_tests::agent::Agent;
 use plexum_openai_provider_tests::real_codex;
-use plexum_openai_provider_tests::real_codex::RealCodex;
-use plexum_openai_provider_tests::workspace::{Said, Workspace};
+use plexum_openai_provider_tests::workspace::Said;
 use serde_json::json;
-
-fn set_up(codex: &RealCodex) -> (MockModel, CodexHome, Workspace) {
-    let model = MockModel::start_with(Options::default()).unwrap();
-    let home = CodexHome::new(&model.base_url()).unwrap();
-    (model, home, Workspace::new(&codex.path).unwrap())
-}
 
 #[test]
 fn the_second_turn_remembers_the_first() {
     for codex in real_codex!() {
-        let (_model, home, workspace) = set_up(&codex);
+        let Agent {
+            model: _model,
+            home,
+            workspace,
+            ..
+        } = Agent::new(&codex).unwrap();
         let first = workspace.turn(Some(&home), "my name is Ada").unwrap();
         let second = workspace.turn(Some(&home), "mock:history").unwrap();
         for (said, resumed) in [(&first, false), (&second, true)] {
@@ -63,7 +60,12 @@ fn every_prompt_reaches_the_model_as_it_is() {
         "NUL \0 inside",
     ];
     for codex in real_codex!() {
-        let (model, home, workspace) = set_up(&codex);
+        let Agent {
+            model,
+            home,
+            workspace,
+            ..
+        } = Agent::new(&codex).unwrap();
         let file = workspace.outside("messages.json");
         for prompt in prompts {
             std::fs::write(
@@ -104,7 +106,12 @@ fn every_prompt_reaches_the_model_as_it_is() {
 #[test]
 fn every_flag_that_can_be_emitted_is_one_of_this_version() {
     for codex in real_codex!() {
-        let (_model, home, workspace) = set_up(&codex);
+        let Agent {
+            model: _model,
+            home,
+            workspace,
+            ..
+        } = Agent::new(&codex).unwrap();
         let help = |command: &[&str]| {
             let output = codex
                 .command(&home, workspace.path())
@@ -155,7 +162,12 @@ fn every_flag_that_can_be_emitted_is_one_of_this_version() {
 #[test]
 fn prompts_on_stdin_work_in_fresh_and_resumed_turns() {
     for codex in real_codex!() {
-        let (_model, home, workspace) = set_up(&codex);
+        let Agent {
+            model: _model,
+            home,
+            workspace,
+            ..
+        } = Agent::new(&codex).unwrap();
         workspace
             .configure(&json!({ "binary": codex.path, "prompt": "stdin" }))
             .unwrap();
@@ -175,7 +187,12 @@ fn prompts_on_stdin_work_in_fresh_and_resumed_turns() {
 #[test]
 fn a_lost_thread_is_replaced_and_told_what_was_said() {
     for codex in real_codex!() {
-        let (_model, home, workspace) = set_up(&codex);
+        let Agent {
+            model: _model,
+            home,
+            workspace,
+            ..
+        } = Agent::new(&codex).unwrap();
         let first = workspace.turn(Some(&home), "one").unwrap();
         std::fs::remove_dir_all(home.path().join("sessions")).unwrap();
         let said = workspace.turn(Some(&home), "two").unwrap();

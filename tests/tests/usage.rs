@@ -6,43 +6,24 @@
 )]
 
 use plexum_openai_provider::{FailureKind, Usage};
-use plexum_openai_provider_tests::codex_home::CodexHome;
-use plexum_openai_provider_tests::mock_model::{MockModel, Options};
+use plexum_openai_provider_tests::agent::Agent;
 use plexum_openai_provider_tests::real_codex;
-use plexum_openai_provider_tests::real_codex::RealCodex;
 use plexum_openai_provider_tests::wait::wait_until;
-use plexum_openai_provider_tests::workspace::{Said, Workspace};
+use plexum_openai_provider_tests::workspace::Said;
 
-struct Agent {
-    model: MockModel,
-    home: CodexHome,
-    workspace: Workspace,
+/// A turn for which the model counts these tokens: it must report just those.
+fn counts(agent: &Agent, counts: [u64; 4]) {
+    let [input, cached, output, reasoning] = counts;
+    let said = turn(
+        agent,
+        &format!("mock:tokens={input},{cached},{output},{reasoning}"),
+    );
+    let usage = said.usage().0.unwrap_or_else(|| panic!("{said:?}"));
+    assert_eq!(of(usage), counts, "{said:?}");
 }
 
-impl Agent {
-    fn new(codex: &RealCodex) -> Self {
-        let model = MockModel::start_with(Options::default()).unwrap();
-        let home = CodexHome::new(&model.base_url()).unwrap();
-        Agent {
-            model,
-            home,
-            workspace: Workspace::new(&codex.path).unwrap(),
-        }
-    }
-
-    fn turn(&self, prompt: &str) -> Said {
-        self.workspace.turn(Some(&self.home), prompt).unwrap()
-    }
-
-    /// A turn for which the model counts these tokens: it must report just those.
-    fn counts(&self, counts: [u64; 4]) {
-        let [input, cached, output, reasoning] = counts;
-        let said = self.turn(&format!(
-            "mock:tokens={input},{cached},{output},{reasoning}"
-        ));
-        let usage = said.usage().0.unwrap_or_else(|| panic!("{said:?}"));
-        assert_eq!(of(usage), counts, "{said:?}");
-    }
+fn turn(agent: &Agent, prompt: &str) -> Said {
+    agent.turn(prompt).unwrap()
 }
 
 fn of(usage: Usage) -> [u64; 4] {
@@ -57,26 +38,21 @@ fn of(usage: Usage) -> [u64; 4] {
 #[test]
 fn turns_report_their_own_tokens_around_a_failed_a_killed_and_an_overflowed_one() {
     for codex in real_codex!() {
-        let agent = Agent::new(&codex);
-        agent.counts([1000, 100, 50, 5]);
+        let agent = Agent::new(&codex).unwrap();
+        counts(&agent, [1000, 100, 50, 5]);
 
-        let failed = agent.turn("mock:e400plain");
+        let failed = turn(&agent, "mock:e400plain");
         assert_eq!(
             failed.failure_kind(),
             Some(FailureKind::InvalidRequest),
             "{failed:?}"
         );
         assert_eq!(failed.usage(), (None, None));
-        agent.counts([2000, 200, 60, 6]);
+        counts(&agent, [2000, 200, 60, 6]);
 
         // Killed while the model is silent.
         let asked = agent.model.requests().len();
-        let mut say = agent.workspace.say(["--json", "--verbose", "mock:hang"]);
-        let say = say
-            .env("CODEX_HOME", agent.home.path())
-            .env("HOME", agent.home.path())
-            .spawn()
-            .unwrap();
+        let say = agent.say(["mock:hang"]).spawn().unwrap();
         wait_until("the model is asked", || {
             agent.model.requests().len() > asked
         });
@@ -88,30 +64,30 @@ fn turns_report_their_own_tokens_around_a_failed_a_killed_and_an_overflowed_one(
             Some(FailureKind::Killed),
             "{killed:?}"
         );
-        agent.counts([3000, 300, 70, 7]);
+        counts(&agent, [3000, 300, 70, 7]);
 
-        let overflowed = agent.turn("mock:ctx");
+        let overflowed = turn(&agent, "mock:ctx");
         assert_eq!(
             overflowed.failure_kind(),
             Some(FailureKind::ContextOverflow),
             "{overflowed:?}"
         );
         // Codex compacts the thread first, a request of its own, which the mock counts as an echo.
-        let said = agent.turn("mock:tokens=400,40,30,3");
+        let said = turn(&agent, "mock:tokens=400,40,30,3");
         assert_eq!(
             said.usage().0.map(of),
             Some([400 + 1200, 40 + 1000, 30 + 34, 3 + 7]),
             "{said:?}"
         );
-        agent.counts([500, 50, 40, 4]);
+        counts(&agent, [500, 50, 40, 4]);
     }
 }
 
 #[test]
 fn a_lost_or_foreign_baseline_makes_the_turn_unknown_and_the_next_one_known_again() {
     for codex in real_codex!() {
-        let agent = Agent::new(&codex);
-        agent.counts([1000, 100, 50, 5]);
+        let agent = Agent::new(&codex).unwrap();
+        counts(&agent, [1000, 100, 50, 5]);
         let file = agent
             .workspace
             .path()
@@ -126,13 +102,13 @@ fn a_lost_or_foreign_baseline_makes_the_turn_unknown_and_the_next_one_known_agai
                 None => std::fs::remove_file(&file).unwrap(),
                 Some(content) => std::fs::write(&file, content).unwrap(),
             }
-            let said = agent.turn("hello");
+            let said = turn(&agent, "hello");
             assert!(
                 matches!(said.usage(), (None, Some(_))),
                 "{} {content:?}: {said:?}",
                 codex.version
             );
-            agent.counts([2000, 200, 60, 6]);
+            counts(&agent, [2000, 200, 60, 6]);
         }
     }
 }
@@ -140,14 +116,10 @@ fn a_lost_or_foreign_baseline_makes_the_turn_unknown_and_the_next_one_known_agai
 #[test]
 fn a_killed_turn_that_had_spent_tokens_leaves_the_next_one_unknown_not_wrong() {
     for codex in real_codex!() {
-        let agent = Agent::new(&codex);
-        agent.counts([1000, 100, 50, 5]);
-        let mut say = agent
-            .workspace
-            .say(["--json", "mock:shell=touch started; sleep 100"]);
-        let say = say
-            .env("CODEX_HOME", agent.home.path())
-            .env("HOME", agent.home.path())
+        let agent = Agent::new(&codex).unwrap();
+        counts(&agent, [1000, 100, 50, 5]);
+        let say = agent
+            .say(["mock:shell=touch started; sleep 100"])
             .spawn()
             .unwrap();
         // Codex tells of the tool some 20 ms after it has started it; a turn that is killed in between
@@ -160,13 +132,13 @@ fn a_killed_turn_that_had_spent_tokens_leaves_the_next_one_unknown_not_wrong() {
         // SAFETY: `kill` takes plain numbers and touches no memory; the test started this process.
         unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) };
         Said::by(&say.wait_with_output().unwrap()).unwrap();
-        let said = agent.turn("hello");
+        let said = turn(&agent, "hello");
         assert_eq!(said.code, Some(0), "{said:?}");
         assert!(
             matches!(said.usage(), (None, Some(_))),
             "{}: {said:?}",
             codex.version
         );
-        agent.counts([2000, 200, 60, 6]);
+        counts(&agent, [2000, 200, 60, 6]);
     }
 }

@@ -171,7 +171,7 @@ impl<C: Capabilities> Turn<C> {
         }
         for line in output.text.split_terminator('\n') {
             if let Err(GiveUp(failure)) = self.take_line(&mut run, line, events) {
-                return Self::give_up(run, failure, events);
+                return Self::give_up(*run, failure, events);
             }
         }
         State::Running(run)
@@ -179,7 +179,7 @@ impl<C: Capabilities> Turn<C> {
 
     /// Stops codex and ends the turn when it is gone, so that the next one finds the thread free.
     fn give_up(
-        mut run: Box<Run<C::Child>>,
+        mut run: Run<C::Child>,
         failure: Failure,
         events: &mut Vec<Event>,
     ) -> State<C::Child> {
