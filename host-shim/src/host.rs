@@ -20,7 +20,7 @@ use crate::image::StagedImages;
 use crate::process::{Process, Start};
 use crate::program::{PinnedProgram, ProgramError};
 use crate::record::{self, Recorder};
-use crate::session_store::{SessionEntry, SessionStore};
+use crate::session_store::{SessionEntry, SessionGuard, SessionStore};
 use crate::stop::{Stop, StopCause};
 use crate::thread_id::KnownThreads;
 use crate::ticker::Ticking;
@@ -41,6 +41,8 @@ pub struct Host {
     /// The digest of the component, for the record.
     pub(crate) component_sha256: Arc<str>,
     pub(crate) recorder: Option<Recorder>,
+    /// What keeps other turns out of the workspace.
+    pub(crate) guard: Option<Arc<SessionGuard>>,
     /// The images of the request.
     pub(crate) images: StagedImages,
     pub(crate) stop: Stop,
@@ -159,6 +161,7 @@ impl Host {
             workspace: &self.workspace,
             environment,
             prompt_on_stdin,
+            guard: self.guard.clone(),
             start_timeout: self.config.limits.start(),
             turn_deadline: self.turn_deadline,
         };

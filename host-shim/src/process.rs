@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::framing::{Framer, Lines, MAX_LINE_BYTES};
+use crate::session_store::SessionGuard;
 use crate::stop::{Stop, StopCause};
 use crate::thread_id::Opening;
 
@@ -42,6 +43,8 @@ pub struct Process {
     /// Feeds the prompt; ends by itself when codex has read it or has gone.
     _stdin: Option<JoinHandle<()>>,
     stop: Stop,
+    /// Kept until the process has been reaped, also by [`Drop`].
+    guard: Option<Arc<SessionGuard>>,
     began: Instant,
     /// How many bytes of its output have been handed out.
     output_bytes: u64,
@@ -69,6 +72,8 @@ pub struct Start<'a> {
     pub environment: Vec<(OsString, OsString)>,
     /// What its standard input holds; without it, that is closed.
     pub prompt_on_stdin: Option<String>,
+    /// What keeps other turns out of the workspace; held until the process is gone.
+    pub guard: Option<Arc<SessionGuard>>,
     /// How long it may take to print its first line.
     pub start_timeout: Duration,
     /// When the turn must be over.
@@ -124,6 +129,7 @@ impl Process {
             stderr: Stderr::drain(stderr),
             _stdin: stdin.map(|(stdin, prompt)| tokio::spawn(feed(stdin, prompt))),
             stop,
+            guard: start.guard,
             began: Instant::now(),
             output_bytes: 0,
             opening: Opening::default(),
@@ -262,11 +268,12 @@ impl Drop for Process {
         if self.ended.is_some() {
             return;
         }
-        let (pid, child) = (self.pid, self.child.take());
+        let (pid, child, guard) = (self.pid, self.child.take(), self.guard.take());
         signal(pid, Signal::INT);
         match (tokio::runtime::Handle::try_current(), child) {
             (Ok(runtime), Some(mut child)) => {
                 runtime.spawn(async move {
+                    let _guard = guard;
                     if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
                         kill_group(pid);
                         if let Err(error) = child.wait().await {

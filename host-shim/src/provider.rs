@@ -19,7 +19,7 @@ use crate::program::PinnedProgram;
 use crate::record::Recorder;
 use crate::request::Request;
 use crate::session_file::SessionFiles;
-use crate::session_store::SessionStore;
+use crate::session_store::{SessionGuard, SessionStore};
 use crate::stop::Stop;
 use crate::thread_id::KnownThreads;
 use crate::ticker::Ticker;
@@ -172,7 +172,7 @@ impl Provider {
     /// What the component says of itself. Starts no codex.
     pub async fn describe(&self) -> wasmtime::Result<Description> {
         let (_stopper, stop) = crate::stop::stop();
-        let mut store = self.store(PathBuf::new(), None, StagedImages::default(), stop);
+        let mut store = self.store(PathBuf::new(), None, None, StagedImages::default(), stop);
         let world = self.pre.instantiate_async(&mut store).await?;
         let description = world
             .plexum_provider_provider()
@@ -203,6 +203,7 @@ impl Provider {
     pub(crate) fn store(
         &self,
         workspace: PathBuf,
+        guard: Option<SessionGuard>,
         stored: Option<String>,
         images: StagedImages,
         stop: Stop,
@@ -216,6 +217,7 @@ impl Provider {
             program: Arc::clone(&self.program),
             component_sha256: Arc::clone(&self.component_sha256),
             recorder: self.recorder.clone(),
+            guard: guard.map(Arc::new),
             images,
             stop,
             turn_deadline: Instant::now() + self.config.limits.turn(),

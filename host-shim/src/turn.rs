@@ -108,8 +108,8 @@ async fn run(
             format!("The session cannot be used: {error}."),
         )
     };
-    // Held until the turn is over. Codex itself does not refuse a second writer before 0.150.
-    let _lock = tokio::select! {
+    // Held until codex is gone, also when the turn is dropped. Codex itself does not refuse a second writer before 0.150.
+    let guard = tokio::select! {
         lock = provider.sessions().lock(&workspace) => lock.map_err(unreadable)?,
         () = tokio::time::sleep(provider.config().limits.busy()) => return Err(busy(provider)),
         _ = stop.requested() => {
@@ -123,7 +123,13 @@ async fn run(
         .load(&workspace)
         .await
         .map_err(unreadable)?;
-    let mut store = provider.store(workspace, stored.map(|entry| entry.thread_id), images, stop);
+    let mut store = provider.store(
+        workspace,
+        Some(guard),
+        stored.map(|entry| entry.thread_id),
+        images,
+        stop,
+    );
     let world = provider
         .pre()
         .instantiate_async(&mut store)

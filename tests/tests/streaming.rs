@@ -124,6 +124,37 @@ async fn a_dropped_turn_stops_codex() {
 }
 
 #[tokio::test]
+async fn the_next_turn_waits_until_the_codex_of_a_dropped_one_is_gone() {
+    let deaf = vec![
+        Step::IgnoreSignals { signals: vec![2] },
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::message("deaf"),
+        Step::Forever,
+    ];
+    let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
+    let workspace = Workspace::scripted(codex, [deaf, Step::turn("hello").to_vec()]).unwrap();
+    let config = Config {
+        binary: Some(codex.into()),
+        ..Config::default()
+    };
+    let provider = Provider::new(config).unwrap();
+    let mut first = provider.turn(workspace.path(), Request::prompt("one"));
+    while first.next().await != text("deaf", 0) {}
+    let pid = workspace.calls().unwrap()[0].pid;
+    drop(first);
+    let mut second = provider.turn(workspace.path(), Request::prompt("two"));
+    assert!(matches!(
+        second.next().await,
+        Some(Event::MessageStart { resumed: true, .. })
+    ));
+    assert!(
+        !is_running(pid),
+        "two codex processes had the thread at once"
+    );
+}
+
+#[tokio::test]
 async fn a_process_that_codex_left_behind_does_not_hold_the_end_up() {
     use plexum_openai_provider_tests::fake_codex::ChildGroup;
     let child = Step::LeaveChild {
