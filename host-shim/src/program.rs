@@ -27,9 +27,11 @@ pub fn resolve(
 ) -> Result<PathBuf, ProgramError> {
     let Some(binary) = binary else {
         return which::which_in("codex", search_path, fallback_folder).map_err(|_| {
-            let searched = search_path
-                .map_or_else(|| "which is not set".into(), |path| path.to_string_lossy());
-            ProgramError::NotInstalled(format!("codex is not on PATH ({searched}): {REMEDY}"))
+            // Not its value: no variable's is ever shown.
+            let folders = search_path.map_or(0, |path| std::env::split_paths(path).count());
+            ProgramError::NotInstalled(format!(
+                "codex is not on PATH, which names {folders} folders: {REMEDY}"
+            ))
         });
     };
     let shown = binary.display();

@@ -65,7 +65,7 @@ pub enum LoadError {
     Compile(wasmtime::Error),
     /// The component asks for more than this host gives, or is not a provider.
     #[error(
-        "the component does not fit the world `plexum:provider/codex-provider@0.1.0`, and nothing beyond that world is granted: {0:#}"
+        "the component does not fit the world `plexum:provider/codex-provider@0.1.0`, and nothing beyond that world is granted: {0:#}; `plexum-openai-provider audit` shows what it asks for, and a component built for this world asks for no more"
     )]
     World(wasmtime::Error),
 }

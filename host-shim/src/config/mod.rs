@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::guest_limits::GuestLimits;
+
+mod error;
+mod limits;
+
+pub use error::ConfigError;
+use error::{position_of, with_nearest_name};
+pub use limits::Limits;
 
 /// The model that is on offer when nothing else is configured. It leaves the choice to
 /// codex: a ChatGPT account takes no other.
@@ -43,58 +49,6 @@ pub struct Config {
     pub env: Vec<String>,
     /// The SHA-256 of the only component to be run, in hexadecimal.
     pub component_sha256: Option<String>,
-}
-
-/// How long things may take, each in whole seconds, 1 to a year.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Until codex prints its first line.
-    pub start_seconds: u32,
-    /// Without a line while the model works. It prints nothing while it thinks, so this is long.
-    pub idle_seconds: u32,
-    /// Without a line while a tool runs.
-    pub tool_idle_seconds: u32,
-    /// The whole turn.
-    pub turn_seconds: u32,
-    /// Until a turn gives up waiting for another one in the same workspace.
-    pub busy_seconds: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            start_seconds: 60,
-            idle_seconds: 30 * 60,
-            tool_idle_seconds: 2 * 60 * 60,
-            turn_seconds: 6 * 60 * 60,
-            busy_seconds: 30,
-        }
-    }
-}
-
-const YEAR_SECONDS: u32 = 365 * 24 * 60 * 60;
-
-impl Limits {
-    pub(crate) fn start(&self) -> Duration {
-        Duration::from_secs(self.start_seconds.into())
-    }
-
-    pub(crate) fn idle(&self) -> Duration {
-        Duration::from_secs(self.idle_seconds.into())
-    }
-
-    pub(crate) fn tool_idle(&self) -> Duration {
-        Duration::from_secs(self.tool_idle_seconds.into())
-    }
-
-    pub(crate) fn turn(&self) -> Duration {
-        Duration::from_secs(self.turn_seconds.into())
-    }
-
-    pub(crate) fn busy(&self) -> Duration {
-        Duration::from_secs(self.busy_seconds.into())
-    }
 }
 
 impl Default for Config {
@@ -151,41 +105,6 @@ pub enum LostSession {
     Fresh,
     /// End the turn with a failure.
     Fail,
-}
-
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("the configuration {} cannot be read: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The file can be read and is not a configuration.
-    #[error("{}:{line}:{column}: {}{message}", path.display(), field_prefix(field))]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1.
-        column: usize,
-        /// The field, such as `model_args.codex[1]`; empty when the document itself is broken.
-        field: String,
-        /// What is wrong, and what would be right.
-        message: String,
-    },
-}
-
-fn field_prefix(field: &str) -> String {
-    if field.is_empty() {
-        String::new()
-    } else {
-        format!("`{field}`: ")
-    }
 }
 
 impl Config {
@@ -317,23 +236,7 @@ impl Config {
             return Err(("component_sha256", "is no SHA-256 of 64 hexadecimal digits: write what `plexum-openai-provider audit` prints".into()));
         }
         self.guest.check().map_err(|problem| ("guest", problem))?;
-        let limits = &self.limits;
-        let seconds = [
-            limits.start_seconds,
-            limits.idle_seconds,
-            limits.tool_idle_seconds,
-            limits.turn_seconds,
-            limits.busy_seconds,
-        ];
-        if seconds
-            .iter()
-            .any(|seconds| !(1..=YEAR_SECONDS).contains(seconds))
-        {
-            return Err((
-                "limits",
-                format!("each limit is a number of seconds from 1 to {YEAR_SECONDS}"),
-            ));
-        }
+        self.limits.check().map_err(|problem| ("limits", problem))?;
         Ok(())
     }
 
@@ -351,45 +254,6 @@ impl Config {
 pub fn default_path() -> Option<PathBuf> {
     let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty())?;
     Some(home.join(".plexum/plugins/plexum-openai-provider/config.json"))
-}
-
-/// Serde's "unknown field `x`, expected one of `a`, `b`" with the nearest of those named.
-fn with_nearest_name(said: &str) -> String {
-    let Some((head, expected)) = said.split_once(", expected ") else {
-        return said.to_owned();
-    };
-    let quoted = |text: &str| -> Vec<String> {
-        text.split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect()
-    };
-    if !head.starts_with("unknown ") {
-        return said.to_owned();
-    }
-    let Some(unknown) = quoted(head).into_iter().next() else {
-        return said.to_owned();
-    };
-    let distance = |name: &String| strsim::damerau_levenshtein(&unknown.to_lowercase(), name);
-    match quoted(expected).into_iter().min_by_key(distance) {
-        // Beyond half its letters a name is not a misspelling.
-        Some(nearest) if distance(&nearest) * 2 <= nearest.chars().count() => {
-            format!("{head}; did you mean `{nearest}`? (expected {expected})")
-        }
-        _ => said.to_owned(),
-    }
-}
-
-/// Line and column of a top-level key, counted from 1.
-fn position_of(text: &str, key: &str) -> (usize, usize) {
-    let before = text
-        .find(&format!("\"{key}\""))
-        .and_then(|offset| text.get(..offset))
-        .unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-    (before.matches('\n').count() + 1, column)
 }
 
 #[cfg(test)]
