@@ -208,6 +208,25 @@ async fn a_cancelled_turn_ends_although_its_component_loops() {
 }
 
 #[tokio::test]
+async fn the_next_turn_waits_until_the_codex_of_a_stopped_component_is_gone() {
+    let bench = Bench::new(SMALL);
+    let deaf = vec![
+        Step::IgnoreSignals { signals: vec![2] },
+        Step::ThreadStarted,
+        Step::Forever,
+    ];
+    let codex = scripted([deaf, Step::turn("hello").to_vec()]);
+    let told = finish(bench.begin(&codex, &deed("loop-after-start", &allowed()))).await;
+    assert_eq!(told.kind, Some(FailureKind::Internal), "{}", told.message);
+    let pid = codex.calls().unwrap()[0].pid;
+    bench.serves(codex.path()).await;
+    assert!(
+        !is_running(pid),
+        "two codex processes were at work in one folder"
+    );
+}
+
+#[tokio::test]
 async fn a_dropped_turn_frees_its_workspace_although_its_component_loops() {
     let bench = Bench::new(LONG);
     let codex = workspace();
