@@ -13,19 +13,17 @@ use serde_json::json;
 #[test]
 fn the_second_turn_remembers_the_first() {
     for codex in real_codex!() {
-        let Agent {
-            model: _model,
-            home,
-            workspace,
-            ..
-        } = Agent::new(&codex).unwrap();
-        let first = workspace.turn(Some(&home), "my name is Ada").unwrap();
-        let second = workspace.turn(Some(&home), "mock:history").unwrap();
+        let agent = Agent::new(&codex).unwrap();
+        let first = agent.turn("my name is Ada").unwrap();
+        let second = agent.turn("mock:history").unwrap();
         for (said, resumed) in [(&first, false), (&second, true)] {
             assert_eq!(said.code, Some(0), "{}: {said:?}", codex.version);
             assert_eq!(
                 said.start(),
-                Some((workspace.session().unwrap().unwrap().as_str(), resumed))
+                Some((
+                    agent.workspace.session().unwrap().unwrap().as_str(),
+                    resumed
+                ))
             );
             let (usage, thread_usage) = said.usage();
             assert_eq!(usage.unwrap().input_tokens, 1200);
@@ -60,26 +58,16 @@ fn every_prompt_reaches_the_model_as_it_is() {
         "NUL \0 inside",
     ];
     for codex in real_codex!() {
-        let Agent {
-            model,
-            home,
-            workspace,
-            ..
-        } = Agent::new(&codex).unwrap();
-        let file = workspace.outside("messages.json");
+        let agent = Agent::new(&codex).unwrap();
+        let file = agent.workspace.outside("messages.json");
         for prompt in prompts {
             std::fs::write(
                 &file,
                 json!([{ "role": "user", "content": prompt }]).to_string(),
             )
             .unwrap();
-            let mut say =
-                workspace.say(["--json".as_ref(), "--messages".as_ref(), file.as_os_str()]);
-            let output = say
-                .env("CODEX_HOME", home.path())
-                .env("HOME", home.path())
-                .output()
-                .unwrap();
+            let mut say = agent.say(["--messages".as_ref(), file.as_os_str()]);
+            let output = say.output().unwrap();
             let said = Said::by(&output).unwrap();
             assert_eq!(
                 said.code,
@@ -87,7 +75,8 @@ fn every_prompt_reaches_the_model_as_it_is() {
                 "{} {prompt:.20}: {said:?}",
                 codex.version
             );
-            let got = model
+            let got = agent
+                .model
                 .requests()
                 .pop()
                 .and_then(|request| request.last_user_text());
@@ -98,7 +87,7 @@ fn every_prompt_reaches_the_model_as_it_is() {
             );
         }
         // All in one thread: each was a turn of its own and none a command.
-        let requests = model.requests();
+        let requests = agent.model.requests();
         assert_eq!(requests.last().unwrap().prompts(), prompts);
     }
 }
@@ -106,15 +95,10 @@ fn every_prompt_reaches_the_model_as_it_is() {
 #[test]
 fn every_flag_that_can_be_emitted_is_one_of_this_version() {
     for codex in real_codex!() {
-        let Agent {
-            model: _model,
-            home,
-            workspace,
-            ..
-        } = Agent::new(&codex).unwrap();
+        let agent = Agent::new(&codex).unwrap();
         let help = |command: &[&str]| {
             let output = codex
-                .command(&home, workspace.path())
+                .command(&agent.home, agent.workspace.path())
                 .args(command)
                 .arg("--help")
                 .output()
@@ -140,16 +124,16 @@ fn every_flag_that_can_be_emitted_is_one_of_this_version() {
         }
         // The keys given with `-c`, fresh and resumed, by a codex that refuses unknown ones.
         for sandbox in ["workspace-write", "read-only"] {
-            workspace
-                .configure(&json!({ "binary": codex.path, "sandbox": sandbox, "extra_args": ["--strict-config"] }))
+            agent
+                .configure(&json!({ "sandbox": sandbox, "extra_args": ["--strict-config"] }))
                 .unwrap();
-            let said = workspace.turn(Some(&home), "hello").unwrap();
+            let said = agent.turn("hello").unwrap();
             assert_eq!(said.code, Some(0), "{} {sandbox}: {said:?}", codex.version);
         }
-        workspace
-            .configure(&json!({ "binary": codex.path, "extra_args": ["--strict-config", "-c", "no_such_key=1"] }))
+        agent
+            .configure(&json!({ "extra_args": ["--strict-config", "-c", "no_such_key=1"] }))
             .unwrap();
-        let said = workspace.turn(Some(&home), "hello").unwrap();
+        let said = agent.turn("hello").unwrap();
         assert_ne!(
             said.code,
             Some(0),
@@ -162,17 +146,10 @@ fn every_flag_that_can_be_emitted_is_one_of_this_version() {
 #[test]
 fn prompts_on_stdin_work_in_fresh_and_resumed_turns() {
     for codex in real_codex!() {
-        let Agent {
-            model: _model,
-            home,
-            workspace,
-            ..
-        } = Agent::new(&codex).unwrap();
-        workspace
-            .configure(&json!({ "binary": codex.path, "prompt": "stdin" }))
-            .unwrap();
+        let agent = Agent::new(&codex).unwrap();
+        agent.configure(&json!({ "prompt": "stdin" })).unwrap();
         for resumed in [false, true] {
-            let said = workspace.turn(Some(&home), "--help").unwrap();
+            let said = agent.turn("--help").unwrap();
             assert_eq!(
                 said.start().map(|(_, resumed)| resumed),
                 Some(resumed),
@@ -187,18 +164,13 @@ fn prompts_on_stdin_work_in_fresh_and_resumed_turns() {
 #[test]
 fn a_lost_thread_is_replaced_and_told_what_was_said() {
     for codex in real_codex!() {
-        let Agent {
-            model: _model,
-            home,
-            workspace,
-            ..
-        } = Agent::new(&codex).unwrap();
-        let first = workspace.turn(Some(&home), "one").unwrap();
-        std::fs::remove_dir_all(home.path().join("sessions")).unwrap();
-        let said = workspace.turn(Some(&home), "two").unwrap();
+        let agent = Agent::new(&codex).unwrap();
+        let first = agent.turn("one").unwrap();
+        std::fs::remove_dir_all(agent.home.path().join("sessions")).unwrap();
+        let said = agent.turn("two").unwrap();
         assert_eq!(said.code, Some(0), "{}: {said:?}", codex.version);
         let (old, new) = (first.start().unwrap().0, said.start().unwrap().0);
         assert_ne!(old, new);
-        assert_eq!(workspace.session().unwrap().as_deref(), Some(new));
+        assert_eq!(agent.workspace.session().unwrap().as_deref(), Some(new));
     }
 }

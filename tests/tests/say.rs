@@ -214,14 +214,11 @@ fn without_a_binary_codex_comes_from_path_and_its_absence_names_the_key() {
     workspace.configure(&json!({})).unwrap();
     let folder = workspace.outside("bin");
     std::fs::create_dir(&folder).unwrap();
-    let said = Said::by(
-        &workspace
-            .say(["--json", "hello"])
-            .env("PATH", &folder)
-            .output()
-            .unwrap(),
-    )
-    .unwrap();
+    let say = || {
+        let mut say = workspace.say(["--json", "hello"]);
+        Said::by(&say.env("PATH", &folder).output().unwrap()).unwrap()
+    };
+    let said = say();
     assert_eq!(said.failure_kind(), Some(FailureKind::NotInstalled));
     let message = &said.failure().unwrap().message;
     assert!(
@@ -229,14 +226,7 @@ fn without_a_binary_codex_comes_from_path_and_its_absence_names_the_key() {
         "{message}"
     );
     std::os::unix::fs::symlink(fake_codex(), folder.join("codex")).unwrap();
-    let said = Said::by(
-        &workspace
-            .say(["--json", "hello"])
-            .env("PATH", &folder)
-            .output()
-            .unwrap(),
-    )
-    .unwrap();
+    let said = say();
     assert_eq!(said.text(), "echo: hello");
 }
 
