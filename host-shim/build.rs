@@ -1,10 +1,12 @@
-//! Builds the component from `guest/`, so that there is no second command to remember.
+//! Builds what the host carries along, so that there is no second command to remember: the component
+//! from `guest/`, and the supervisor.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const GUEST: &str = "plexum-openai-provider-guest";
-const TARGET: &str = "wasm32-wasip2";
+const GUEST_TARGET: &str = "wasm32-wasip2";
+const SUPERVISOR: &str = "plexum-openai-provider-supervisor";
 
 fn main() {
     if let Err(message) = build() {
@@ -14,29 +16,77 @@ fn main() {
 }
 
 fn build() -> Result<(), String> {
-    let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
     let out = PathBuf::from(variable("OUT_DIR")?);
-    let workspace = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("..");
+    let host_shim = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let workspace = host_shim.join("..");
     for path in ["guest", "wit", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", workspace.join(path).display());
     }
+    println!(
+        "cargo::rerun-if-changed={}",
+        host_shim.join("supervisor").display()
+    );
+    println!("cargo::rerun-if-changed=build.rs");
 
-    // A target folder of its own: cargo locks the outer one while it runs this.
-    let target = out.join("guest");
+    let guest = release_build(&workspace, GUEST, GUEST_TARGET, &out.join("guest"), &[])?;
+    let built = guest.join(GUEST.replace('-', "_")).with_extension("wasm");
+    copy(&built, &out.join("plugin.wasm"))?;
+
+    let target = variable("TARGET")?;
+    // It is started for every turn: without a dynamic linker that takes half as long. Panics need no unwinding
+    // there, which halves its size.
+    let options = |target_feature: &str| {
+        [
+            format!(
+                "--config=target.{target}.rustflags=[\"-Ctarget-feature={target_feature}\", \"-Cpanic=abort\"]"
+            ),
+            "--config=profile.release.opt-level=\"s\"".to_owned(),
+        ]
+    };
+    let folder = out.join("supervisor");
+    let supervisor = release_build(
+        &workspace,
+        SUPERVISOR,
+        &target,
+        &folder,
+        &options("+crt-static"),
+    )
+    .or_else(
+        // The static C library is a package of its own on some systems.
+        |_| {
+            release_build(
+                &workspace,
+                SUPERVISOR,
+                &target,
+                &folder,
+                &options("-crt-static"),
+            )
+        },
+    )?;
+    copy(
+        &supervisor.join("plexum-codex-supervisor"),
+        &out.join("supervisor.elf"),
+    )
+}
+
+/// Builds a package of the workspace, and returns the folder that the results are in.
+fn release_build(
+    workspace: &Path,
+    package: &str,
+    target: &str,
+    // A folder of its own: cargo locks the outer one while it runs this.
+    target_dir: &Path,
+    options: &[String],
+) -> Result<PathBuf, String> {
     let mut cargo = Command::new(variable("CARGO")?);
-    cargo.current_dir(&workspace);
-    cargo.args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        GUEST,
-        "--target",
-        TARGET,
-        "--target-dir",
-    ]);
-    cargo.arg(&target);
-    // What the caller set for its own build has nothing to do with the component.
+    cargo
+        .current_dir(workspace)
+        .args(["build", "--release", "--locked"])
+        .args(["--package", package, "--target", target])
+        .arg("--target-dir")
+        .arg(target_dir)
+        .args(options);
+    // What the caller set for its own build has nothing to do with these.
     for name in [
         "RUSTFLAGS",
         "CARGO_ENCODED_RUSTFLAGS",
@@ -51,25 +101,27 @@ fn build() -> Result<(), String> {
     }
     let result = cargo
         .output()
-        .map_err(|error| format!("cargo cannot be run to build the component: {error}"))?;
+        .map_err(|error| format!("cargo cannot be run to build {package}: {error}"))?;
     if !result.status.success() {
         let stderr = String::from_utf8_lossy(&result.stderr);
         for line in stderr.lines() {
             println!("cargo::warning={line}");
         }
         let remedy = if stderr.contains("target may not be installed") {
-            format!("; run `rustup target add {TARGET}`")
+            format!("; run `rustup target add {target}`")
         } else {
             String::new()
         };
-        return Err(format!("the component could not be built{remedy}"));
+        return Err(format!("{package} could not be built{remedy}"));
     }
-    let built = target
-        .join(TARGET)
-        .join("release")
-        .join(GUEST.replace('-', "_"))
-        .with_extension("wasm");
-    std::fs::copy(&built, out.join("plugin.wasm"))
-        .map_err(|error| format!("{}: {error}", built.display()))?;
+    Ok(target_dir.join(target).join("release"))
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    std::env::var(name).map_err(|error| format!("{name}: {error}"))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    std::fs::copy(from, to).map_err(|error| format!("{}: {error}", from.display()))?;
     Ok(())
 }

@@ -17,10 +17,11 @@ use crate::environment::EnvironmentRule;
 use crate::event::Usage;
 use crate::grant::{Call, Grant};
 use crate::image::StagedImages;
-use crate::process::{Process, Start};
+use crate::process::{Clock, Process, Start};
 use crate::program::{PinnedProgram, ProgramError};
 use crate::record::{self, Recorder};
 use crate::session_store::{SessionEntry, SessionGuard, SessionStore};
+use crate::spawner::Spawner;
 use crate::stop::{Stop, StopCause};
 use crate::thread_id::KnownThreads;
 use crate::ticker::Ticking;
@@ -42,7 +43,9 @@ pub struct Host {
     pub(crate) component_sha256: Arc<str>,
     pub(crate) recorder: Option<Recorder>,
     /// What keeps other turns out of the workspace.
-    pub(crate) guard: Option<Arc<SessionGuard>>,
+    pub(crate) guard: Option<Arc<dyn SessionGuard>>,
+    /// How codex is started.
+    pub(crate) spawner: Arc<dyn Spawner>,
     /// The images of the request.
     pub(crate) images: StagedImages,
     pub(crate) stop: Stop,
@@ -83,7 +86,7 @@ impl codex::Host for Host {
         args: Vec<String>,
         prompt_on_stdin: Option<String>,
     ) -> Result<Result<Resource<Process>, codex::Refusal>> {
-        match self.start(args, prompt_on_stdin) {
+        match self.start(args, prompt_on_stdin).await {
             Ok(process) => {
                 self.budget.spawned();
                 Ok(Ok(self.table.push(process)?))
@@ -102,8 +105,8 @@ impl codex::Host for Host {
 const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
 
 impl Host {
-    fn start(
-        &self,
+    async fn start(
+        &mut self,
         mut args: Vec<String>,
         prompt_on_stdin: Option<String>,
     ) -> Result<Process, codex::Refusal> {
@@ -155,17 +158,20 @@ impl Host {
             .map(|(name, _)| name.to_string_lossy().into_owned())
             .collect();
         self.images.put_paths(&mut args, &allowed.images);
+        let limits = &self.config.limits;
         let start = Start {
             program: &program,
             args: &args,
             workspace: &self.workspace,
-            environment,
+            environment: &environment,
             prompt_on_stdin,
             guard: self.guard.clone(),
-            start_timeout: self.config.limits.start(),
+            start_timeout: limits.start(),
             turn_deadline: self.turn_deadline,
+            grace: limits.grace(),
+            max_output_bytes: limits.output_bytes(),
         };
-        let process = Process::spawn(start, self.stop.clone()).map_err(|error| {
+        let process = Process::spawn(&*self.spawner, start, self.stop.clone()).await.map_err(|error| {
             let reason = match error.kind() {
                 ErrorKind::PermissionDenied => Reason::NotExecutable,
                 _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => Reason::NotExecutable,
@@ -233,9 +239,11 @@ impl codex::HostChild for Host {
         // The guest's number is only a wish: a batch is held in memory twice.
         let max_bytes = usize::try_from(max_bytes)?.min(MAX_BATCH_BYTES);
         let limits = &self.config.limits;
+        let clock = |duration, cause| Clock { duration, cause };
         let idle = match awaiting {
-            codex::Awaited::Model => limits.idle(),
-            codex::Awaited::Tool => limits.tool_idle(),
+            codex::Awaited::Model => clock(limits.idle(), StopCause::IdleTimeout),
+            codex::Awaited::Tool => clock(limits.tool_idle(), StopCause::IdleTimeout),
+            codex::Awaited::End => clock(limits.end(), StopCause::Lingering),
         };
         let process = self.table.get_mut(&child)?;
         let lines = process.lines(max_bytes, idle).await?;
@@ -250,15 +258,17 @@ impl codex::HostChild for Host {
     }
 
     async fn wait(&mut self, child: Resource<Process>) -> Result<codex::Exit> {
+        let end = self.config.limits.end();
         let process = self.table.get_mut(&child)?;
         let pid = process.id();
-        let exit = process.wait().await?;
+        let exit = process.wait(end).await?;
         tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");
         self.write_record(&record::Entry::Ended {
             pid,
             status: &exit.status.to_string(),
             stopped: exit.stopped.map(StopCause::as_str),
             stdout_bytes: exit.output_bytes,
+            left_behind: exit.left_behind,
             milliseconds: record::milliseconds(exit.duration),
         });
         Ok(codex::Exit {
@@ -272,8 +282,12 @@ impl codex::HostChild for Host {
                 StopCause::StartTimeout => codex::StopCause::StartTimeout,
                 StopCause::IdleTimeout => codex::StopCause::IdleTimeout,
                 StopCause::TurnTimeout => codex::StopCause::TurnTimeout,
+                StopCause::OutputLimit => codex::StopCause::OutputLimit,
+                StopCause::Lingering => codex::StopCause::Lingering,
             }),
             stderr: exit.stderr,
+            left_behind: exit.left_behind,
+            output_cut: exit.output_cut,
         })
     }
 

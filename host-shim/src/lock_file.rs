@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use crate::session_file::at;
+use crate::session_store::SessionGuard;
 
 /// How often a lock that somebody else holds is tried. The kernel can wait for one, but a thread that
 /// waits there cannot be told to stop.
@@ -17,12 +19,18 @@ const RETRY: Duration = Duration::from_millis(50);
 /// A locked file. Dropping it opens the lock.
 #[derive(Debug)]
 pub struct LockFile {
-    _file: File,
+    file: File,
+}
+
+impl SessionGuard for LockFile {
+    fn lock(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
+    }
 }
 
 impl LockFile {
     /// Waits for the lock. Giving up is dropping the future.
-    pub async fn lock(path: &Path) -> io::Result<Self> {
+    pub async fn acquire(path: &Path) -> io::Result<Self> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = OpenOptions::new()
             .read(true)
@@ -46,7 +54,7 @@ impl LockFile {
         }
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(LockFile { _file: file }),
+                Ok(()) => return Ok(LockFile { file }),
                 Err(TryLockError::WouldBlock) => tokio::time::sleep(RETRY).await,
                 Err(TryLockError::Error(error)) => return Err(at(path, "cannot be locked", error)),
             }
@@ -62,8 +70,8 @@ mod tests {
     async fn the_second_waits_for_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let first = LockFile::lock(&path).await.unwrap();
-        let second = LockFile::lock(&path);
+        let first = LockFile::acquire(&path).await.unwrap();
+        let second = LockFile::acquire(&path);
         tokio::pin!(second);
         tokio::select! {
             _ = &mut second => panic!("two hold the lock"),
@@ -77,7 +85,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         std::os::unix::fs::symlink(folder.path().join("elsewhere"), &path).unwrap();
-        let error = LockFile::lock(&path).await.unwrap_err();
+        let error = LockFile::acquire(&path).await.unwrap_err();
         assert!(error.to_string().contains("cannot be opened"), "{error}");
         assert!(!folder.path().join("elsewhere").exists());
     }

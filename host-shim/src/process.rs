@@ -1,63 +1,68 @@
-//! One process of codex: started, read, stopped, reaped.
+//! One run of codex: its output, its clocks, its end.
 //!
-//! It runs in a process group of its own, with standard input closed or holding the prompt. SIGINT
-//! is the only signal on which codex cleans up the tools that it started, so that comes
-//! first, and SIGKILL after a grace period.
+//! A [`Spawner`](crate::Spawner) starts it and stops it; this decides when.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::pin::pin;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::framing::{Framer, Lines, MAX_LINE_BYTES};
 use crate::session_store::SessionGuard;
+use crate::spawner::{Child, Command, Gone, Spawned, Spawner};
 use crate::stop::{Stop, StopCause};
 use crate::thread_id::Opening;
 
-/// How long codex may take to clean up after SIGINT.
-pub(crate) const GRACE: Duration = Duration::from_secs(3);
-
-/// How long output may still come after codex has ended: a tool that it left behind may hold
-/// the pipes open for ever.
+/// How long output may still come after codex has ended: what it left behind may hold the pipes open, and may
+/// be what cannot be ended.
 pub(crate) const DRAIN: Duration = Duration::from_millis(500);
+
+/// How long after the grace period everything must be over. The supervisor gives up before that.
+const BACKSTOP: Duration = Duration::from_secs(10);
 
 /// How much of standard error is kept, from its end.
 pub(crate) const STDERR_BYTES: usize = 64 * 1024;
 
 /// A running codex. Dropping it stops it.
 pub struct Process {
-    pid: Pid,
-    child: Option<Child>,
-    stdout: Framer<ChildStdout>,
+    id: i32,
+    /// Taken when this is dropped.
+    child: Option<Box<dyn Child>>,
+    stdout: Framer<Box<dyn AsyncRead + Send + Unpin>>,
     stderr: Stderr,
     /// Feeds the prompt; ends by itself when codex has read it or has gone.
     _stdin: Option<JoinHandle<()>>,
     stop: Stop,
-    /// Kept until the process has been reaped, also by [`Drop`].
-    guard: Option<Arc<SessionGuard>>,
+    /// Kept until nothing of codex is left, also by [`Drop`].
+    guard: Option<Arc<dyn SessionGuard>>,
     began: Instant,
-    /// How many bytes of its output have been handed out.
+    first_line: Option<Duration>,
+    /// How many bytes of its output have been handed out, and how many may be.
     output_bytes: u64,
+    max_output_bytes: u64,
+    output_cut: bool,
     /// Which part of its output may name its thread.
     pub opening: Opening,
     /// Until when the first line must have come; `None` when it has.
     start_deadline: Option<Instant>,
     /// When the turn must be over.
     turn_deadline: Instant,
+    grace: Duration,
     /// Set when the host has begun to stop it: why, and since when.
     stopping: Option<(StopCause, Instant)>,
     /// Set when it has ended: how, and until when its pipes are read.
     ended: Option<(ExitStatus, Instant)>,
+    /// Set when the supervisor was lost: what it said.
+    lost: Option<io::Error>,
 }
 
 /// What to start.
@@ -69,15 +74,28 @@ pub struct Start<'a> {
     /// Its working folder.
     pub workspace: &'a Path,
     /// All of its environment variables.
-    pub environment: Vec<(OsString, OsString)>,
+    pub environment: &'a [(OsString, OsString)],
     /// What its standard input holds; without it, that is closed.
     pub prompt_on_stdin: Option<String>,
-    /// What keeps other turns out of the workspace; held until the process is gone.
-    pub guard: Option<Arc<SessionGuard>>,
+    /// What keeps other turns out of the workspace; held until nothing of codex is left.
+    pub guard: Option<Arc<dyn SessionGuard>>,
     /// How long it may take to print its first line.
     pub start_timeout: Duration,
     /// When the turn must be over.
     pub turn_deadline: Instant,
+    /// How long it has to end by itself when it is stopped.
+    pub grace: Duration,
+    /// How much it may print.
+    pub max_output_bytes: u64,
+}
+
+/// How long to wait for the next line, and what it means when none comes.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// How long.
+    pub duration: Duration,
+    /// What it means.
+    pub cause: StopCause,
 }
 
 /// How a process ended.
@@ -91,217 +109,297 @@ pub struct Exit {
     pub stderr: String,
     /// How many bytes of its output were handed out.
     pub output_bytes: u64,
+    /// Whether its output was given up before its end, because something still held it open.
+    pub output_cut: bool,
+    /// How many processes were ended after codex had left them behind.
+    pub left_behind: u32,
+    /// From its start to its first line.
+    pub first_line: Option<Duration>,
     /// From its start until now.
     pub duration: Duration,
 }
 
 impl Process {
     /// Starts codex. `stop` tells when the turn is to end early.
-    pub fn spawn(start: Start<'_>, stop: Stop) -> io::Result<Self> {
-        let prompt_on_stdin = start.prompt_on_stdin;
-        let mut child = Command::new(start.program)
-            .args(start.args)
-            .current_dir(start.workspace)
-            .env_clear()
-            .envs(start.environment)
-            // An open pipe that nobody writes to would make codex wait for ever.
-            .stdin(if prompt_on_stdin.is_some() {
-                Stdio::piped()
-            } else {
-                Stdio::null()
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let (Some(pid), Some(stdout), Some(stderr)) =
-            (pid, child.stdout.take(), child.stderr.take())
-        else {
-            return Err(io::Error::other("the new process has no id or no pipes"));
-        };
-        let stdin = child.stdin.take().zip(prompt_on_stdin);
+    pub async fn spawn(spawner: &dyn Spawner, start: Start<'_>, stop: Stop) -> io::Result<Self> {
+        let began = Instant::now();
+        let spawned = spawner.spawn(Command {
+            program: start.program,
+            args: start.args,
+            workspace: start.workspace,
+            environment: start.environment,
+            stdin: start.prompt_on_stdin.is_some(),
+            grace: start.grace,
+            lock: start.guard.as_ref().and_then(|guard| guard.lock()),
+        });
+        // A file system that does not answer holds up the start too.
+        let Spawned {
+            id,
+            stdin,
+            stdout,
+            stderr,
+            child,
+        } = tokio::time::timeout(start.start_timeout, spawned).await??;
+        let stdin = stdin.zip(start.prompt_on_stdin);
         Ok(Process {
-            pid,
+            id,
             child: Some(child),
             stdout: Framer::new(stdout, MAX_LINE_BYTES),
             stderr: Stderr::drain(stderr),
             _stdin: stdin.map(|(stdin, prompt)| tokio::spawn(feed(stdin, prompt))),
             stop,
             guard: start.guard,
-            began: Instant::now(),
+            began,
+            first_line: None,
             output_bytes: 0,
+            max_output_bytes: start.max_output_bytes,
+            output_cut: false,
             opening: Opening::default(),
-            start_deadline: Some(Instant::now() + start.start_timeout),
+            start_deadline: Some(began + start.start_timeout),
             turn_deadline: start.turn_deadline,
+            grace: start.grace,
             stopping: None,
             ended: None,
+            lost: None,
         })
     }
 
     /// The process's id.
     #[must_use]
     pub fn id(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
+        self.id
     }
 
     /// The next lines of standard output; see [`Framer::lines`]. When the turn is to end early, or
-    /// no line comes within `idle`, this stops the process and hands out what it still prints.
-    pub async fn lines(&mut self, max_bytes: usize, idle: Duration) -> io::Result<Lines> {
-        let idle = (Instant::now() + idle, StopCause::IdleTimeout);
+    /// no line comes within `idle`, or more has come than may, this stops the process and hands out what it still
+    /// prints.
+    pub async fn lines(&mut self, max_bytes: usize, idle: Clock) -> io::Result<Lines> {
+        let idle = (Instant::now() + idle.duration, idle.cause);
         let idle = self
             .start_deadline
             .map_or(idle, |start| (start, StopCause::StartTimeout));
         loop {
-            let (deadline, due) = self.deadline(Some(idle));
+            let (deadline, due) = self.deadline(idle);
             let step = {
                 let lines = pin!(self.stdout.lines(max_bytes));
                 tokio::select! {
                     biased;
-                    lines = lines => {
-                        self.start_deadline = None;
-                        let lines = lines?;
-                        self.output_bytes += lines.text.len() as u64;
-                        return Ok(lines);
-                    }
-                    status = wait(&mut self.child), if self.ended.is_none() => Step::Ended(status?),
-                    cause = self.stop.requested(), if self.stopping.is_none() => Step::Due(Due::Stop(cause)),
-                    () = tokio::time::sleep_until(deadline) => Step::Due(due),
+                    lines = lines => Step::Lines(lines?),
+                    ended = ended(&mut self.child), if self.ended.is_none() => Step::Other(Happened::Ended(ended)),
+                    cause = self.stop.requested(), if self.stopping.is_none() => Step::Other(Happened::Due(Due::Stop(cause))),
+                    () = tokio::time::sleep_until(deadline) => Step::Other(Happened::Due(due)),
                 }
             };
-            self.take_step(step);
+            match step {
+                Step::Lines(lines) => {
+                    self.take_note(&lines);
+                    return Ok(lines);
+                }
+                Step::Other(event) => self.take(event),
+            }
         }
     }
 
-    /// Waits for the process to end.
-    pub async fn wait(&mut self) -> io::Result<Exit> {
+    fn take_note(&mut self, lines: &Lines) {
+        if !lines.is_end() {
+            self.start_deadline = None;
+            self.first_line.get_or_insert_with(|| self.began.elapsed());
+        }
+        self.output_bytes += lines.text.len() as u64 + lines.skipped.iter().sum::<u64>();
+        if self.output_bytes > self.max_output_bytes && self.stopping.is_none() {
+            self.terminate(StopCause::OutputLimit);
+            self.stdout.end();
+        }
+    }
+
+    /// Waits for the process to end, and for everything that it started. Its output is over, so that it has no reason
+    /// to take longer than `end`.
+    pub async fn wait(&mut self, end: Duration) -> io::Result<Exit> {
+        let end = (Instant::now() + end, StopCause::Lingering);
         let status = loop {
             if let Some((status, _)) = self.ended {
                 break status;
             }
-            let (deadline, due) = self.deadline(None);
-            let step = tokio::select! {
+            let (deadline, due) = self.deadline(end);
+            let event = tokio::select! {
                 biased;
-                status = wait(&mut self.child) => Step::Ended(status?),
-                cause = self.stop.requested(), if self.stopping.is_none() => Step::Due(Due::Stop(cause)),
-                () = tokio::time::sleep_until(deadline) => Step::Due(due),
+                ended = ended(&mut self.child) => Happened::Ended(ended),
+                cause = self.stop.requested(), if self.stopping.is_none() => Happened::Due(Due::Stop(cause)),
+                () = tokio::time::sleep_until(deadline) => Happened::Due(due),
             };
-            self.take_step(step);
+            self.take(event);
         };
+        let left_behind = self.left_behind().await;
+        let mut stderr = self.stderr.last().await;
+        if let Some(lost) = &self.lost {
+            stderr.push_str(&format!("\n{lost}\n"));
+        }
         Ok(Exit {
             status,
             stopped: self.stopping.map(|(cause, _)| cause),
-            stderr: self.stderr.last().await,
+            stderr,
             output_bytes: self.output_bytes,
+            output_cut: self.output_cut,
+            left_behind,
+            first_line: self.first_line,
             duration: self.began.elapsed(),
         })
     }
 
-    /// Begins to stop the process: SIGINT now, SIGKILL after the grace period.
+    /// Waits until nothing that codex started is left, and says how much of it had to be ended.
+    async fn left_behind(&mut self) -> u32 {
+        let Some(child) = self.child.as_mut().filter(|_| self.lost.is_none()) else {
+            return 0;
+        };
+        let gone = tokio::time::timeout(BACKSTOP, child.gone()).await;
+        self.child = None;
+        self.guard = None;
+        let id = self.id;
+        match gone {
+            Ok(Ok(Gone::All { ended: 0 })) => 0,
+            Ok(Ok(Gone::All { ended })) => {
+                tracing::warn!(
+                    pid = id,
+                    ended,
+                    "codex left processes behind; they were ended"
+                );
+                ended
+            }
+            Ok(Ok(Gone::Left { count })) => {
+                tracing::error!(
+                    pid = id,
+                    count,
+                    "codex left processes behind that cannot be ended"
+                );
+                count
+            }
+            Ok(Err(error)) => {
+                tracing::error!(pid = id, %error, "whether codex left processes behind is unknown");
+                0
+            }
+            Err(_) => {
+                tracing::error!(
+                    pid = id,
+                    "whether codex left processes behind is unknown: nobody answers"
+                );
+                0
+            }
+        }
+    }
+
+    /// Begins to stop the process: SIGINT now, SIGKILL to everything that is left after the grace period.
     pub fn terminate(&mut self, cause: StopCause) {
         if self.stopping.is_none() && self.ended.is_none() {
             self.stopping = Some((cause, Instant::now()));
-            signal(self.pid, Signal::INT);
+            if let Some(child) = &mut self.child {
+                child.stop();
+            }
         }
     }
 
     /// What has to be done next although nothing happens, and when.
-    fn deadline(&self, idle: Option<(Instant, StopCause)>) -> (Instant, Due) {
+    fn deadline(&self, idle: (Instant, StopCause)) -> (Instant, Due) {
         match (self.ended, self.stopping) {
             (Some((_, drained)), _) => (drained, Due::EndOutput),
-            (None, Some((_, since))) => (since + GRACE, Due::Kill),
+            (None, Some((_, since))) => (since + self.grace + BACKSTOP, Due::GiveUp),
             (None, None) => {
                 let turn = (self.turn_deadline, StopCause::TurnTimeout);
-                let (deadline, cause) = idle.filter(|idle| idle.0 < turn.0).unwrap_or(turn);
+                let (deadline, cause) = if idle.0 < turn.0 { idle } else { turn };
                 (deadline, Due::Stop(cause))
             }
         }
     }
 
-    fn take_step(&mut self, step: Step) {
-        match step {
-            Step::Ended(status) => self.ended = Some((status, Instant::now() + DRAIN)),
-            Step::Due(Due::Stop(cause)) => self.terminate(cause),
-            Step::Due(Due::EndOutput) => {
+    fn take(&mut self, happened: Happened) {
+        match happened {
+            Happened::Ended(Ok(status)) => self.ended = Some((status, Instant::now() + DRAIN)),
+            Happened::Ended(Err(error)) => {
+                tracing::error!(pid = self.id, %error, "how codex ended is unknown");
+                self.lost = Some(error);
+                self.ended = Some((ExitStatus::from_raw(KILLED), Instant::now() + DRAIN));
+            }
+            Happened::Due(Due::Stop(cause)) => self.terminate(cause),
+            Happened::Due(Due::EndOutput) => {
                 tracing::warn!(
-                    pid = self.id(),
+                    pid = self.id,
                     "codex has ended and something that it started still holds its output; it is no longer read"
                 );
+                self.output_cut = true;
                 self.stdout.end();
             }
-            Step::Due(Due::Kill) => {
-                tracing::warn!(
-                    pid = self.id(),
-                    "codex did not end within the grace period; it is killed"
-                );
-                kill_group(self.pid);
-                // Once is enough, but there is no harm in looking again.
-                if let Some((_, since)) = &mut self.stopping {
-                    *since = Instant::now();
-                }
+            Happened::Due(Due::GiveUp) => {
+                let error =
+                    io::Error::other("codex was stopped, and nobody answers whether it has ended");
+                self.take(Happened::Ended(Err(error)));
             }
         }
     }
 }
 
+/// The status of a process that SIGKILL ended, in the form of `wait(2)`.
+const KILLED: i32 = 9;
+
+/// What a wait for lines comes to.
 enum Step {
-    Ended(ExitStatus),
+    Lines(Lines),
+    Other(Happened),
+}
+
+enum Happened {
+    Ended(io::Result<ExitStatus>),
     Due(Due),
 }
 
 enum Due {
     Stop(StopCause),
-    Kill,
+    GiveUp,
     EndOutput,
 }
 
-async fn wait(child: &mut Option<Child>) -> io::Result<ExitStatus> {
+async fn ended(child: &mut Option<Box<dyn Child>>) -> io::Result<ExitStatus> {
     match child {
-        Some(child) => child.wait().await,
-        None => Err(io::Error::other("the process has been given away")),
+        Some(child) => child.ended().await,
+        None => Err(io::Error::other("the process has been waited for")),
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.ended.is_some() {
+        let (Some(mut child), Some(guard)) = (self.child.take(), self.guard.take()) else {
             return;
-        }
-        let (pid, child, guard) = (self.pid, self.child.take(), self.guard.take());
-        signal(pid, Signal::INT);
-        match (tokio::runtime::Handle::try_current(), child) {
-            (Ok(runtime), Some(mut child)) => {
-                runtime.spawn(async move {
-                    let _guard = guard;
-                    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
-                        kill_group(pid);
-                        if let Err(error) = child.wait().await {
-                            tracing::warn!(%error, "a stopped codex could not be reaped");
-                        }
-                    }
-                });
+        };
+        // Without a runtime nobody can wait; a guard that has a lock passed it on with the process.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        child.stop();
+        let (ended, bound, id) = (self.ended.is_some(), self.grace + BACKSTOP, self.id);
+        runtime.spawn(async move {
+            let _guard = guard;
+            let gone = async {
+                if !ended {
+                    child.ended().await?;
+                }
+                child.gone().await
+            };
+            match tokio::time::timeout(bound, gone).await {
+                Ok(Ok(gone)) => tracing::debug!(
+                    pid = id,
+                    ?gone,
+                    "a codex that nobody wants any more has ended"
+                ),
+                Ok(Err(error)) => tracing::error!(pid = id, %error, "how codex ended is unknown"),
+                Err(_) => tracing::error!(
+                    pid = id,
+                    "codex was stopped, and nobody answers whether it has ended"
+                ),
             }
-            // No runtime, so nobody can wait: `kill_on_drop` reaps the child itself.
-            _ => kill_group(pid),
-        }
-    }
-}
-
-fn signal(pid: Pid, signal: Signal) {
-    if let Err(error) = kill_process(pid, signal) {
-        tracing::debug!(%error, pid = pid.as_raw_nonzero().get(), "the process could not be signalled; it has ended by itself");
-    }
-}
-
-fn kill_group(pid: Pid) {
-    if let Err(error) = kill_process_group(pid, Signal::KILL) {
-        tracing::debug!(%error, pid = pid.as_raw_nonzero().get(), "the process group could not be killed; it has ended by itself");
+        });
     }
 }
 
 /// Writes the prompt and closes the pipe.
-async fn feed(mut stdin: ChildStdin, prompt: String) {
+async fn feed(mut stdin: Box<dyn AsyncWrite + Send + Unpin>, prompt: String) {
     // A codex that ends before it has read everything says why on its own.
     if let Err(error) = stdin.write_all(prompt.as_bytes()).await {
         tracing::debug!(%error, "codex did not read the whole prompt");
@@ -315,7 +413,7 @@ struct Stderr {
 }
 
 impl Stderr {
-    fn drain(mut pipe: ChildStderr) -> Self {
+    fn drain(mut pipe: Box<dyn AsyncRead + Send + Unpin>) -> Self {
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let shared = Arc::clone(&tail);
         let reader = tokio::spawn(async move {

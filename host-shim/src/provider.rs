@@ -20,7 +20,9 @@ use crate::record::Recorder;
 use crate::request::Request;
 use crate::session_file::SessionFiles;
 use crate::session_store::{SessionGuard, SessionStore};
+use crate::spawner::Spawner;
 use crate::stop::Stop;
+use crate::supervised::Supervised;
 use crate::thread_id::KnownThreads;
 use crate::ticker::Ticker;
 use crate::turn::{self, Turn};
@@ -89,6 +91,7 @@ pub struct Provider {
     config: Arc<Config>,
     grant: Arc<Grant>,
     sessions: Arc<dyn SessionStore>,
+    spawner: Arc<dyn Spawner>,
     program: Arc<PinnedProgram>,
     component_sha256: Arc<str>,
     recorder: Option<Recorder>,
@@ -141,6 +144,7 @@ impl Provider {
             config: Arc::new(config),
             grant,
             sessions: Arc::new(SessionFiles::default()),
+            spawner: Arc::new(Supervised),
             program: Arc::default(),
             component_sha256: component_sha256.into(),
             recorder: None,
@@ -151,6 +155,13 @@ impl Provider {
     #[must_use]
     pub fn with_session_store(mut self, sessions: impl SessionStore) -> Self {
         self.sessions = Arc::new(sessions);
+        self
+    }
+
+    /// Starts codex in another way than as a process of this machine.
+    #[must_use]
+    pub fn with_spawner(mut self, spawner: impl Spawner) -> Self {
+        self.spawner = Arc::new(spawner);
         self
     }
 
@@ -203,7 +214,7 @@ impl Provider {
     pub(crate) fn store(
         &self,
         workspace: PathBuf,
-        guard: Option<SessionGuard>,
+        guard: Option<Arc<dyn SessionGuard>>,
         stored: Option<String>,
         images: StagedImages,
         stop: Stop,
@@ -217,7 +228,8 @@ impl Provider {
             program: Arc::clone(&self.program),
             component_sha256: Arc::clone(&self.component_sha256),
             recorder: self.recorder.clone(),
-            guard: guard.map(Arc::new),
+            guard,
+            spawner: Arc::clone(&self.spawner),
             images,
             stop,
             turn_deadline: Instant::now() + self.config.limits.turn(),

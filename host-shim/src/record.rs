@@ -47,6 +47,8 @@ pub enum Entry<'a> {
         status: &'a str,
         /// Why the host stopped it, if it did.
         stopped: Option<&'a str>,
+        /// How many processes it left behind, which were ended.
+        left_behind: u32,
         /// How many bytes of standard output went to the component.
         stdout_bytes: u64,
         /// From its start to its end, in milliseconds.

@@ -188,10 +188,10 @@ impl SessionFiles {
 }
 
 impl SessionStore for SessionFiles {
-    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, SessionGuard> {
+    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
         Box::pin(async move {
-            let lock = LockFile::lock(&workspace.join(LOCK_FILE)).await?;
-            Ok(Box::new(lock) as SessionGuard)
+            let lock = LockFile::acquire(&workspace.join(LOCK_FILE)).await?;
+            Ok(Arc::new(lock) as Arc<dyn SessionGuard>)
         })
     }
 

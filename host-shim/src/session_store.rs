@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::event::Usage;
 
@@ -20,7 +22,13 @@ pub struct SessionEntry {
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
 /// Keeps other turns out while it lives.
-pub type SessionGuard = Box<dyn Send + Sync>;
+pub trait SessionGuard: Send + Sync + 'static {
+    /// The file whose lock (`flock(2)`) does so, where it is one. Codex's supervisor then holds it too, so that
+    /// others are kept out until codex is gone even when this process is killed.
+    fn lock(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
 
 /// Keeps one small record a workspace. [`SessionFiles`](crate::SessionFiles) keeps it in the
 /// workspace itself; a runtime whose workspaces move between machines brings its own.
@@ -30,7 +38,7 @@ pub type SessionGuard = Box<dyn Send + Sync>;
 pub trait SessionStore: Send + Sync + 'static {
     /// Waits until no other turn runs in this workspace, on whatever machine, and keeps others out
     /// until the guard is dropped. The caller gives up by dropping the future.
-    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, SessionGuard>;
+    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>>;
 
     /// What is kept for this workspace.
     fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>>;

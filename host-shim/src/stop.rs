@@ -15,6 +15,10 @@ pub enum StopCause {
     IdleTimeout,
     /// The turn took longer than allowed.
     TurnTimeout,
+    /// It printed more than allowed.
+    OutputLimit,
+    /// The turn, or its output, was over, and it did not end.
+    Lingering,
 }
 
 impl StopCause {
@@ -27,6 +31,8 @@ impl StopCause {
             StopCause::StartTimeout => "start_timeout",
             StopCause::IdleTimeout => "idle_timeout",
             StopCause::TurnTimeout => "turn_timeout",
+            StopCause::OutputLimit => "output_limit",
+            StopCause::Lingering => "lingering",
         }
     }
 }

@@ -272,11 +272,11 @@ proptest! {
         stderr in prop_oneof![Just(String::new()), Just("Error: no rollout found for thread id x\n".to_owned()), ".{0,80}"],
     ) {
         let bytes = mutations.iter().fold(transcript, mutate);
-        check(&turn(&bytes, size, resumed, Exit { status: ExitStatus::Code(code), stopped: None, stderr }));
+        check(&turn(&bytes, size, resumed, Exit { status: ExitStatus::Code(code), stopped: None, stderr, left_behind: 0, output_cut: false }));
     }
 
     #[test]
     fn a_turn_over_any_bytes_ends_once(bytes in prop::collection::vec(any::<u8>(), 0..2000), size in 1_usize..3000) {
-        check(&turn(&bytes, size, false, Exit { status: ExitStatus::Signal(9), stopped: None, stderr: String::new() }));
+        check(&turn(&bytes, size, false, Exit { status: ExitStatus::Signal(9), stopped: None, stderr: String::new(), left_behind: 0, output_cut: false }));
     }
 }

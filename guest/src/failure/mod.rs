@@ -81,12 +81,16 @@ pub struct Evidence<'a> {
 /// standard error and the exit status have to speak.
 pub fn classify(evidence: &Evidence<'_>) -> Failure {
     let exit = evidence.exit;
-    if let Some(cause) = exit.stopped {
+    // One that has failed and then does not end has failed all the same.
+    let lingers = exit.stopped == Some(StopCause::Lingering) && evidence.said.is_some();
+    if let Some(cause) = exit.stopped.filter(|_| !lingers) {
         let kind = match cause {
             StopCause::Cancelled | StopCause::Terminated => Kind::Killed,
             StopCause::StartTimeout => Kind::StartTimeout,
             StopCause::IdleTimeout => Kind::IdleTimeout,
             StopCause::TurnTimeout => Kind::TurnTimeout,
+            StopCause::OutputLimit => return failure(Kind::Protocol, Some(OUTPUT_LIMIT)),
+            StopCause::Lingering => return failure(Kind::Protocol, Some(LINGERING)),
         };
         return failure(kind, evidence.said);
     }
@@ -121,6 +125,11 @@ pub fn classify(evidence: &Evidence<'_>) -> Failure {
     failure(kind, Some(&ended))
 }
 
+const OUTPUT_LIMIT: &str =
+    "it was stopped when it had printed more than `limits.output_mib` in config.json allows";
+
+const LINGERING: &str = "it closed its output and did not end; it was stopped";
+
 /// "exit code 1" or "signal 9".
 pub fn status_words(status: &ExitStatus) -> String {
     match status {
@@ -143,6 +152,8 @@ mod tests {
             status,
             stopped: None,
             stderr: stderr.into(),
+            left_behind: 0,
+            output_cut: false,
         }
     }
 
@@ -305,6 +316,7 @@ mod tests {
             (StopCause::StartTimeout, Kind::StartTimeout),
             (StopCause::IdleTimeout, Kind::IdleTimeout),
             (StopCause::TurnTimeout, Kind::TurnTimeout),
+            (StopCause::OutputLimit, Kind::Protocol),
         ] {
             let exit = Exit {
                 stopped: Some(cause),
@@ -312,6 +324,13 @@ mod tests {
             };
             assert_eq!(classify(Some("Reconnecting... 2/5"), &exit).kind, kind);
         }
+        let exit = Exit {
+            stopped: Some(StopCause::Lingering),
+            ..exit(ExitStatus::Signal(9), "")
+        };
+        assert_eq!(classify(None, &exit).kind, Kind::Protocol);
+        let said = Some("unexpected status 401 Unauthorized");
+        assert_eq!(classify(said, &exit).kind, Kind::Auth);
     }
 
     #[test]

@@ -3,18 +3,21 @@
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Run, State, Turn};
-use crate::bindings::codex::{ExitStatus, StopCause};
+use crate::bindings::codex::{Exit, ExitStatus, StopCause};
 use crate::bindings::log::Level;
-use crate::bindings::provider::{Event, Failure, FailureKind, MessageEnd, StopReason, Usage};
+use crate::bindings::provider::{
+    Event, Failure, FailureKind, MessageEnd, NoticeKind, StopReason, Usage,
+};
 use crate::bindings::settings::LostSession;
 use crate::capability::{Capabilities, Child};
 use crate::failure::{self, Evidence};
 use crate::prompt;
 use crate::session::{Beginning, Replaced};
-use crate::translate::Outcome;
+use crate::translate::{self, Outcome};
 use crate::usage;
 
 impl<C: Capabilities> Turn<C> {
@@ -26,6 +29,11 @@ impl<C: Capabilities> Turn<C> {
     ) -> State<C::Child> {
         let exit = run.child.wait();
         run.translator.close_open_tools(events);
+        if exit.stopped.is_none() {
+            events.extend(
+                left_behind(&exit).map(|message| translate::notice(NoticeKind::Warning, message)),
+            );
+        }
         let evidence = match run.translator.outcome() {
             Some(Outcome::Completed { totals }) => {
                 if exit.status != ExitStatus::Code(0) {
@@ -117,6 +125,23 @@ impl<C: Capabilities> Turn<C> {
             failure: None,
         })
     }
+}
+
+/// What codex left behind when it ended by itself, for a person.
+fn left_behind(exit: &Exit) -> Option<String> {
+    let processes = match exit.left_behind {
+        0 => None,
+        1 => Some(
+            "A process that codex had started and left running was ended with the turn.".into(),
+        ),
+        count => Some(format!(
+            "{count} processes that codex had started and left running were ended with the turn."
+        )),
+    };
+    let cut = exit.output_cut.then(|| {
+        "Something that codex had started still held its output when it had ended; the rest of the output was given up.".into()
+    });
+    processes.or(cut)
 }
 
 /// A session that cannot be read or written.

@@ -154,7 +154,9 @@ impl<C: Capabilities> Turn<C> {
 
     /// Takes the next lines, or the end.
     fn advance(&self, mut run: Box<Run<C::Child>>, events: &mut Vec<Event>) -> State<C::Child> {
-        let awaiting = if run.translator.tool_is_running() {
+        let awaiting = if run.translator.outcome().is_some() {
+            Awaited::End
+        } else if run.translator.tool_is_running() {
             Awaited::Tool
         } else {
             Awaited::Model
@@ -185,7 +187,7 @@ impl<C: Capabilities> Turn<C> {
     ) -> State<C::Child> {
         run.child.terminate();
         loop {
-            let rest = run.child.lines(BATCH_BYTES, Awaited::Model);
+            let rest = run.child.lines(BATCH_BYTES, Awaited::End);
             if rest.text.is_empty() && rest.skipped.is_empty() {
                 break;
             }
@@ -202,10 +204,8 @@ impl<C: Capabilities> Turn<C> {
         events: &mut Vec<Event>,
     ) -> Result<(), GiveUp> {
         if run.translator.outcome().is_some() {
-            self.host.log(
-                Level::Warn,
-                &format!("codex printed after the end of the turn: {line}"),
-            );
+            let message = format!("codex printed after the end of the turn: {line}");
+            self.host.log(Level::Debug, &message);
             return Ok(());
         }
         match CodexEvent::parse(line) {

@@ -10,7 +10,7 @@ use crate::grant::MAX_ARGUMENT_BYTES;
 use crate::guest_limits as guest;
 use crate::host::MAX_BATCH_BYTES;
 use crate::image::MAX_IMAGE_BYTES;
-use crate::process::{DRAIN, GRACE, STDERR_BYTES};
+use crate::process::{DRAIN, STDERR_BYTES};
 use crate::session_file::MAX_FILE_BYTES;
 
 /// A limit.
@@ -83,6 +83,22 @@ fn configured(config: &Config) -> Vec<Limit> {
             set.busy_seconds,
             "waiting for another turn in the same workspace",
         ),
+        seconds(
+            "limits.end_seconds",
+            set.end_seconds,
+            "until codex has ended after the turn",
+        ),
+        seconds(
+            "limits.grace_seconds",
+            set.grace_seconds,
+            "from SIGINT to SIGKILL",
+        ),
+        mib(
+            "limits.output_mib",
+            set.output_mib,
+            "codex's output in a turn",
+        ),
+        count("limits.turns", set.turns, "turns at once in one process"),
         mib(
             "guest.memory_mib",
             guest.memory_mib,
@@ -141,7 +157,6 @@ fn fixed() -> Vec<Limit> {
         count("table elements", guest::MAX_TABLE_ELEMENTS),
         count("open resources", guest::MAX_HANDLES),
         time("after a cancel", cancelled),
-        time("SIGINT to SIGKILL", GRACE),
         time("output after the end", DRAIN),
         bytes("one line of codex", MAX_LINE_BYTES),
         bytes("lines at a time", MAX_BATCH_BYTES),

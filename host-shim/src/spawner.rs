@@ -1,0 +1,84 @@
+//! How codex comes to run: the seam at which a runtime can put another machine, or a container.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::pin::Pin;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What to start. The host has checked all of it against the grant.
+#[derive(Debug, Clone, Copy)]
+pub struct Command<'a> {
+    /// The program, an absolute path.
+    pub program: &'a Path,
+    /// Its arguments, without its own name.
+    pub args: &'a [String],
+    /// Its working folder.
+    pub workspace: &'a Path,
+    /// All of its environment variables.
+    pub environment: &'a [(OsString, OsString)],
+    /// Whether its standard input is a pipe; otherwise it is empty and closed.
+    pub stdin: bool,
+    /// How long it has to end by itself when it is stopped.
+    pub grace: Duration,
+    /// A file whose lock must not be opened before everything that codex started has ended, not even when this
+    /// process dies; where there is one.
+    pub lock: Option<BorrowedFd<'a>>,
+}
+
+/// A started codex.
+pub struct Spawned {
+    /// Its process id, for logs.
+    pub id: i32,
+    /// Its standard input, if it was asked for. Dropping it ends it.
+    pub stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    /// Its standard output.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// Its standard error.
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+    /// How it is stopped and waited for.
+    pub child: Box<dyn Child>,
+}
+
+/// What of codex has outlived it and was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// All of it: so many processes had to be ended after codex itself had.
+    All {
+        /// How many.
+        ended: u32,
+    },
+    /// So many processes could not be ended.
+    Left {
+        /// How many.
+        count: u32,
+    },
+}
+
+/// What the methods of [`Spawner`] and [`Child`] return.
+pub type SpawnFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+
+/// Starts codex. [`Supervised`](crate::Supervised) does so on this machine.
+pub trait Spawner: Send + Sync + 'static {
+    /// Starts it and returns when it runs. An error is that of the operating system, with its number: what is told
+    /// to the operator depends on it.
+    fn spawn<'a>(&'a self, command: Command<'a>) -> SpawnFuture<'a, Spawned>;
+}
+
+/// A running codex. Dropping it stops it as [`Child::stop`] does, without anybody waiting.
+pub trait Child: Send {
+    /// Asks codex to end, and ends everything that is left of it after the grace period. Returns at once; may be
+    /// called again.
+    fn stop(&mut self);
+
+    /// Waits until codex itself has ended. May be dropped while it waits, and called again.
+    fn ended(&mut self) -> SpawnFuture<'_, ExitStatus>;
+
+    /// Waits, after [`Child::ended`], until nothing that codex started is left.
+    fn gone(&mut self) -> SpawnFuture<'_, Gone>;
+}

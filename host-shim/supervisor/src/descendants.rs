@@ -1,0 +1,92 @@
+//! Everything that codex has started, directly or not.
+
+use std::collections::HashSet;
+use std::io;
+
+/// Makes this process the parent of every descendant whose own parent ends.
+pub fn adopt() -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// How often descendants are looked for before they are killed. More than once, because one that was not seen
+/// may have started another in the meantime; not for ever, because new ones may come all the time.
+const MOST_LOOKS: usize = 100;
+
+/// Kills all descendants. First each one is halted, until a look finds no more: what is halted cannot
+/// start new ones. Adds those found to `killed`.
+pub fn kill(killed: &mut HashSet<libc::pid_t>) -> io::Result<()> {
+    let mut halted = HashSet::new();
+    for _ in 0..MOST_LOOKS {
+        let found = all()?;
+        let fresh: Vec<_> = found
+            .into_iter()
+            .filter(|pid| !halted.contains(pid))
+            .collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for pid in fresh {
+            send(pid, libc::SIGSTOP);
+            halted.insert(pid);
+        }
+    }
+    for pid in &halted {
+        send(*pid, libc::SIGKILL);
+    }
+    killed.extend(halted);
+    Ok(())
+}
+
+/// The process may have ended meanwhile, or be another user's; whether all are gone is found out by waiting.
+fn send(pid: libc::pid_t, signal: libc::c_int) {
+    // SAFETY: takes numbers only. The number was a descendant's a moment ago; the kernel hands a number out
+    // again only after all others.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// The descendants of this process that have not ended.
+pub fn all() -> io::Result<Vec<libc::pid_t>> {
+    let mut parents: Vec<(libc::pid_t, libc::pid_t)> = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        if let Some(pid) = name.to_str().and_then(|name| name.parse().ok())
+            // A process may end between the two.
+            && let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            && let Some(parent) = parent_of_living(&stat)
+        {
+            parents.push((pid, parent));
+        }
+    }
+    let own = std::process::id().cast_signed();
+    let mut family = HashSet::from([own]);
+    // Numbers wrap around, so that a child may have a smaller one than its parent.
+    loop {
+        let known = family.len();
+        family.extend(
+            parents
+                .iter()
+                .filter(|(_, parent)| family.contains(parent))
+                .map(|(pid, _)| *pid)
+                .collect::<Vec<_>>(),
+        );
+        if family.len() == known {
+            break;
+        }
+    }
+    family.remove(&own);
+    Ok(family.into_iter().collect())
+}
+
+/// The parent in a line of `/proc/PID/stat`; nothing for a process that has ended and not been waited for.
+fn parent_of_living(stat: &str) -> Option<libc::pid_t> {
+    // The name stands in parentheses and may hold anything, parentheses too.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    (!matches!(state, "Z" | "X")).then_some(parent)
+}

@@ -1,0 +1,34 @@
+//! The words that the host and its supervisor exchange.
+//!
+//! A turn's codex is not a child of the host but of a supervisor: a small process that does
+//! nothing else, so that it can outlive a host that is killed. It is a *subreaper*: whatever codex starts, and
+//! whatever that starts, becomes its child when the processes in between end, also after `setsid`. So it
+//! can tell when all of them are gone, and end those that do not go. A parent-death signal alone
+//! would reach codex and not its tools, and a process group holds only what has not left it.
+//!
+//! The supervisor's standard input is one end of a socket pair, the *control* socket; the host keeps the other.
+//! Its standard output and error are those that codex gets. Its arguments are the grace period in milliseconds, the
+//! program, and the program's own arguments.
+//!
+//! 1. The host sends one byte, [`orders`], along with the descriptors that the byte announces, in this order: codex's
+//!    standard input, and a locked file that is to stay locked until everything has ended.
+//! 2. The supervisor sends a [`Report`] for each thing that happens; the last is [`Report::Gone`] or
+//!    [`Report::NotStarted`].
+//! 3. [`STOP`], or the end of the host's side, asks it to stop codex: SIGINT, on which codex ends its tools, and
+//!    after the grace period SIGKILL to everything that is left.
+#![warn(missing_docs)]
+
+mod report;
+
+pub use report::Report;
+
+/// The first byte of the host: which descriptors come with it.
+pub mod orders {
+    /// Codex's standard input. Without it, that is `/dev/null`.
+    pub const STDIN: u8 = 1;
+    /// A locked file.
+    pub const LOCK: u8 = 2;
+}
+
+/// The byte by which the host asks to stop codex.
+pub const STOP: u8 = b'S';

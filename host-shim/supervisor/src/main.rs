@@ -1,0 +1,68 @@
+//! The supervisor of one codex process; see the library for what it is there for.
+
+mod codex;
+mod control;
+mod descendants;
+mod signals;
+mod watch;
+
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use codex::Codex;
+use control::Control;
+use plexum_openai_provider_supervisor::Report;
+use signals::Signals;
+
+/// The exit code for arguments or a standard input that no host gives.
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let Some((grace, command)) = arguments(std::env::args_os().skip(1)) else {
+        eprintln!("this program is started by its host, and by nobody else");
+        return ExitCode::from(EXIT_USAGE);
+    };
+    name_process();
+    let (control, orders) = match Control::on_stdin() {
+        Ok(opened) => opened,
+        Err(error) => {
+            eprintln!("standard input is no control socket ({error})");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    // From here on the host is told, and standard error belongs to codex.
+    let started = Signals::block().and_then(|signals| {
+        descendants::adopt()?;
+        let codex = Codex::start(&command, orders.stdin)?;
+        Ok((signals, codex))
+    });
+    match started {
+        Ok((signals, codex)) => {
+            control.report(Report::Started(codex.id()));
+            watch::watch(codex, &control, &signals, grace, orders.lock);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let number = error.raw_os_error().unwrap_or(libc::EIO);
+            control.report(Report::NotStarted(number));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The grace period, and the program with its arguments.
+fn arguments(mut given: impl Iterator<Item = OsString>) -> Option<(Duration, Vec<CString>)> {
+    let grace = given.next()?.to_str()?.parse().ok()?;
+    let command: Result<Vec<_>, _> = given.map(|word| CString::new(word.into_vec())).collect();
+    let command = command.ok().filter(|command| !command.is_empty())?;
+    Some((Duration::from_millis(grace), command))
+}
+
+/// Gives the process a name for `ps` and `top`: it was started through a descriptor, whose number would be
+/// its name.
+fn name_process() {
+    // SAFETY: the argument is a string that ends with NUL and is only read.
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"plexum-codex-sv".as_ptr()) };
+}

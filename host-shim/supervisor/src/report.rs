@@ -1,0 +1,69 @@
+//! What the supervisor tells the host.
+
+/// One thing that happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// Codex runs, with this process id.
+    Started(i32),
+    /// Codex could not be started; the error number of the operating system.
+    NotStarted(i32),
+    /// Codex has ended, with this status in the form of `wait(2)`.
+    Ended(i32),
+    /// Nothing that codex started is left. This many processes had to be ended after codex itself had.
+    Gone(i32),
+    /// This many processes could not be ended; the supervisor gives up. So it is with programs that
+    /// run as another user.
+    Left(i32),
+}
+
+impl Report {
+    /// The length of a report in bytes.
+    pub const LEN: usize = 5;
+
+    /// The report as it is sent.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let (tag, value) = match self {
+            Report::Started(pid) => (b'P', pid),
+            Report::NotStarted(error) => (b'F', error),
+            Report::Ended(status) => (b'E', status),
+            Report::Gone(ended) => (b'G', ended),
+            Report::Left(count) => (b'L', count),
+        };
+        let [a, b, c, d] = value.to_le_bytes();
+        [tag, a, b, c, d]
+    }
+
+    /// The report that was sent as these bytes; nothing when they are none.
+    #[must_use]
+    pub fn from_bytes([tag, value @ ..]: [u8; Self::LEN]) -> Option<Self> {
+        let value = i32::from_le_bytes(value);
+        Some(match tag {
+            b'P' => Report::Started(value),
+            b'F' => Report::NotStarted(value),
+            b'E' => Report::Ended(value),
+            b'G' => Report::Gone(value),
+            b'L' => Report::Left(value),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_received() {
+        for report in [
+            Report::Started(4711),
+            Report::NotStarted(2),
+            Report::Ended(0x0100),
+            Report::Gone(0),
+            Report::Left(i32::MAX),
+        ] {
+            assert_eq!(Report::from_bytes(report.to_bytes()), Some(report));
+        }
+        assert_eq!(Report::from_bytes(*b"x1234"), None);
+    }
+}

@@ -1,0 +1,64 @@
+//! The signals that this process gets, as something to wait for.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::mem;
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+
+/// What is not to end this process. Whoever signals it, a service manager that stops the service perhaps, wants
+/// codex stopped.
+const WATCHED: [libc::c_int; 5] = [
+    libc::SIGCHLD,
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+];
+
+/// A descriptor that is readable when a signal has arrived.
+pub struct Signals {
+    descriptor: File,
+}
+
+impl Signals {
+    /// Blocks the signals, so that they wait to be read.
+    pub fn block() -> io::Result<Self> {
+        // SAFETY: `sigset_t` is plain data that the calls below fill in; they touch nothing else.
+        let descriptor = unsafe {
+            let mut set: libc::sigset_t = mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            for signal in WATCHED {
+                libc::sigaddset(&raw mut set, signal);
+            }
+            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+        };
+        if descriptor == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a new descriptor that nobody else owns.
+        let descriptor = unsafe { File::from_raw_fd(descriptor) };
+        Ok(Signals { descriptor })
+    }
+
+    /// Takes the signals that have arrived; whether one of them asks to stop.
+    pub fn take(&self) -> bool {
+        const SIZE: usize = mem::size_of::<libc::signalfd_siginfo>();
+        let mut stop = false;
+        let mut arrived = [0; SIZE];
+        while let Ok(SIZE) = (&self.descriptor).read(&mut arrived) {
+            // The number is the first field.
+            let [a, b, c, d, ..] = arrived;
+            stop |= u32::from_ne_bytes([a, b, c, d]).cast_signed() != libc::SIGCHLD;
+        }
+        stop
+    }
+}
+
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
+    }
+}
