@@ -231,7 +231,7 @@ impl ResourceLimiter for Budget {
 }
 
 /// How much text an event holds.
-fn text_bytes(event: &wit::Event) -> usize {
+pub fn text_bytes(event: &wit::Event) -> usize {
     let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     match event {
         wit::Event::MessageStart(start) => start.model.len() + start.thread_id.len(),

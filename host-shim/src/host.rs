@@ -17,6 +17,7 @@ use crate::environment::EnvironmentRule;
 use crate::event::Usage;
 use crate::grant::{Call, Grant};
 use crate::image::StagedImages;
+use crate::metrics::Meter;
 use crate::process::{Clock, Process, Start};
 use crate::program::{PinnedProgram, ProgramError};
 use crate::record::{self, Recorder};
@@ -51,6 +52,7 @@ pub struct Host {
     pub(crate) stop: Stop,
     /// When the turn must be over.
     pub(crate) turn_deadline: Instant,
+    pub(crate) meter: Meter,
     /// How long to wait, and until when, while somebody else uses the conversation.
     pub(crate) next_back_off: Option<Duration>,
     pub(crate) busy_deadline: Option<Instant>,
@@ -89,10 +91,12 @@ impl codex::Host for Host {
         match self.start(args, prompt_on_stdin).await {
             Ok(process) => {
                 self.budget.spawned();
+                self.meter.started();
                 Ok(Ok(self.table.push(process)?))
             }
             Err(refusal) => {
                 tracing::warn!(reason = ?refusal.reason, message = refusal.message, "codex is not started");
+                self.meter.refused();
                 self.budget.refused(&refusal.message)?;
                 Ok(Err(refusal))
             }
@@ -249,6 +253,7 @@ impl codex::HostChild for Host {
         let lines = process.lines(max_bytes, idle).await?;
         if !lines.is_end() {
             self.budget.codex_acted();
+            self.meter.output(lines.text.len(), lines.skipped.len());
         }
         self.threads.hear(process.opening.of(&lines.text));
         Ok(codex::Output {
@@ -262,6 +267,7 @@ impl codex::HostChild for Host {
         let process = self.table.get_mut(&child)?;
         let pid = process.id();
         let exit = process.wait(end).await?;
+        self.meter.left_behind(exit.left_behind);
         tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");
         self.write_record(&record::Entry::Ended {
             pid,

@@ -33,6 +33,7 @@ pub mod guest_limits;
 mod host;
 mod image;
 mod lock_file;
+pub mod metrics;
 mod process;
 mod program;
 mod provider;
@@ -52,6 +53,7 @@ pub use event::{
     Event, Failure, FailureKind, NoticeKind, PlanStep, StopReason, ToolKind, ToolStatus, Usage,
 };
 pub use guest_limits::GuestLimits;
+pub use metrics::Metrics;
 pub use provider::{COMPONENT, Description, LoadError, Provider};
 pub use record::Recorder;
 pub use request::{Content, ImageSource, Message, Request, Role};

@@ -45,7 +45,6 @@ pub struct Process {
     /// Kept until nothing of codex is left, also by [`Drop`].
     guard: Option<Arc<dyn SessionGuard>>,
     began: Instant,
-    first_line: Option<Duration>,
     /// How many bytes of its output have been handed out, and how many may be.
     output_bytes: u64,
     max_output_bytes: u64,
@@ -113,8 +112,6 @@ pub struct Exit {
     pub output_cut: bool,
     /// How many processes were ended after codex had left them behind.
     pub left_behind: u32,
-    /// From its start to its first line.
-    pub first_line: Option<Duration>,
     /// From its start until now.
     pub duration: Duration,
 }
@@ -150,7 +147,6 @@ impl Process {
             stop,
             guard: start.guard,
             began,
-            first_line: None,
             output_bytes: 0,
             max_output_bytes: start.max_output_bytes,
             output_cut: false,
@@ -203,7 +199,6 @@ impl Process {
     fn take_note(&mut self, lines: &Lines) {
         if !lines.is_end() {
             self.start_deadline = None;
-            self.first_line.get_or_insert_with(|| self.began.elapsed());
         }
         self.output_bytes += lines.text.len() as u64 + lines.skipped.iter().sum::<u64>();
         if self.output_bytes > self.max_output_bytes && self.stopping.is_none() {
@@ -241,7 +236,6 @@ impl Process {
             output_bytes: self.output_bytes,
             output_cut: self.output_cut,
             left_behind,
-            first_line: self.first_line,
             duration: self.began.elapsed(),
         })
     }

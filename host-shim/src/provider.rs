@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, Store, UpdateDeadline};
@@ -15,6 +16,7 @@ use crate::grant::Grant;
 use crate::guest_limits::{MAX_CALL_BYTES, MAX_HANDLES, MAX_STACK_BYTES};
 use crate::host::Host;
 use crate::image::StagedImages;
+use crate::metrics::{Board, Meter, Metrics};
 use crate::program::PinnedProgram;
 use crate::record::Recorder;
 use crate::request::Request;
@@ -83,6 +85,20 @@ pub struct Description {
     pub models: Vec<String>,
 }
 
+/// What one turn is granted, besides what all are.
+pub(crate) struct TurnGrant {
+    pub workspace: PathBuf,
+    /// What keeps other turns out of the workspace.
+    pub guard: Option<Arc<dyn SessionGuard>>,
+    /// The thread that the session store holds.
+    pub stored: Option<String>,
+    pub images: StagedImages,
+    pub stop: Stop,
+    /// When the turn must be over.
+    pub deadline: Instant,
+    pub meter: Meter,
+}
+
 /// A loaded provider. Cheap to clone; make one a process.
 #[derive(Clone)]
 pub struct Provider {
@@ -95,6 +111,8 @@ pub struct Provider {
     program: Arc<PinnedProgram>,
     component_sha256: Arc<str>,
     recorder: Option<Recorder>,
+    board: Board,
+    places: Arc<Semaphore>,
 }
 
 impl Provider {
@@ -138,6 +156,7 @@ impl Provider {
             .and_then(CodexProviderPre::new)
             .map_err(LoadError::World)?;
         let grant = Arc::new(Grant::new(&config));
+        let places = Arc::new(Semaphore::new(config.limits.turns as usize));
         Ok(Provider {
             pre,
             ticker: Arc::new(ticker),
@@ -148,6 +167,8 @@ impl Provider {
             program: Arc::default(),
             component_sha256: component_sha256.into(),
             recorder: None,
+            board: Board::default(),
+            places,
         })
     }
 
@@ -183,7 +204,16 @@ impl Provider {
     /// What the component says of itself. Starts no codex.
     pub async fn describe(&self) -> wasmtime::Result<Description> {
         let (_stopper, stop) = crate::stop::stop();
-        let mut store = self.store(PathBuf::new(), None, None, StagedImages::default(), stop);
+        let mut store = self.store(TurnGrant {
+            workspace: PathBuf::new(),
+            guard: None,
+            stored: None,
+            images: StagedImages::default(),
+            stop,
+            deadline: Instant::now() + self.config.limits.turn(),
+            // Of no turn, and so of no board that anybody reads.
+            meter: Board::default().turn(Path::new(""), None),
+        });
         let world = self.pre.instantiate_async(&mut store).await?;
         let description = world
             .plexum_provider_provider()
@@ -195,6 +225,21 @@ impl Provider {
             version: description.version,
             models: models.collect(),
         })
+    }
+
+    /// What has happened since this provider was loaded, all its clones together.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.board.read()
+    }
+
+    pub(crate) fn metrics_board(&self) -> &Board {
+        &self.board
+    }
+
+    /// The places for turns that run.
+    pub(crate) fn places(&self) -> &Semaphore {
+        &self.places
     }
 
     pub(crate) fn pre(&self) -> &CodexProviderPre<Host> {
@@ -211,28 +256,22 @@ impl Provider {
 
     /// A store for one turn. A trap or a dropped call leaves a store unusable, so none is
     /// used twice.
-    pub(crate) fn store(
-        &self,
-        workspace: PathBuf,
-        guard: Option<Arc<dyn SessionGuard>>,
-        stored: Option<String>,
-        images: StagedImages,
-        stop: Stop,
-    ) -> Store<Host> {
+    pub(crate) fn store(&self, turn: TurnGrant) -> Store<Host> {
         let host = Host {
             config: Arc::clone(&self.config),
             grant: Arc::clone(&self.grant),
             sessions: Arc::clone(&self.sessions),
-            workspace,
-            threads: KnownThreads::new(stored),
+            workspace: turn.workspace,
+            threads: KnownThreads::new(turn.stored),
             program: Arc::clone(&self.program),
             component_sha256: Arc::clone(&self.component_sha256),
             recorder: self.recorder.clone(),
-            guard,
+            guard: turn.guard,
             spawner: Arc::clone(&self.spawner),
-            images,
-            stop,
-            turn_deadline: Instant::now() + self.config.limits.turn(),
+            images: turn.images,
+            stop: turn.stop,
+            turn_deadline: turn.deadline,
+            meter: turn.meter,
             next_back_off: None,
             busy_deadline: None,
             table: ResourceTable::new(),

@@ -6,6 +6,9 @@
 //! - [`fake_codex`]: the script, state and call record of the `fake-codex` binary.
 //! - [`agent`]: a real codex with all that it needs.
 //! - [`workspace`]: a scratch workspace, and turns in it through the real program.
+//! - [`chaos`]: turns with every fault that there is, many at once.
+//! - [`hostile`]: a component that tries what it must not be able to do.
+//! - [`random`]: choices that a seed repeats.
 //! - [`wait`]: for what gives no signal.
 //! - [`transcript`]: the cases of which transcripts of the real codex are kept.
 //! - [`tool`]: programs that not every machine has; without them a test skips loudly.
@@ -17,9 +20,12 @@
 )]
 
 pub mod agent;
+pub mod chaos;
 pub mod codex_home;
 pub mod fake_codex;
+pub mod hostile;
 pub mod mock_model;
+pub mod random;
 pub mod real_codex;
 pub mod tool;
 pub mod transcript;

@@ -48,6 +48,25 @@ impl RealCodex {
         paths.into_iter().map(Self::at).collect()
     }
 
+    /// The npm wrapper of this codex, a node script that starts it.
+    ///
+    /// # Panics
+    /// When it is not where npm installs it.
+    #[must_use]
+    pub fn wrapper(&self) -> Self {
+        let packages = self
+            .path
+            .ancestors()
+            .find(|folder| folder.ends_with("@openai"));
+        let path = packages
+            .expect("npm has installed it")
+            .join("codex/bin/codex.js");
+        RealCodex {
+            version: format!("{} through npm's wrapper", self.version),
+            path,
+        }
+    }
+
     /// As [`RealCodex::installed`], but finding none is an error that names the remedy.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{Config, Event, Provider, Request, SESSION_FILE};
 use plexum_openai_provider_tests::fake_codex::{Script, Step};
+use plexum_openai_provider_tests::random::Random;
 use tempfile::TempDir;
 
 const ROUNDS_A_WORKSPACE: usize = 10;
@@ -186,18 +187,4 @@ fn wait(pid: libc::pid_t) -> Result<i32> {
     let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
     ensure!(waited == pid, std::io::Error::last_os_error());
     Ok(status)
-}
-
-/// SplitMix64: enough to choose moments, and the same ones for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let mantissa = u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap_or(0);
-        f64::from(mantissa) / f64::from(u32::MAX)
-    }
 }

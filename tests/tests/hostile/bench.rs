@@ -1,7 +1,6 @@
 //! Where hostile turns are tried, and what must hold after each of them.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use plexum_openai_provider::{
     Config, Event, FailureKind, GuestLimits, Provider, Request, StopReason, Turn,
 };
 use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::hostile;
 use plexum_openai_provider_tests::workspace::Workspace;
 
 /// What stands between the arguments in a prompt for the hostile component.
@@ -28,25 +28,10 @@ pub fn fake_codex() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_fake-codex"))
 }
 
-/// The hostile component, built once.
+/// The hostile component.
 pub fn component() -> &'static [u8] {
     static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
-    COMPONENT.get_or_init(|| {
-        // A target folder of its own: cargo may hold the usual one.
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile");
-        let output = Command::new(env!("CARGO"))
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .args(["build", "--release", "--target", "wasm32-wasip2"])
-            .args(["-p", "plexum-openai-provider-hostile"])
-            .env("CARGO_TARGET_DIR", &target)
-            .env_remove("RUSTFLAGS")
-            .output()
-            .unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{stderr}");
-        let built = "wasm32-wasip2/release/plexum_openai_provider_hostile.wasm";
-        std::fs::read(target.join(built)).unwrap()
-    })
+    COMPONENT.get_or_init(|| std::fs::read(hostile::component()).unwrap())
 }
 
 /// A hostile provider and an honest one, with the same configuration.

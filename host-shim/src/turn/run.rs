@@ -1,94 +1,31 @@
-//! One turn, seen from outside.
+//! A turn from the workspace's lock to the component's last event.
 
 use std::path::PathBuf;
 
-use tokio::sync::mpsc;
+use tokio::time::Instant;
 use wasmtime::{Store, Trap};
 
+use super::sink::{Sent, Sink};
 use crate::bindings::provider as wit;
-use crate::budget::Exceeded;
+use crate::budget::{Exceeded, text_bytes};
 use crate::event::{Event, Failure, FailureKind, StopReason};
 use crate::guest_limits::{MAX_CALL_BYTES, MAX_STACK_BYTES};
 use crate::host::Host;
 use crate::image::StagedImages;
-use crate::provider::Provider;
+use crate::metrics::Meter;
+use crate::provider::{Provider, TurnGrant};
 use crate::request::{Content, Request, Role};
-use crate::stop::{Stop, StopCause, Stopper, stop};
+use crate::stop::Stop;
 use crate::thread_id;
 
-/// How many events may wait for the caller before the component waits too.
-const WAITING_EVENTS: usize = 64;
-
-/// A turn under way. Dropping it stops codex.
-#[derive(Debug)]
-pub struct Turn {
-    events: mpsc::Receiver<Event>,
-    stopper: Stopper,
-}
-
-impl Turn {
-    /// The next event; `None` after [`Event::MessageEnd`]. May be dropped while it waits;
-    /// nothing is lost.
-    pub async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
-    }
-
-    /// Stops codex. The events that it still gives come, and then a `MessageEnd` that says
-    /// `Aborted`; the conversation stays resumable.
-    pub fn cancel(&self) {
-        self.stopper.request(StopCause::Cancelled);
-    }
-}
-
-/// Starts the task that runs a turn; the handle stops it by going away.
-pub(crate) fn begin(provider: Provider, workspace: PathBuf, request: Request) -> Turn {
-    let (sender, events) = mpsc::channel(WAITING_EVENTS);
-    let (stopper, stop) = stop();
-    tokio::spawn(async move {
-        let mut sink = Sink {
-            sender,
-            ended: false,
-        };
-        let outcome = run(&provider, workspace, request, stop, &mut sink).await;
-        // Whatever happened in there, the caller gets exactly one end.
-        if !sink.ended {
-            let end = match outcome {
-                Ok(()) => {
-                    let message = "The component ended the turn without saying how: report this, with the version of the component.";
-                    Event::failed(FailureKind::Internal, StopReason::Error, message.into())
-                }
-                Err(end) => end,
-            };
-            sink.send(end).await;
-        }
-    });
-    Turn { events, stopper }
-}
-
-/// Passes events on until the end, and nothing after it.
-struct Sink {
-    sender: mpsc::Sender<Event>,
-    ended: bool,
-}
-
-impl Sink {
-    /// Whether more events are wanted.
-    async fn send(&mut self, event: Event) -> bool {
-        if self.ended {
-            tracing::warn!("the component sent an event after the end of the turn; it is left out");
-            return false;
-        }
-        self.ended = matches!(event, Event::MessageEnd { .. });
-        self.sender.send(event).await.is_ok()
-    }
-}
-
 /// Runs the component. An error is the end that is to be sent, unless there was one already.
-async fn run(
+pub(super) async fn run(
     provider: &Provider,
     workspace: PathBuf,
     request: Request,
     mut stop: Stop,
+    deadline: Instant,
+    meter: &Meter,
     sink: &mut Sink,
 ) -> Result<(), Event> {
     let failed = |kind, message| Event::failed(kind, StopReason::Error, message);
@@ -99,37 +36,47 @@ async fn run(
         );
         return Err(failed(FailureKind::InvalidRequest, message));
     }
-    let images = StagedImages::stage(&request, &workspace)
-        .await
-        .map_err(|error| failed(FailureKind::InvalidRequest, error.to_string()))?;
     let unreadable = |error: std::io::Error| {
         failed(
             FailureKind::SessionUnreadable,
             format!("The session cannot be used: {error}."),
         )
     };
+    let stopped_waiting = |what| {
+        let message = format!("The turn was stopped while it waited for {what}.");
+        Event::failed(FailureKind::Killed, StopReason::Aborted, message)
+    };
     // Held until codex is gone, also when the turn is dropped. Codex itself does not refuse a second writer before 0.150.
     let guard = tokio::select! {
         lock = provider.sessions().lock(&workspace) => lock.map_err(unreadable)?,
         () = tokio::time::sleep(provider.config().limits.busy()) => return Err(busy(provider)),
-        _ = stop.requested() => {
-            let message = "The turn was stopped while it waited for another one in this workspace.";
-            return Err(Event::failed(FailureKind::Killed, StopReason::Aborted, message.into()));
-        }
+        _ = stop.requested() => return Err(stopped_waiting("another one in this workspace")),
     };
+    // After the workspace, so that whoever waits for that takes no place. First come, first served.
+    let _place = tokio::select! {
+        place = provider.places().acquire() => place.map_err(|_| crowded(provider))?,
+        () = tokio::time::sleep_until(deadline) => return Err(crowded(provider)),
+        _ = stop.requested() => return Err(stopped_waiting("others in this process")),
+    };
+    meter.runs();
+    let images = StagedImages::stage(&request, &workspace)
+        .await
+        .map_err(|error| failed(FailureKind::InvalidRequest, error.to_string()))?;
     // The grant goes by what is stored now, not by what the component will store.
     let stored = provider
         .sessions()
         .load(&workspace)
         .await
         .map_err(unreadable)?;
-    let mut store = provider.store(
+    let mut store = provider.store(TurnGrant {
         workspace,
-        Some(guard),
-        stored.map(|entry| entry.thread_id),
+        guard: Some(guard),
+        stored: stored.map(|entry| entry.thread_id),
         images,
         stop,
-    );
+        deadline,
+        meter: meter.clone(),
+    });
     let world = provider
         .pre()
         .instantiate_async(&mut store)
@@ -170,9 +117,12 @@ async fn run(
                 let message = "The component named a thread by what is no thread id: report this, with the version of the component.";
                 return Err(failed(FailureKind::Internal, message.into()));
             }
-            if !sink.send(event.into()).await {
-                // Nobody listens any more, or the turn is over: dropping the store stops codex.
-                return Ok(());
+            let bytes = text_bytes(&event);
+            match sink.send(event.into(), bytes).await {
+                Sent::Taken => {}
+                // Dropping the store stops codex.
+                Sent::Unwanted => return Ok(()),
+                Sent::TooLate => return Err(failed(FailureKind::TurnTimeout, NOT_TAKEN.into())),
             }
         }
     }
@@ -211,13 +161,32 @@ fn stopped(store: &Store<Host>, error: &wasmtime::Error) -> Event {
     Event::failed(kind, stop_reason, message)
 }
 
+const NOT_TAKEN: &str = "The turn took longer than allowed (`limits.turn_seconds` in config.json), because nobody took its events.";
+
 fn busy(provider: &Provider) -> Event {
     let seconds = provider.config().limits.busy_seconds;
-    let failure = Some(Failure {
-        kind: FailureKind::SessionBusy,
-        message: format!(
+    retryable(
+        FailureKind::SessionBusy,
+        format!(
             "Another turn has been running in this workspace for more than {seconds} s. Wait for it to end, or raise `limits.busy_seconds` in config.json."
         ),
+    )
+}
+
+fn crowded(provider: &Provider) -> Event {
+    let turns = provider.config().limits.turns;
+    retryable(
+        FailureKind::TurnTimeout,
+        format!(
+            "The turn has waited for its whole time, because {turns} others were running. Give the machine less to do at once, or raise `limits.turns` in config.json if it can bear more."
+        ),
+    )
+}
+
+fn retryable(kind: FailureKind, message: String) -> Event {
+    let failure = Some(Failure {
+        kind,
+        message,
         retryable: true,
         retry_after: None,
         detail: None,

@@ -1,0 +1,275 @@
+//! What a runtime can scrape, and what each turn's span says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tracing::Span;
+use tracing::field::Empty;
+
+use crate::event::{Event, FailureKind, StopReason, Usage};
+
+/// What has happened since the provider was loaded. Counters only grow, but for `turns_open` and `turns_waiting`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Turns that wait: for their workspace, or for a place among those that run.
+    pub turns_waiting: u64,
+    /// Turns that run.
+    pub turns_open: u64,
+    /// Turns that the model finished.
+    pub turns_completed: u64,
+    /// Turns that somebody stopped, or whose caller went away.
+    pub turns_aborted: u64,
+    /// Turns that failed, by kind.
+    pub turns_failed: BTreeMap<FailureKind, u64>,
+    /// Times that codex was started.
+    pub codex_starts: u64,
+    /// Those of them that were not the first of their turn.
+    pub codex_restarts: u64,
+    /// Times that codex was not started: the grant forbids it, or the program cannot be run.
+    pub codex_refusals: u64,
+    /// Bytes of codex's standard output.
+    pub output_bytes: u64,
+    /// Lines that were too long and were left out.
+    pub lines_skipped: u64,
+    /// Processes that codex left behind and that were ended.
+    pub left_behind: u64,
+    /// Tokens read, as far as turns told their usage.
+    pub input_tokens: u64,
+    /// Tokens written, as far as turns told their usage.
+    pub output_tokens: u64,
+    /// From the beginning of a turn to codex's first line.
+    pub to_first_line: Durations,
+    /// From the beginning of a turn to its first text.
+    pub to_first_text: Durations,
+    /// From the beginning of a turn to its end.
+    pub to_end: Durations,
+}
+
+/// How long something took, all times together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Durations {
+    /// How many times.
+    pub count: u64,
+    /// Their sum, in seconds.
+    pub seconds: f64,
+    /// The longest, in seconds.
+    pub longest_seconds: f64,
+}
+
+impl Durations {
+    fn add(&mut self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        self.count += 1;
+        self.seconds += seconds;
+        self.longest_seconds = self.longest_seconds.max(seconds);
+    }
+}
+
+/// Where the turns of a provider put their marks.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<Mutex<Metrics>>);
+
+impl Board {
+    /// What it shows now.
+    pub fn read(&self) -> Metrics {
+        self.lock().clone()
+    }
+
+    /// A turn begins.
+    pub fn turn(&self, workspace: &Path, model: Option<&str>) -> Meter {
+        self.lock().turns_waiting += 1;
+        let span = tracing::info_span!(
+            "turn",
+            workspace = %workspace.display(),
+            model,
+            thread_id = Empty,
+            outcome = Empty,
+            codex_starts = Empty,
+            output_bytes = Empty,
+            first_line_ms = Empty,
+            first_text_ms = Empty,
+            turn_ms = Empty,
+        );
+        Meter(Arc::new(Measured {
+            board: self.clone(),
+            span,
+            began: Instant::now(),
+            state: Mutex::default(),
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Metrics> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One turn, measured. The turn has ended when all clones are gone.
+#[derive(Debug, Clone)]
+pub struct Meter(Arc<Measured>);
+
+#[derive(Debug)]
+struct Measured {
+    board: Board,
+    span: Span,
+    began: Instant,
+    state: Mutex<State>,
+}
+
+/// What is known of the turn so far.
+#[derive(Debug, Default)]
+struct State {
+    running: bool,
+    starts: u64,
+    output_bytes: u64,
+    first_line: Option<Duration>,
+    first_text: Option<Duration>,
+    end: Option<(StopReason, Option<FailureKind>)>,
+}
+
+impl Meter {
+    /// The span of the turn.
+    pub fn span(&self) -> &Span {
+        &self.0.span
+    }
+
+    /// The turn has waited and runs.
+    pub fn runs(&self) {
+        self.0.state().running = true;
+        let mut metrics = self.0.board.lock();
+        metrics.turns_waiting -= 1;
+        metrics.turns_open += 1;
+    }
+
+    /// Codex was started.
+    pub fn started(&self) {
+        let mut state = self.0.state();
+        state.starts += 1;
+        let mut metrics = self.0.board.lock();
+        metrics.codex_starts += 1;
+        metrics.codex_restarts += u64::from(state.starts > 1);
+    }
+
+    /// Codex was not started.
+    pub fn refused(&self) {
+        self.0.board.lock().codex_refusals += 1;
+    }
+
+    /// Codex has printed.
+    pub fn output(&self, bytes: usize, skipped: usize) {
+        let since = self.0.began.elapsed();
+        let mut state = self.0.state();
+        state.first_line.get_or_insert(since);
+        state.output_bytes += bytes as u64;
+        let mut metrics = self.0.board.lock();
+        metrics.output_bytes += bytes as u64;
+        metrics.lines_skipped += skipped as u64;
+    }
+
+    /// Codex has ended, and so many processes that it left behind.
+    pub fn left_behind(&self, processes: u32) {
+        self.0.board.lock().left_behind += u64::from(processes);
+    }
+
+    /// The caller gets this event.
+    pub fn event(&self, event: &Event) {
+        match event {
+            Event::MessageStart { thread_id, .. } => {
+                self.0.span.record("thread_id", thread_id.as_str());
+            }
+            Event::TextDelta { .. } => {
+                let since = self.0.began.elapsed();
+                self.0.state().first_text.get_or_insert(since);
+            }
+            Event::MessageEnd {
+                stop_reason,
+                failure,
+                usage,
+                ..
+            } => {
+                self.0.state().end =
+                    Some((*stop_reason, failure.as_ref().map(|failure| failure.kind)));
+                if let Some(Usage {
+                    input_tokens,
+                    output_tokens,
+                    ..
+                }) = usage
+                {
+                    let mut metrics = self.0.board.lock();
+                    metrics.input_tokens = metrics.input_tokens.saturating_add(*input_tokens);
+                    metrics.output_tokens = metrics.output_tokens.saturating_add(*output_tokens);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the caller got the end.
+    pub fn has_ended(&self) -> bool {
+        self.0.state().end.is_some()
+    }
+}
+
+impl Measured {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// However a turn ends, a panic included, this is where it is counted.
+impl Drop for Measured {
+    fn drop(&mut self) {
+        let turn = self.began.elapsed();
+        let state = std::mem::take(&mut *self.state());
+        let outcome = match state.end {
+            Some((StopReason::EndTurn, _)) => "end_turn".to_owned(),
+            Some((StopReason::Aborted, _)) => "aborted".to_owned(),
+            // The names are those of the JSON form.
+            Some((StopReason::Error, kind)) => kind
+                .and_then(|kind| serde_json::to_value(kind).ok())
+                .and_then(|kind| kind.as_str().map(str::to_owned))
+                .unwrap_or_else(|| "error".to_owned()),
+            None => "dropped".to_owned(),
+        };
+        let milliseconds =
+            |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.span.record("outcome", outcome.as_str());
+        self.span.record("codex_starts", state.starts);
+        self.span.record("output_bytes", state.output_bytes);
+        self.span.record("turn_ms", milliseconds(turn));
+        if let Some(first) = state.first_line {
+            self.span.record("first_line_ms", milliseconds(first));
+        }
+        if let Some(first) = state.first_text {
+            self.span.record("first_text_ms", milliseconds(first));
+        }
+        tracing::info!(parent: &self.span, outcome, "the turn ended");
+
+        let mut metrics = self.board.lock();
+        if state.running {
+            metrics.turns_open -= 1;
+        } else {
+            metrics.turns_waiting -= 1;
+        }
+        match state.end {
+            Some((StopReason::EndTurn, _)) => metrics.turns_completed += 1,
+            Some((StopReason::Error, kind)) => {
+                *metrics
+                    .turns_failed
+                    .entry(kind.unwrap_or(FailureKind::Internal))
+                    .or_default() += 1;
+            }
+            Some((StopReason::Aborted, _)) | None => metrics.turns_aborted += 1,
+        }
+        metrics.to_end.add(turn);
+        if let Some(first) = state.first_line {
+            metrics.to_first_line.add(first);
+        }
+        if let Some(first) = state.first_text {
+            metrics.to_first_text.add(first);
+        }
+    }
+}

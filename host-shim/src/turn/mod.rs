@@ -1,0 +1,81 @@
+//! One turn, seen from outside.
+
+mod run;
+mod sink;
+
+use std::path::PathBuf;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::event::{Event, FailureKind, StopReason};
+use crate::provider::Provider;
+use crate::request::Request;
+use crate::stop::{StopCause, Stopper, stop};
+
+use run::run;
+use sink::{Sink, Waiting};
+
+/// A turn under way. Dropping it stops codex.
+#[derive(Debug)]
+pub struct Turn {
+    events: mpsc::Receiver<Waiting>,
+    stopper: Stopper,
+    ended: bool,
+}
+
+impl Turn {
+    /// The next event; `None` after [`Event::MessageEnd`]. May be dropped while it waits;
+    /// nothing is lost.
+    pub async fn next(&mut self) -> Option<Event> {
+        let event = match self.events.recv().await {
+            Some((event, _room)) => event,
+            None if self.ended => return None,
+            // A panic has ended the task, or the end of its runtime has.
+            None => {
+                let message = "The host lost the task that ran the turn; codex was stopped. If the runtime was not being shut down, report this with the host's log.";
+                Event::failed(FailureKind::Internal, StopReason::Error, message.into())
+            }
+        };
+        self.ended |= matches!(event, Event::MessageEnd { .. });
+        Some(event)
+    }
+
+    /// Stops codex. The events that it still gives come, and then a `MessageEnd` that says
+    /// `Aborted`; the conversation stays resumable.
+    pub fn cancel(&self) {
+        self.stopper.request(StopCause::Cancelled);
+    }
+}
+
+/// Starts the task that runs a turn; the handle stops it by going away.
+pub(crate) fn begin(provider: Provider, workspace: PathBuf, request: Request) -> Turn {
+    let deadline = Instant::now() + provider.config().limits.turn();
+    let meter = provider
+        .metrics_board()
+        .turn(&workspace, request.model.as_deref());
+    let (mut sink, events) = Sink::new(meter.clone(), deadline);
+    let (stopper, stop) = stop();
+    let span = meter.span().clone();
+    let task = async move {
+        let outcome = run(
+            &provider, workspace, request, stop, deadline, &meter, &mut sink,
+        )
+        .await;
+        // Whatever happened in there, the caller gets exactly one end.
+        if !sink.has_ended() {
+            let end = outcome.err().unwrap_or_else(|| {
+                let message = "The component ended the turn without saying how: report this, with the version of the component.";
+                Event::failed(FailureKind::Internal, StopReason::Error, message.into())
+            });
+            sink.send_end(end).await;
+        }
+    };
+    tokio::spawn(task.instrument(span));
+    Turn {
+        events,
+        stopper,
+        ended: false,
+    }
+}

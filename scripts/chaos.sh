@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Turns with random faults, two thousand by default, fifty at once, and fails if one of them hangs, ends in the
+# wrong way or leaves something behind: scripts/chaos.sh [TURNS [AT_ONCE [SEED]]]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/tool.sh wasm-target
+target=${CARGO_TARGET_DIR:-target}
+cargo build --release --workspace --bins --locked
+cargo build --release --locked --target wasm32-wasip2 -p plexum-openai-provider-hostile
+exec "$target/release/chaos" "$target/release/fake-codex" \
+  "$target/wasm32-wasip2/release/plexum_openai_provider_hostile.wasm" "${1:-2000}" "${2:-50}" "${3:-1}"
