@@ -362,7 +362,11 @@ impl Drop for Process {
         let (Some(mut child), Some(guard)) = (self.child.take(), self.guard.take()) else {
             return;
         };
-        // Without a runtime nobody can wait; a guard that has a lock passed it on with the process.
+        // Whoever was handed the lock with the process keeps it as long as need be.
+        if guard.lock().is_some() {
+            return;
+        }
+        // Without a runtime nobody can wait.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };

@@ -36,6 +36,8 @@ fn main() -> ExitCode {
     let started = Signals::block().and_then(|signals| {
         descendants::adopt()?;
         let codex = Codex::start(&command, orders.stdin)?;
+        // The workspace is codex's; whoever wants to unmount it need not wait for this process.
+        std::env::set_current_dir("/")?;
         Ok((signals, codex))
     });
     match started {

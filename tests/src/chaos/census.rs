@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 /// What this process holds at a moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Census {
-    /// Open descriptors.
-    pub descriptors: usize,
+    /// Open descriptors, each with what it is open to.
+    pub descriptors: Vec<String>,
     /// Resident memory in KiB.
     pub resident_kib: u64,
 }
@@ -26,10 +26,25 @@ impl Census {
             .find_map(|line| line.strip_prefix("VmRSS:"))
             .context("/proc/self/status has VmRSS")?;
         Ok(Census {
-            descriptors: fs::read_dir("/proc/self/fd")?.count(),
+            descriptors: descriptors()?,
             resident_kib: resident.trim().trim_end_matches(" kB").parse()?,
         })
     }
+}
+
+fn descriptors() -> Result<Vec<String>> {
+    let entries = fs::read_dir("/proc/self/fd")?;
+    // The one that this reads through is closed by then.
+    let links = entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let target = fs::read_link(&path).ok()?;
+        Some(format!(
+            "{} {}",
+            path.file_name()?.display(),
+            target.display()
+        ))
+    });
+    Ok(links.collect())
 }
 
 /// The processes that work in a folder below `root`: codex and whatever it started, wherever that has gone. One that has

@@ -290,7 +290,9 @@ impl Fault {
             Fault::DiesWithWords => failed(Kind::Config),
             Fault::ProgramRemoved => failed(Kind::NotInstalled),
             // A thread that codex names later than at its start is not kept.
-            Fault::DiskFull | Fault::SessionIsFolder | Fault::OtherThread => failed(Kind::SessionUnreadable),
+            Fault::DiskFull | Fault::SessionIsFolder | Fault::OtherThread => {
+                failed(Kind::SessionUnreadable)
+            }
             Fault::NoWorkspace => failed(Kind::InvalidRequest),
             Fault::ComponentTraps | Fault::ComponentSpins => failed(Kind::Internal),
             // The moment may come after the end.
