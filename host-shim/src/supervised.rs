@@ -83,7 +83,7 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
     };
     let mut child = SupervisedChild {
         control,
-        _supervisor: supervisor,
+        supervisor,
         part: Part::default(),
         codex: None,
         grace: command.grace,
@@ -165,8 +165,8 @@ fn send_orders(
 /// A codex under its supervisor. Dropping this closes the control socket, and the supervisor does the rest.
 struct SupervisedChild {
     control: UnixStream,
-    /// Held so that tokio waits for it; when this is dropped, it does so in its own time.
-    _supervisor: process::Child,
+    /// When this is dropped, tokio waits for it in its own time.
+    supervisor: process::Child,
     part: Part,
     codex: Option<Pid>,
     grace: Duration,
@@ -203,7 +203,10 @@ impl Child for SupervisedChild {
 
     fn gone(&mut self) -> SpawnFuture<'_, Gone> {
         Box::pin(async {
-            match self.report().await? {
+            let report = self.report().await?;
+            // It was its last; so nothing of the turn is left, the supervisor included.
+            self.supervisor.wait().await?;
+            match report {
                 Report::Gone(ended) => Ok(Gone::All {
                     ended: ended.unsigned_abs(),
                 }),

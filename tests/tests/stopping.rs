@@ -188,8 +188,6 @@ fn by_cancelling_and_by_dropping() {
                 sleepers.wait_until_asleep();
                 if dropped {
                     drop(turn);
-                    // The supervisor needs nobody's help; this only lets the task see that it is dropped.
-                    tokio::task::yield_now().await;
                 } else {
                     turn.cancel();
                     assert_eq!(
@@ -198,9 +196,13 @@ fn by_cancelling_and_by_dropping() {
                     );
                     sleepers.assert_gone(&codex);
                 }
+                // A runtime goes on meanwhile: the turn's task has its workspace to give back.
+                let after = move || {
+                    sleepers.wait_until_gone();
+                    goes_on(&agent);
+                };
+                tokio::task::spawn_blocking(after).await.unwrap();
             });
-            sleepers.wait_until_gone();
-            goes_on(&agent);
         }
     }
 }
