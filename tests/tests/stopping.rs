@@ -1,5 +1,6 @@
 //! However a turn of the real codex is stopped, nothing that it started is left, and the thread goes on.
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "clippy does not know a test's helpers as tests"
 )]
