@@ -407,6 +407,7 @@ if [ -n "$plexum_config" ]; then "$program" plexum-allow -- "$plexum_config" || 
 if $new; then
   tell_codex
 elif ! problem=$("$installed" audit --config "$config" -- "$plugin/plugin.wasm" 2>&1 >/dev/null); then
-  warn "your config.json was kept, and it does not let the new component run: ${problem:-see \`component_sha256\` in it}"
+  problem=${problem:-its \`component_sha256\` names another}
+  warn "your config.json was kept, and it does not let the new component run: ${problem#error: }"
 fi
 tell_next

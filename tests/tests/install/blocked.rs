@@ -115,7 +115,9 @@ fn a_home_that_is_not_set_or_not_absolute_is_an_error() {
     ] {
         let script = || {
             let mut script = home.script();
-            script.env_remove("HOME").envs(value.map(|value| ("HOME", value)));
+            script
+                .env_remove("HOME")
+                .envs(value.map(|value| ("HOME", value)));
             script.current_dir(home.scratch.path());
             script.arg("--program").arg(home.program("stand-in"));
             script

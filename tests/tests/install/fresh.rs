@@ -250,10 +250,7 @@ fn the_configuration_names_its_schema_where_there_is_one() {
     let home = Home::new();
     let schema = install(&home)["$schema"].clone();
     let schema = Path::new(PLUGIN).join(schema.as_str().unwrap());
-    assert_eq!(
-        home.read(schema.to_str().unwrap()),
-        "{\"type\":\"object\"}"
-    );
+    assert_eq!(home.read(schema.to_str().unwrap()), "{\"type\":\"object\"}");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,8 +13,8 @@ use tempfile::TempDir;
 
 use super::repository;
 
-/// All that the script may need, cargo apart: bash and coreutils.
-const TOOLS: [&str; 13] = [
+/// All that the script may need, cargo apart: bash and coreutils; `sync` is one of them too.
+const TOOLS: [&str; 12] = [
     "bash",
     "cat",
     "chmod",
@@ -25,7 +27,6 @@ const TOOLS: [&str; 13] = [
     "rm",
     "rmdir",
     "sha256sum",
-    "sync",
 ];
 
 pub const PLUGIN: &str = ".plexum/plugins/plexum-openai-provider";
@@ -42,7 +43,7 @@ pub struct Home {
     pub codex: PathBuf,
     tools: PathBuf,
     /// Where temporary files go.
-    temporary: PathBuf,
+    pub temporary: PathBuf,
 }
 
 /// What the script printed, and its exit code.
@@ -53,8 +54,8 @@ pub struct Ran {
     pub code: Option<i32>,
 }
 
-/// A file or a folder: its mode, and its content or where a link leads.
-pub type Tree = BTreeMap<PathBuf, (u32, Vec<u8>)>;
+/// All files and folders: their modes, and a hash of their content or of where a link leads.
+pub type Tree = BTreeMap<PathBuf, (u32, u64)>;
 
 impl Home {
     pub fn new() -> Self {
@@ -73,6 +74,8 @@ impl Home {
         for tool in TOOLS {
             symlink(tool_path(tool), tools.join(tool)).unwrap();
         }
+        // That it reaches the disk, no test can see, and it would take most of the time.
+        symlink(tool_path("true"), tools.join("sync")).unwrap();
         let codex = folder("codex's folder").join("codex");
         symlink(env!("CARGO_BIN_EXE_fake-codex"), &codex).unwrap();
         Home {
@@ -160,10 +163,21 @@ impl Home {
             !ran.stderr.contains("error: "),
             "{ran:?}"
         );
-        if ran.code.is_some() {
-            assert_eq!(tree(&self.temporary), Tree::new(), "{ran:?}");
-        }
+        assert_eq!(tree(&self.temporary), Tree::new(), "{ran:?}");
         ran
+    }
+
+    /// Runs a script that is to be stopped by a signal, which is all the group's, as that of a terminal is. True
+    /// when it came to its end all the same.
+    pub fn run_interrupted(&self, command: &mut Command) -> bool {
+        let output = command.process_group(0).output().unwrap();
+        output.status.success()
+    }
+
+    /// Removes temporary files that were left.
+    pub fn clear_temporary(&self) {
+        std::fs::remove_dir_all(&self.temporary).unwrap();
+        std::fs::create_dir(&self.temporary).unwrap();
     }
 
     /// All that is in the home.
@@ -215,7 +229,9 @@ pub fn tree(root: &Path) -> Tree {
                 std::fs::read(&path).unwrap()
             };
             let relative = path.strip_prefix(root).unwrap().to_owned();
-            tree.insert(relative, (metadata.permissions().mode(), content));
+            let mut hasher = DefaultHasher::new();
+            content.hash(&mut hasher);
+            tree.insert(relative, (metadata.permissions().mode(), hasher.finish()));
         }
     }
     tree

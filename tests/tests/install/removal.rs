@@ -1,5 +1,7 @@
 //! `--uninstall` and `--purge`.
 
+use std::path::Path;
+
 use super::home::{CONFIG, Home, PLUGIN, PROGRAM, Ran, Tree};
 
 const NONE: [&str; 0] = [];
@@ -20,8 +22,8 @@ fn uninstalling_leaves_the_configuration_and_what_was_there_before() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.contains("plugins.allow"), "{ran:?}");
     let mut after = home.tree();
-    assert!(after.remove(CONFIG.as_ref()).is_some());
-    assert!(after.remove(PLUGIN.as_ref()).is_some());
+    assert!(after.remove(Path::new(CONFIG)).is_some());
+    assert!(after.remove(Path::new(PLUGIN)).is_some());
     assert_eq!(after, before);
 
     let ran = uninstall(&home, &["--purge"]);
