@@ -1,6 +1,6 @@
 //! Where it cannot be installed: a clear error, and nothing half-done.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::home::{Home, PLUGIN, PROGRAM, Ran, Tree};
 use super::repository::Repository;
 
 /// Somebody who may nothing, for the tests that root runs: root may everything.
-const NOBODY: u32 = 65534;
+pub const NOBODY: u32 = 65534;
 
 fn is_clear(ran: &Ran, path: &Path) -> bool {
     ran.code == Some(1)
@@ -41,10 +41,7 @@ fn a_home_below_a_file_is_named() {
 fn a_folder_that_may_not_be_written_to_is_named_before_anything_is_built() {
     let home = Home::new();
     let repository = Repository::new();
-    let as_root = home.scratch.path().metadata().is_ok_and(|metadata| {
-        use std::os::unix::fs::MetadataExt;
-        metadata.uid() == 0
-    });
+    let as_root = home.path.metadata().unwrap().uid() == 0;
     let mode = |path: &Path, mode| {
         std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
     };

@@ -9,7 +9,7 @@ use plexum_openai_provider::COMPONENT;
 use plexum_openai_provider_tests::workspace::program;
 use serde_json::{Value, json};
 
-use super::home::{CONFIG, Home, PLUGIN, PROGRAM, Ran, Tree};
+use super::home::{CONFIG, Home, PLUGIN, PROGRAM, Ran, Tree, write_script};
 use super::repository::{Repository, root};
 
 fn json(text: &str) -> Value {
@@ -285,6 +285,48 @@ fn a_dry_run_says_what_an_installation_does_and_does_nothing() {
         }
     }
     assert_eq!(told, installed);
+}
+
+#[test]
+fn without_a_program_it_is_built_and_a_build_that_fails_installs_nothing() {
+    let home = Home::new();
+    let repository = Repository::new();
+    write_script(
+        &repository.path("scripts/tool.sh"),
+        "[ \"$*\" = wasm-target ]",
+    );
+    let target = home.scratch.path().join("target");
+    let built = home.program("just built");
+    let (target, built) = (target.to_str().unwrap(), built.to_str().unwrap());
+    let script = || {
+        let mut script = home.script_in(&repository.path(""));
+        script.env("CARGO_TARGET_DIR", target);
+        // An operator's habit, which would move what is built.
+        script.env("CARGO_BUILD_TARGET", "x86_64-unknown-linux-musl");
+        script
+    };
+    home.add_tool("cargo", "echo 'error: it does not compile' >&2; exit 101");
+    let ran = home.run(&mut script());
+    assert!(
+        ran.code == Some(1)
+            && ran
+                .stderr
+                .contains("could not be built, and nothing was installed"),
+        "{ran:?}"
+    );
+    assert_eq!(home.tree(), Tree::new());
+
+    home.add_tool(
+        "cargo",
+        &format!(
+            "[ \"$* ${{CARGO_BUILD_TARGET-}}\" = 'build --release --locked --package plexum-openai-provider --bin plexum-openai-provider ' ] || exit 9
+            [ -f wit/worlds.wit ] || exit 8
+            mkdir -p '{target}/release' && cp '{built}' '{target}/release/plexum-openai-provider'"
+        ),
+    );
+    let ran = home.run(&mut script());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(home.read(PROGRAM).contains("# just built"));
 }
 
 #[test]

@@ -106,7 +106,12 @@ impl Home {
         );
     }
 
-    /// Undoes that.
+    /// Adds a tool.
+    pub fn add_tool(&self, name: &str, script: &str) {
+        write_script(&self.tools.join(name), script);
+    }
+
+    /// Undoes [`Self::replace_tool`].
     pub fn restore_tool(&self, name: &str) {
         std::fs::remove_file(self.tools.join(name)).unwrap();
         symlink(tool_path(name), self.tools.join(name)).unwrap();
@@ -198,7 +203,7 @@ impl Home {
     }
 }
 
-fn write_script(path: &Path, script: &str) {
+pub fn write_script(path: &Path, script: &str) {
     std::fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
 }

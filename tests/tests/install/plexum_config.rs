@@ -1,8 +1,9 @@
 //! `--plexum-config`: the entry in Plexum's own configuration.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
+use super::blocked::NOBODY;
 use super::home::{Home, Ran, Tree};
 
 const BEFORE: &str = "{\n    \"zeta\": 1.50,\n    \"plugins\": {\n        \"allow\": [\n            \"other\"\n        ],\n        \"deny\": []\n    },\n    \"alpha\": { \"odd\":true }\n}\n";
@@ -21,14 +22,21 @@ fn the_entry_is_added_once_through_the_link_and_nothing_else_changes() {
     home.write(".plexum/x", "");
     let link = home.path.join(".plexum/config.json");
     symlink("../-dot files/pl'ex\"um.json", &link).unwrap();
-    let mode = || real.metadata().unwrap().permissions().mode() & 0o7777;
+    // Root may give it to somebody, whose it must stay; anybody else keeps it.
+    let given = chown(&real, Some(NOBODY), Some(NOBODY)).is_ok();
+    let owner = || {
+        let metadata = real.metadata().unwrap();
+        let mode = metadata.permissions().mode() & 0o7777;
+        (mode, given.then(|| (metadata.uid(), metadata.gid())))
+    };
+    let expected = (0o640, given.then_some((NOBODY, NOBODY)));
 
     let ran = install(&home, &link);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(!ran.stdout.contains("+="), "{ran:?}");
     assert_eq!(std::fs::read_to_string(&real).unwrap(), AFTER);
     assert!(link.is_symlink());
-    assert_eq!(mode(), 0o640);
+    assert_eq!(owner(), expected);
 
     let ran = install(&home, &link);
     assert!(ran.stdout.contains("in `plugins.allow` already"), "{ran:?}");
@@ -40,7 +48,7 @@ fn the_entry_is_added_once_through_the_link_and_nothing_else_changes() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(std::fs::read_to_string(&real).unwrap(), BEFORE);
     assert!(link.is_symlink());
-    assert_eq!(mode(), 0o640);
+    assert_eq!(owner(), expected);
 }
 
 #[test]
