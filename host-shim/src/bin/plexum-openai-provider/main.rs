@@ -1,8 +1,10 @@
-//! The command-line program: the host for one turn at a time, for operators and for scripts.
+//! The command-line program: the host for operators, for scripts, and for runtimes that are not Rust.
 
 mod audit;
 mod explain;
+mod provider_args;
 mod say;
+mod serve;
 mod session;
 
 use std::process::ExitCode;
@@ -26,6 +28,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Say(say::Say),
+    Serve(serve::Serve),
     Audit(audit::AuditCommand),
     Explain(explain::Explain),
     Session(session::Session),
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Say(say) => say.run(),
+        Command::Serve(serve) => serve.run(),
         Command::Audit(audit) => audit.run(),
         Command::Explain(explain) => explain.run(),
         Command::Session(session) => session.run(),
