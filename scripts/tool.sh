@@ -5,6 +5,7 @@
 #   scripts/tool.sh wasm-target        the Rust target of the component
 #   scripts/tool.sh codex VERSION      the real codex; prints the path of its native program
 #   scripts/tool.sh cargo-component    prints its path
+#   scripts/tool.sh serve-client       what tests/serve needs: a JSON-RPC client and a validator of schemas
 #
 # Paths go to standard output, everything else to standard error. Exits with 3 when the machine
 # lacks what an installation needs (npm, say), with 1 when an installation fails.
@@ -18,6 +19,7 @@ tools=$(cd "$tools" && pwd)
 # The oldest codex that is supported, and the newest that was tested.
 codex_versions=(0.135.0 0.169.0)
 cargo_component_version=0.21.1
+serve_client_packages=(json-rpc-2.0@1.8.1 ajv@8.20.0)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -87,14 +89,26 @@ cargo_component() {
   printf '%s\n' "$program"
 }
 
+serve_client() {
+  local folder=$tools/serve-client wanted=${serve_client_packages[*]}
+  if [ "$(cat "$folder/installed" 2>/dev/null)" != "$wanted" ]; then
+    command -v npm >/dev/null || { say "There is no npm to install $wanted with: install Node.js."; exit 3; }
+    patiently "Installing $wanted from npm" npm install --no-audit --no-fund --prefix "$folder" "${serve_client_packages[@]}"
+    printf '%s\n' "$wanted" >"$folder/installed"
+  fi
+  printf '%s\n' "$folder"
+}
+
 case ${1-all} in
   wasm-target) wasm_target ;;
   codex) codex "${2:?the version of codex}" ;;
   cargo-component) cargo_component ;;
+  serve-client) serve_client ;;
   all)
     wasm_target
     for version in "${codex_versions[@]}"; do codex "$version"; done
     cargo_component
+    serve_client
     ;;
   *)
     say "unknown tool: $1"

@@ -1,12 +1,14 @@
 //! A client that writes and reads lines, and hides nothing.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::{self, JoinHandle};
 
 use plexum_openai_provider::Event;
 use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::wait::wait_until;
 use plexum_openai_provider_tests::workspace::{Workspace, program};
 use serde_json::{Value, json};
 
@@ -187,14 +189,15 @@ impl Server {
 
     /// Waits for the server to end; its exit code, and what is left of its two outputs.
     pub fn end(mut self) -> (Option<i32>, String, String) {
-        let mut stdout = String::new();
-        if let Some(mut rest) = self.stdout.take() {
-            rest.read_to_string(&mut stdout).unwrap();
-        }
-        let mut stderr = String::new();
-        let mut pipe = self.child.stderr.take().unwrap();
-        pipe.read_to_string(&mut stderr).unwrap();
-        (self.child.wait().unwrap().code(), stdout, stderr)
+        let stdout = read_to_end(self.stdout.take());
+        let stderr = read_to_end(self.child.stderr.take());
+        let mut status = None;
+        wait_until("the server has ended", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        let code = status.and_then(|status| status.code());
+        (code, stdout.join().unwrap(), stderr.join().unwrap())
     }
 
     /// Sends it a signal.
@@ -202,6 +205,17 @@ impl Server {
         // SAFETY: `kill` takes plain numbers and touches no memory.
         assert_eq!(unsafe { libc::kill(self.id(), signal) }, 0);
     }
+}
+
+/// Reads a pipe meanwhile, so that nobody waits for room in it.
+fn read_to_end(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = String::new();
+        if let Some(mut pipe) = pipe {
+            pipe.read_to_string(&mut text).unwrap();
+        }
+        text
+    })
 }
 
 impl Drop for Server {

@@ -11,5 +11,8 @@
 mod backpressure;
 mod client;
 mod ending;
+mod node;
 mod protocol;
+mod schema;
+mod transcript;
 mod turns;

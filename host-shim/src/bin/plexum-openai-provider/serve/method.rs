@@ -81,7 +81,7 @@ pub fn turn_start(params: Option<&RawValue>) -> Result<TurnStart, RpcError> {
         .ok_or_else(|| missing("workspace", "name the folder that codex works in"))?;
     if !workspace.is_absolute() {
         let problem = format!(
-            "`{}` is not an absolute path, and this server has no working folder that you could know",
+            "`{}` is not an absolute path, and a relative one would depend on where the server was started",
             workspace.display()
         );
         return Err(RpcError::invalid_params("workspace", &problem));

@@ -8,6 +8,7 @@
 mod connection;
 mod error;
 mod hangup;
+mod json_line;
 mod line;
 mod message;
 mod method;

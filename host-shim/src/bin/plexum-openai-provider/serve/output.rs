@@ -7,6 +7,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::json_line::write_line;
 use super::message::Outgoing;
 
 /// How many answers may wait. Answers are small: no more than a few KiB each.
@@ -95,8 +96,7 @@ async fn write(
     while let Some(first) = queue.next().await {
         let mut message = Some(first);
         while let Some(next) = message {
-            serde_json::to_writer(&mut batch, &next)?;
-            batch.push(b'\n');
+            write_line(&next, &mut batch)?;
             message = if batch.len() < BATCH_BYTES {
                 queue.ready()
             } else {
