@@ -8,10 +8,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::line::{LineReader, MAX_LINE_BYTES};
-use super::message::{Id, Outgoing};
-use super::method::Success;
+use super::message::Id;
+use super::outgoing::Outgoing;
 use super::output::Output;
 use super::requests::{Reply, Requests};
+use super::success::Success;
 use super::turns::Turns;
 
 /// Answers the client that writes to `reader` and reads from `writer`, until it asks for the end, closes

@@ -1,13 +1,11 @@
-//! The messages of JSON-RPC 2.0, as they come and as they go.
+//! The messages of JSON-RPC 2.0, as they come.
 
-use plexum_openai_provider::Event;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::error::RpcError;
-use super::method::Success;
 
 /// The longest id that is read: it is kept until the answer is sent.
 const MAX_ID_BYTES: usize = 1024;
@@ -158,82 +156,10 @@ pub fn said(error: &serde_json::Error) -> String {
     text.strip_suffix(&position).unwrap_or(&text).to_owned()
 }
 
-/// What the server sends.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Outgoing {
-    /// An answer.
-    Success {
-        jsonrpc: Version,
-        id: Id,
-        result: Success,
-    },
-    /// An answer too.
-    Failure {
-        jsonrpc: Version,
-        id: Id,
-        error: RpcError,
-    },
-    /// Something that happened in a turn.
-    TurnEvent {
-        jsonrpc: Version,
-        method: TurnEventMethod,
-        params: TurnEvent,
-    },
-}
-
-/// The version of JSON-RPC.
-#[derive(Debug, Serialize)]
-pub enum Version {
-    #[serde(rename = "2.0")]
-    V2,
-}
-
-/// The method of the one notification that the server sends.
-#[derive(Debug, Serialize)]
-pub enum TurnEventMethod {
-    #[serde(rename = "turn/event")]
-    TurnEvent,
-}
-
-/// The params of a `turn/event`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TurnEvent {
-    pub turn_id: String,
-    /// As `say --json` prints it.
-    pub event: Event,
-}
-
-impl Outgoing {
-    /// The answer to a request.
-    pub fn answer(id: Id, outcome: Result<Success, RpcError>) -> Self {
-        let jsonrpc = Version::V2;
-        match outcome {
-            Ok(result) => Outgoing::Success {
-                jsonrpc,
-                id,
-                result,
-            },
-            Err(error) => Outgoing::Failure { jsonrpc, id, error },
-        }
-    }
-
-    /// The notification of an event.
-    pub fn turn_event(turn_id: &str, event: Event) -> Self {
-        Outgoing::TurnEvent {
-            jsonrpc: Version::V2,
-            method: TurnEventMethod::TurnEvent,
-            params: TurnEvent {
-                turn_id: turn_id.to_owned(),
-                event,
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::outgoing::Outgoing;
+    use super::super::success::Success;
     use super::*;
 
     fn call(line: &str) -> Call<'_> {

@@ -12,8 +12,10 @@ mod json_line;
 mod line;
 mod message;
 mod method;
+mod outgoing;
 mod output;
 mod requests;
+mod success;
 mod turns;
 
 use std::io;

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::json_line::write_line;
-use super::message::Outgoing;
+use super::outgoing::Outgoing;
 
 /// How many answers may wait. Answers are small: no more than a few KiB each.
 const WAITING_ANSWERS: usize = 256;
@@ -122,7 +122,7 @@ async fn out_of(patience: Duration, finishing: &mut watch::Receiver<bool>) {
 #[cfg(test)]
 mod tests {
     use super::super::message::Id;
-    use super::super::method::Success;
+    use super::super::success::Success;
     use super::*;
     use plexum_openai_provider::Event;
     use tokio::io::AsyncReadExt;

@@ -5,8 +5,10 @@ use serde_json::value::RawValue;
 
 use super::error::RpcError;
 use super::line::Line;
-use super::message::{Call, Id, Incoming, Malformed, Outgoing};
-use super::method::{self, ComponentInfo, METHODS, Model, Success, TurnStart};
+use super::message::{Call, Id, Incoming, Malformed};
+use super::method::{self, METHODS, TurnStart};
+use super::outgoing::Outgoing;
+use super::success::{self, ComponentInfo, Model, Success};
 use super::turns::Turns;
 
 /// How far the conversation with the client has come.
@@ -134,7 +136,7 @@ impl Requests {
                     tracing::info!(name = client.name, version = client.version, "the client");
                 }
                 self.phase = Phase::Ready;
-                Ok(Outcome::Done(method::initialized(self.component.clone())))
+                Ok(Outcome::Done(success::initialized(self.component.clone())))
             }
             (Phase::New, _) => Err(RpcError::not_initialized()),
             (Phase::ShuttingDown, _) => not_twice("the server is shutting down"),

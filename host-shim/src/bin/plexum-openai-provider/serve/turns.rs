@@ -6,8 +6,8 @@ use plexum_openai_provider::{Event, Failure, FailureKind, Provider, StopReason, 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::message::Outgoing;
 use super::method::TurnStart;
+use super::outgoing::Outgoing;
 
 /// Runs turns and sends their events.
 pub struct Turns {
