@@ -5,6 +5,7 @@
 //! - [`codex_home`]: a private `CODEX_HOME` whose configuration points at such a model.
 //! - [`fake_codex`]: the script, state and call record of the `fake-codex` binary.
 //! - [`agent`]: a real codex with all that it needs.
+//! - [`json_schema`]: whether a value is what one of the published schemas says.
 //! - [`workspace`]: a scratch workspace, and turns in it through the real program.
 //! - [`wait`]: for what gives no signal.
 //! - [`transcript`]: the cases of which transcripts of the real codex are kept.
@@ -19,6 +20,7 @@
 pub mod agent;
 pub mod codex_home;
 pub mod fake_codex;
+pub mod json_schema;
 pub mod mock_model;
 pub mod real_codex;
 pub mod tool;

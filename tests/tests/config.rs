@@ -1,10 +1,11 @@
-//! What is said of an operator's mistakes in the configuration.
+//! What is said of an operator's mistakes in the configuration, by the reader and by its published schema.
 //!
 //! `BLESS=1` writes the golden table's answers anew; read the difference before it is committed.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "clippy does not know a test's helpers as tests"
 )]
 
@@ -13,9 +14,16 @@ use std::path::Path;
 use std::process::Command;
 
 use plexum_openai_provider::{Config, ConfigError};
+use plexum_openai_provider_tests::json_schema::violations;
 use plexum_openai_provider_tests::workspace::program;
+use serde_json::Value;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/config-mistakes.txt");
+
+const SCHEMA: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../host-shim/schemas/config.schema.json"
+);
 
 /// A case of the golden table.
 struct Case {
@@ -76,9 +84,56 @@ fn said_of(file: &[u8]) -> String {
     }
 }
 
+/// What the published schema makes of a file, where it has a say.
+fn said_by_schema(schema: &Value, file: &[u8], accepted: bool) -> &'static str {
+    let Ok(value) = serde_json::from_slice(file) else {
+        return "schema: is not asked, this is no JSON";
+    };
+    match (violations(&value, schema).is_empty(), accepted) {
+        (true, true) => "schema: accepts",
+        (false, false) => "schema: refuses",
+        (true, false) => "schema: cannot tell",
+        (false, true) => panic!("the schema refuses what the reader takes: {value}"),
+    }
+}
+
+#[test]
+fn the_published_schema_is_the_one_that_the_program_prints() {
+    let output = Command::new(program()).arg("schema").output().unwrap();
+    assert!(output.status.success());
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(SCHEMA, &output.stdout).unwrap();
+    }
+    let published = std::fs::read_to_string(SCHEMA).unwrap();
+    let published: Value = serde_json::from_str(&published).unwrap();
+    assert_eq!(
+        printed, published,
+        "the types have changed: run the test again with BLESS=1"
+    );
+    // What an editor shows.
+    let limits = &printed["$defs"]["Limits"]["properties"];
+    for (name, shown) in limits.as_object().unwrap() {
+        for keyword in ["description", "default", "minimum", "maximum"] {
+            assert!(shown.get(keyword).is_some(), "{name} lacks its {keyword}");
+        }
+    }
+    let defaults = serde_json::to_value(Config::default()).unwrap();
+    for (name, shown) in printed["properties"].as_object().unwrap() {
+        assert!(
+            shown.get("description").is_some(),
+            "{name} is not described"
+        );
+        let default = shown.get("default").unwrap_or(&Value::Null);
+        assert_eq!(default, &defaults[name], "{name}");
+    }
+}
+
 #[test]
 fn every_mistake_is_named_as_the_golden_table_has_it() {
     let golden = std::fs::read_to_string(GOLDEN).unwrap();
+    let schema = std::fs::read_to_string(SCHEMA).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
     let (mut now, cases) = table(&golden);
     let mut wrong = String::new();
     assert!(cases.len() > 80, "only {} cases were found", cases.len());
@@ -88,7 +143,10 @@ fn every_mistake_is_named_as_the_golden_table_has_it() {
         said,
     } in cases
     {
-        let found = said_of(&bytes(&file));
+        let written = bytes(&file);
+        let found = said_of(&written);
+        let by_schema = said_by_schema(&schema, &written, found == "accepted");
+        let found = format!("{found}\n{by_schema}");
         if found != said {
             writeln!(wrong, "## {heading}\n- {said}\n+ {found}\n").unwrap();
         }

@@ -17,9 +17,13 @@ mod limits;
 mod nearest;
 pub(crate) mod numbers;
 mod reader;
+#[cfg(feature = "schema")]
+mod schema;
 
 pub use error::{ConfigError, Mistake, Problem};
 pub use limits::Limits;
+#[cfg(feature = "schema")]
+pub use schema::schema;
 
 /// The model that is on offer when nothing else is configured. It leaves the choice to
 /// codex: a ChatGPT account takes no other.
@@ -27,19 +31,28 @@ pub const DEFAULT_MODEL: &str = "codex";
 
 /// The operator's settings. Every field may be left out of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(title = "The configuration of plexum-openai-provider")
+)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where editors find the schema of this file; has no effect.
     #[serde(rename = "$schema", skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
     /// The codex program, an absolute path. Without it, `codex` is looked for on PATH.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = schema::PATH)))]
     pub binary: Option<PathBuf>,
     /// Arguments given to codex on every call, after those of the model.
+    #[cfg_attr(feature = "schema", schemars(extend("items" = schema::argument())))]
     pub extra_args: Vec<String>,
     /// The models on offer, the default one first.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(regex(pattern = schema::NAME)), extend("uniqueItems" = true)))]
     pub supported_models: Vec<String>,
     /// How codex is told to use a model. A model without an entry gets `--model <its name>`; the
     /// model `codex` gets nothing.
+    #[cfg_attr(feature = "schema", schemars(extend("additionalProperties" = schema::arguments())))]
     pub model_args: BTreeMap<String, Vec<String>>,
     /// How the prompt reaches codex.
     pub prompt: PromptTransport,
@@ -53,8 +66,10 @@ pub struct Config {
     pub guest: GuestLimits,
     /// Environment variables that codex gets besides the usual ones: names, patterns with one star at an
     /// end, `*` for all, and `!` in front of what it must not get.
+    #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = schema::VARIABLE))))]
     pub env: Vec<String>,
     /// The SHA-256 of the only component to be run, in hexadecimal.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = schema::SHA256)))]
     pub component_sha256: Option<String>,
 }
 
@@ -79,6 +94,7 @@ impl Default for Config {
 
 /// How the prompt reaches codex.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PromptTransport {
     /// As an argument where it fits one, else on standard input.
@@ -90,6 +106,7 @@ pub enum PromptTransport {
 
 /// What codex's own sandbox lets the model's tools do, by codex's names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Sandbox {
     /// No sandbox: tools may do what the user may.
@@ -103,6 +120,7 @@ pub enum Sandbox {
 
 /// What to do when codex has lost the stored conversation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LostSession {
     /// Begin a new one and tell it the earlier messages of the request.

@@ -11,10 +11,12 @@ macro_rules! numbers {
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, ::serde::Serialize, ::serde::Deserialize)]
+        #[cfg_attr(feature = "schema", derive(::schemars::JsonSchema))]
         #[serde(deny_unknown_fields, default)]
         pub struct $name {
             $(
                 $(#[$field_meta])*
+                #[cfg_attr(feature = "schema", schemars(range(min = $low, max = $high)))]
                 pub $field: u32,
             )*
         }

@@ -3,6 +3,7 @@
 mod audit;
 mod explain;
 mod say;
+mod schema;
 mod session;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ enum Command {
     Audit(audit::AuditCommand),
     Explain(explain::Explain),
     Session(session::Session),
+    Schema(schema::SchemaCommand),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Explain(explain) => explain.run(),
         Command::Session(session) => session.run(),
+        Command::Schema(schema) => schema.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
