@@ -25,6 +25,8 @@ mod bindings;
 mod budget;
 pub mod config;
 mod digest;
+#[cfg(feature = "doctor")]
+pub mod doctor;
 pub mod environment;
 mod event;
 pub mod framing;
@@ -33,6 +35,7 @@ pub mod guest_limits;
 mod host;
 mod image;
 mod lock_file;
+mod permission;
 mod process;
 mod program;
 mod provider;

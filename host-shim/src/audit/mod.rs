@@ -19,6 +19,7 @@ pub use arguments::Argument;
 pub use comparison::{Difference, Interfaces, InterfacesError};
 pub use component::{Component, Import, Interface, Pin};
 pub use environment::environment_lines;
+pub use layout::{escaped, quoted};
 pub use limits::{Limit, Unit};
 pub use producers::Producer;
 pub use program::{Program, ProgramFile};

@@ -1,6 +1,7 @@
 //! The command-line program: the host for one turn at a time, for operators and for scripts.
 
 mod audit;
+mod doctor;
 mod explain;
 mod say;
 mod schema;
@@ -30,6 +31,7 @@ enum Command {
     Audit(audit::AuditCommand),
     Explain(explain::Explain),
     Session(session::Session),
+    Doctor(doctor::DoctorCommand),
     Schema(schema::SchemaCommand),
 }
 
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Explain(explain) => explain.run(),
         Command::Session(session) => session.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Schema(schema) => schema.run(),
     };
     result.unwrap_or_else(|error| {
