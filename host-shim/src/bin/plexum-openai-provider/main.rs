@@ -3,6 +3,7 @@
 mod audit;
 mod doctor;
 mod explain;
+mod models;
 mod say;
 mod schema;
 mod session;
@@ -32,6 +33,7 @@ enum Command {
     Explain(explain::Explain),
     Session(session::Session),
     Doctor(doctor::DoctorCommand),
+    Models(models::Models),
     Schema(schema::SchemaCommand),
 }
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Session(session) => session.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Models(models) => models.run(),
         Command::Schema(schema) => schema.run(),
     };
     result.unwrap_or_else(|error| {
