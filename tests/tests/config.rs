@@ -3,7 +3,6 @@
 //! `BLESS=1` writes the golden table's answers anew; read the difference before it is committed.
 #![allow(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "clippy does not know a test's helpers as tests"

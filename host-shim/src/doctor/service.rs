@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::wrapper::program_behind;
 use super::{Check, SYSTEMD_PATH, quoted, under_systemd};
 use crate::config::Config;
 
@@ -14,7 +15,9 @@ pub fn check(config: &Config, found: &Path) -> Vec<Check> {
             "`binary` names codex, so a service finds it too",
         )];
     }
-    let remedy = format!("write into config.json: \"binary\": {}", quoted(found));
+    // The same advice as that about npm's script, where it is one.
+    let program = program_behind(found).unwrap_or_else(|| found.to_owned());
+    let remedy = format!("write into config.json: \"binary\": {}", quoted(&program));
     vec![match under_systemd("codex") {
         Some(there) if there.canonicalize().ok() == found.canonicalize().ok() => Check::ok(
             ID,

@@ -50,6 +50,13 @@ pub fn checks(codex: &Codex) -> Vec<Check> {
     vec![wrapper, node(&interpreter)]
 }
 
+/// The program that the script at `path` starts, if that is npm's and the program is there.
+pub fn program_behind(path: &Path) -> Option<PathBuf> {
+    let script = path.canonicalize().ok()?;
+    interpreter(&script).filter(|line| is_node(line))?;
+    native(&script)
+}
+
 /// Whether a service finds the node of this interpreter line.
 fn node(interpreter: &str) -> Check {
     const ID: &str = "node";
