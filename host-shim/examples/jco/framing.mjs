@@ -20,7 +20,7 @@ export class Framer {
   constructor(stream) {
     this.#chunks = stream[Symbol.asyncIterator]();
     // At once: what nobody listens to when a process exits, Node.js throws away.
-    this.#next = this.#read();
+    this.#readAhead();
   }
 
   /** The next whole lines: at most `maxBytes`, unless the first is longer. Nothing in either field is the end. */
@@ -32,9 +32,14 @@ export class Framer {
       if (done) this.#end();
       else {
         this.#hold(value);
-        this.#next = this.#read();
+        this.#readAhead();
       }
     }
+  }
+
+  #readAhead() {
+    this.#next = this.#read();
+    this.#next.catch(() => {}); // An error is met by who awaits it, and is no unhandled one until then.
   }
 
   async #read() {
