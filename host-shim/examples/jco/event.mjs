@@ -23,10 +23,17 @@ function json(value, name) {
   );
 }
 
-/** What a tool was called with: a JSON document, whose numbers are to stay as they are written. */
+/**
+ * What a tool was called with: a JSON document, its numbers as they are written, its members sorted as the Rust
+ * host sorts them.
+ */
 function document(text) {
   try {
-    return JSON.parse(text, (_, value, { source }) => (typeof value === 'number' ? JSON.rawJSON(source) : value));
+    return JSON.parse(text, (_, value, { source }) => {
+      if (typeof value === 'number') return JSON.rawJSON(source);
+      const isObject = typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
+      return isObject ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value;
+    });
   } catch {
     return text;
   }

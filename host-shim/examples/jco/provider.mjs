@@ -79,7 +79,7 @@ async function* events(instantiate, config, workspace, request, signal) {
   let codex;
   const cancel = () => codex.stop('cancelled');
   try {
-    codex = new Codex(config, settings, workspace, session.load()?.threadId);
+    codex = new Codex(config, settings, workspace, storedThread(session));
     signal?.addEventListener('abort', cancel);
     if (signal?.aborted) cancel();
     // A trap leaves an instance unusable, so each turn has its own.
@@ -96,6 +96,16 @@ async function* events(instantiate, config, workspace, request, signal) {
     signal?.removeEventListener('abort', cancel);
     await codex?.close();
     unlock();
+  }
+}
+
+/** What the grant goes by: what is stored now, not what the component will store. */
+function storedThread(session) {
+  try {
+    return session.load()?.threadId;
+  } catch (error) {
+    const message = `The session cannot be used: ${error.message}.`;
+    throw failed({ kind: 'session-unreadable', message, retryable: false });
   }
 }
 
