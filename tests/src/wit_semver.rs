@@ -188,7 +188,8 @@ mod tests {
             ("0.1.0", FIELD, E, "0.1.1", 1),
             ("0.1.0", FIELD, E, "0.2.0", 0),
             // A host that asks for fewer exports takes every released component.
-            ("0.1.0", F, "import e;", "0.1.0", 2),
+            ("0.1.0", F, "import e;", "0.1.1", 0),
+            ("0.1.0", F, "import e;", "0.1.0", 1),
             ("0.1.0", F, "export e; export more: func();", "0.1.1", 1),
             ("0.1.0", F, "export e; import more: func();", "0.1.1", 0),
             ("0.2.0", F, E, "0.1.0", 1),
