@@ -41,7 +41,10 @@ mod request;
 mod session_file;
 mod session_store;
 mod stop;
+#[cfg(not(fuzzing))]
 mod thread_id;
+#[cfg(fuzzing)]
+pub mod thread_id;
 mod ticker;
 mod turn;
 
