@@ -71,7 +71,7 @@ last() { # pattern, target
   grep -oE "$1" "$out/$2.log" | tail -n 1 | grep -oE '[0-9]+$' || echo '?'
 }
 
-declare -A target_of
+declare -A target_of=()
 found=()
 stop() {
   if [ ${#target_of[@]} -gt 0 ]; then kill "${!target_of[@]}" 2>/dev/null || true; fi
@@ -102,7 +102,7 @@ while [ ${#target_of[@]} -gt 0 ]; do reap; done
 
 for target in "${found[@]}"; do
   printf '\n== %s\n' "$target"
-  grep -m 1 -A 4 -E 'panicked at|ERROR: libFuzzer' "$out/$target.log" || tail -n 20 "$out/$target.log"
+  { grep -m 1 -A 3 -E 'panicked at|ERROR: libFuzzer' "$out/$target.log" || tail -n 20 "$out/$target.log"; } | cut -c1-200
   artifact=$(sed -n 's/.*Test unit written to //p' "$out/$target.log" | tail -n 1)
   printf 'log:   %s\ninput: %s\nagain: scripts/fuzz.sh --input %q %s\n' "$out/$target.log" "${artifact:-none}" "${artifact:-FILE}" "$target"
 done
