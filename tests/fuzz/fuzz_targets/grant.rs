@@ -1,7 +1,7 @@
 //! The grant against the contract, written down anew and not from the code that checks it.
 //!
 //! An input is four records: letters (see [`config`] and [`call`]), `extra_args`, the arguments of the model
-//! `b`, and the arguments of a call, each a word a line.
+//! `b`, and the arguments of a call, each as [`words`].
 #![no_main]
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use plexum_openai_provider::Config;
 use plexum_openai_provider::config::Sandbox;
 use plexum_openai_provider::grant::{Call, Explanation, Grant, Refused};
-use plexum_openai_provider_fuzz::fields::{RECORD, number, split, words};
+use plexum_openai_provider_fuzz::fields::{RECORD, number, split};
 
 const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
 
@@ -46,6 +46,41 @@ fuzz_target!(|data: &[u8]| {
         }
     }
 });
+
+/// A word a letter, so that one change of an input is one of a word; others stand between quotes.
+fn words(text: &[u8]) -> Vec<String> {
+    let mut rest = text;
+    let mut words = Vec::new();
+    while let [letter, behind @ ..] = rest {
+        rest = behind;
+        words.push(match letter {
+            b'e' => "exec".to_owned(),
+            b'r' => "resume".to_owned(),
+            b't' => ID.to_owned(),
+            b'u' => ID.replace('a', "b"),
+            b'l' => "--last".to_owned(),
+            b'g' => "--skip-git-repo-check".to_owned(),
+            b'd' => "--dangerously-bypass-approvals-and-sandbox".to_owned(),
+            b'c' => "-c".to_owned(),
+            b'w' => "sandbox_mode=\"workspace-write\"".to_owned(),
+            b'o' => "sandbox_mode=\"read-only\"".to_owned(),
+            b'j' => "--json".to_owned(),
+            b'm' => "--model".to_owned(),
+            b'i' => "-i".to_owned(),
+            b'0'..=b'9' => format!("image:{}", letter - b'0'),
+            b's' => "--".to_owned(),
+            b'n' => "-".to_owned(),
+            b'\'' => {
+                let end = rest.iter().position(|byte| *byte == b'\'');
+                let (word, behind) = rest.split_at(end.unwrap_or(rest.len()));
+                rest = behind.get(1..).unwrap_or_default();
+                String::from_utf8_lossy(word).into_owned()
+            }
+            other => char::from(*other).to_string(),
+        });
+    }
+    words
+}
 
 /// `w` and `o` are the sandbox's modes; none if an operator could not write this.
 fn config(letters: &[u8], extra_args: Vec<String>, model_args: Vec<String>) -> Option<Config> {

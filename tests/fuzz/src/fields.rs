@@ -21,14 +21,3 @@ pub fn number(text: &[u8], otherwise: usize) -> usize {
         .fold(None, |number, digit| Some(number.unwrap_or(0) * 10 + digit))
         .unwrap_or(otherwise)
 }
-
-/// The words in here, one a line.
-pub fn words(text: &[u8]) -> Vec<String> {
-    if text.is_empty() {
-        return Vec::new();
-    }
-    String::from_utf8_lossy(text)
-        .split('\n')
-        .map(str::to_owned)
-        .collect()
-}
