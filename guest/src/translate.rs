@@ -292,7 +292,7 @@ impl Translator {
     /// Ends what codex began and never ended: 0.135 does so with every command that
     /// takes more than a moment.
     pub fn close_open_tools(&mut self, events: &mut Vec<Event>) {
-        events.extend(self.open_tools.drain(..).skip(1).map(|open| {
+        events.extend(self.open_tools.drain(..).map(|open| {
             Event::ToolEnd(ToolEnd {
                 id: open.id,
                 status: ToolStatus::Unknown,

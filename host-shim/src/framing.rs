@@ -125,7 +125,7 @@ impl<R: AsyncRead + Unpin> Framer<R> {
                 }
             }
             self.scanned = 0;
-        } else if self.buffer.len() >= self.max_line && !self.buffer.contains(&b'\n') {
+        } else if self.buffer.len() > self.max_line && !self.buffer.contains(&b'\n') {
             self.skipping = Some(self.buffer.len() as u64);
             self.buffer.clear();
             self.scanned = 0;

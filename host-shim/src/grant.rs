@@ -260,7 +260,7 @@ fn split_images(words: &[String], images: usize) -> (&[String], Vec<usize>) {
     let mut numbers = Vec::new();
     while let [before @ .., flag, image] = rest
         && flag == "-i"
-        && let Some(number) = (0..=images).find(|number| *image == format!("image:{number}"))
+        && let Some(number) = (0..images).find(|number| *image == format!("image:{number}"))
     {
         numbers.push(number);
         rest = before;

@@ -135,7 +135,7 @@ impl SessionFiles {
             })
             .transpose()?;
         // Rewriting what is there would cost a sync and risk it for nothing.
-        if !matches!(read_small(&session_path), Ok(Some(held)) if held.trim() == entry.thread_id) {
+        if !matches!(read_small(&session_path), Ok(Some(held)) if held == entry.thread_id) {
             self.replace(&session_path, entry.thread_id.as_bytes())?;
         }
         match record {

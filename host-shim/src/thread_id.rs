@@ -35,8 +35,8 @@ impl Opening {
     /// The part of this output, the next of its process, that belongs to the opening.
     pub fn of<'a>(&mut self, output: &'a str) -> &'a str {
         let mut end = 0;
-        for line in output.split_inclusive('\n').take(self.lines + 1) {
-            self.lines = self.lines.saturating_sub(1);
+        for line in output.split_inclusive('\n').take(self.lines) {
+            self.lines -= 1;
             end += line.len();
         }
         let end = output.floor_char_boundary(end.min(OPENING_BYTES));

@@ -46,7 +46,6 @@ pub struct Config {
     pub guest: GuestLimits,
     /// Environment variables that codex gets besides the usual ones: names, patterns with one star at an
     /// end, `*` for all, and `!` in front of what it must not get.
-    #[serde(skip_serializing)]
     pub env: Vec<String>,
     /// The SHA-256 of the only component to be run, in hexadecimal.
     pub component_sha256: Option<String>,
