@@ -141,8 +141,15 @@ fn the_same_source_gives_the_same_component_in_another_folder() {
         .status()
         .unwrap();
     assert!(compiled.success());
+    // The script gets what cargo gives it.
+    let host = Command::new("rustc")
+        .args(["--print", "host-tuple"])
+        .output()
+        .unwrap();
+    let host = String::from_utf8(host.stdout).unwrap();
     let built = Command::new(&script)
         .env("CARGO", env!("CARGO"))
+        .env("TARGET", host.trim())
         .env("CARGO_MANIFEST_DIR", folder.join("host-shim"))
         .env("OUT_DIR", &folder)
         .output()
