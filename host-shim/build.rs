@@ -35,34 +35,19 @@ fn build() -> Result<(), String> {
     let target = variable("TARGET")?;
     // It is started for every turn: without a dynamic linker that takes half as long. Panics need no unwinding
     // there, which halves its size.
-    let options = |target_feature: &str| {
-        [
+    let folder = out.join("supervisor");
+    let build_supervisor = |target_feature: &str| {
+        let options = [
             format!(
                 "--config=target.{target}.rustflags=[\"-Ctarget-feature={target_feature}\", \"-Cpanic=abort\"]"
             ),
             "--config=profile.release.opt-level=\"s\"".to_owned(),
-        ]
+        ];
+        release_build(&workspace, SUPERVISOR, &target, &folder, &options)
     };
-    let folder = out.join("supervisor");
-    let supervisor = release_build(
-        &workspace,
-        SUPERVISOR,
-        &target,
-        &folder,
-        &options("+crt-static"),
-    )
-    .or_else(
-        // The static C library is a package of its own on some systems.
-        |_| {
-            release_build(
-                &workspace,
-                SUPERVISOR,
-                &target,
-                &folder,
-                &options("-crt-static"),
-            )
-        },
-    )?;
+    // The static C library is a package of its own on some systems.
+    let supervisor =
+        build_supervisor("+crt-static").or_else(|_| build_supervisor("-crt-static"))?;
     copy(
         &supervisor.join("plexum-codex-supervisor"),
         &out.join("supervisor.elf"),

@@ -206,11 +206,6 @@ impl Meter {
             _ => {}
         }
     }
-
-    /// Whether the caller got the end.
-    pub fn has_ended(&self) -> bool {
-        self.0.state().end.is_some()
-    }
 }
 
 impl Measured {

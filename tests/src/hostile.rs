@@ -6,6 +6,9 @@ use std::sync::OnceLock;
 
 use crate::target_dir::target_dir;
 
+/// What stands between the arguments in a prompt for it.
+pub const SEPARATOR: &str = "\u{1f}";
+
 /// Its file, built if need be.
 ///
 /// # Panics

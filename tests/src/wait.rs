@@ -34,12 +34,19 @@ pub fn is_running(pid: i32) -> bool {
 /// When `/proc` cannot be read.
 #[must_use]
 pub fn processes_with(word: &str) -> Vec<i32> {
-    let entries = std::fs::read_dir("/proc").expect("Linux has /proc");
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     // One that ends while this looks has no command line any more.
     let holds = |pid: &i32| {
         std::fs::read(format!("/proc/{pid}/cmdline"))
             .is_ok_and(|line| String::from_utf8_lossy(&line).contains(word))
     };
-    pids.filter(holds).filter(|pid| is_running(*pid)).collect()
+    pids()
+        .filter(holds)
+        .filter(|pid| is_running(*pid))
+        .collect()
+}
+
+/// The ids of all processes.
+pub(crate) fn pids() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").expect("Linux has /proc");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }

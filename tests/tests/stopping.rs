@@ -7,7 +7,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use plexum_openai_provider::{Config, Event, FailureKind, Provider, Request, StopReason, Turn};
@@ -140,18 +140,11 @@ fn by_a_clock() {
 }
 
 #[test]
-fn by_a_reader_that_goes_away() {
+fn by_ctrl_c_when_nobody_reads_any_more() {
     for codex in all(real_codex!()) {
         let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
-        let prompt = sleepers.prompt();
-        let mut say = agent
-            .say(["--", &prompt])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        sleepers.wait_until_asleep();
+        let mut say = say(&agent, &sleepers);
         drop(say.stdout.take());
-        // It learns of that only when it prints.
         signal(&say, libc::SIGINT);
         say.wait().unwrap();
         sleepers.assert_gone(&codex);

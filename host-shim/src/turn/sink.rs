@@ -58,13 +58,14 @@ impl Sink {
 
     /// Passes an event on that holds so much text. Waits until there is room for it.
     pub async fn send(&mut self, event: Event, bytes: usize) -> Sent {
+        let is_end = matches!(event, Event::MessageEnd { .. });
         let passed = tokio::select! {
             biased;
             passed = self.pass(event, bytes) => passed,
             () = self.sender.closed() => return Sent::Unwanted,
             () = tokio::time::sleep_until(self.deadline) => return Sent::TooLate,
         };
-        self.ended |= passed == Sent::Taken && self.meter.has_ended();
+        self.ended |= is_end && passed == Sent::Taken;
         passed
     }
 

@@ -1,6 +1,5 @@
 //! Where the turns run, and what must hold for each of them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,9 @@ use tempfile::TempDir;
 use super::census::{leftovers, processes_below};
 use super::fault::Fault;
 use crate::fake_codex::{Script, calls};
+use crate::hostile::SEPARATOR;
 use crate::random::Random;
+use crate::real_codex::TURN_FLAGS;
 
 /// Far longer than the clocks of [`LIMITS`] allow: who takes longer hangs.
 const HANGS: Duration = Duration::from_secs(90);
@@ -44,13 +45,6 @@ pub struct Bench {
     fake_codex: PathBuf,
     own_program: PathBuf,
     root: TempDir,
-}
-
-/// What became of the turns.
-#[derive(Debug, Default)]
-pub struct Summary {
-    /// How many turns had each fault.
-    pub turns: BTreeMap<Fault, usize>,
 }
 
 impl Bench {
@@ -92,7 +86,7 @@ impl Bench {
         Script::new().call(fault.steps()).write_to(workspace)?;
         let provider = self.provider(fault, workspace)?;
         let prompt = match fault {
-            Fault::ComponentTraps => "trap-later:".to_owned() + &allowed_call(),
+            Fault::ComponentTraps => "trap-later".to_owned(),
             Fault::ComponentSpins => "loop-after-start:".to_owned() + &allowed_call(),
             _ => "hello".to_owned(),
         };
@@ -141,7 +135,7 @@ impl Bench {
     async fn nothing_is_left(&self, fault: Fault, workspace: &Path) -> Result<()> {
         let bound = tokio::time::Instant::now() + Duration::from_secs(20);
         loop {
-            let left = processes_below(&workspace.canonicalize()?)?;
+            let left = processes_below(&workspace.canonicalize()?);
             if left.is_empty() {
                 break;
             }
@@ -175,15 +169,9 @@ impl Bench {
 
 /// The arguments that the grant allows in a new workspace, as the hostile component wants them.
 fn allowed_call() -> String {
-    let words = [
-        "exec",
-        "--skip-git-repo-check",
-        "--dangerously-bypass-approvals-and-sandbox",
-        "--json",
-        "--",
-        "hello",
-    ];
-    words.join("\u{1f}")
+    [&["exec"], &TURN_FLAGS[..], &["--", "hello"]]
+        .concat()
+        .join(SEPARATOR)
 }
 
 /// Takes the events as a caller with this fault does: exactly one end, last, and of a kind that may be.
@@ -231,7 +219,6 @@ async fn take(mut turn: Turn, fault: Fault, workspace: &Path, random: &mut Rando
         Fault::ProgramRemoved | Fault::ProgramReplaced => {
             [Fault::ProgramRemoved.ends(), Fault::None.ends()].concat()
         }
-        // Between a cancel and the start of codex there is nothing to stop yet.
         _ => fault.ends(),
     };
     ensure!(

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::wait::pids;
+
 /// What this process holds at a moment.
 #[derive(Debug, Clone)]
 pub struct Census {
@@ -49,27 +51,14 @@ fn descriptors() -> Result<Vec<String>> {
 
 /// The processes that work in a folder below `root`: codex and whatever it started, wherever that has gone. One that has
 /// ended has no folder.
-///
-/// # Errors
-/// When `/proc` cannot be read.
-pub fn processes_below(root: &Path) -> Result<Vec<(i32, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        // It may end between the two.
-        if let Ok(folder) = fs::read_link(format!("/proc/{pid}/cwd"))
-            && folder.starts_with(root)
-        {
-            found.push((pid, folder));
-        }
-    }
-    Ok(found)
+#[must_use]
+pub fn processes_below(root: &Path) -> Vec<(i32, PathBuf)> {
+    // It may end before its link is read.
+    let folder = |pid: i32| Some((pid, fs::read_link(format!("/proc/{pid}/cwd")).ok()?));
+    pids()
+        .filter_map(folder)
+        .filter(|(_, folder)| folder.starts_with(root))
+        .collect()
 }
 
 /// Temporary files that were left in a workspace.

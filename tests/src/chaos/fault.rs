@@ -104,7 +104,7 @@ faults! {
     Dropped,
     /// The caller takes an event every few milliseconds only.
     SlowCaller,
-    /// The component traps while codex runs.
+    /// The component traps in the middle of the turn, without having started codex.
     ComponentTraps,
     /// The component computes for ever while codex runs.
     ComponentSpins,

@@ -7,6 +7,6 @@ mod bench;
 mod census;
 mod fault;
 
-pub use bench::{Bench, Summary};
+pub use bench::Bench;
 pub use census::Census;
 pub use fault::Fault;

@@ -9,17 +9,9 @@ use plexum_openai_provider::{
 };
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::hostile;
+pub use plexum_openai_provider_tests::hostile::SEPARATOR;
+pub use plexum_openai_provider_tests::real_codex::TURN_FLAGS as FLAGS;
 use plexum_openai_provider_tests::workspace::Workspace;
-
-/// What stands between the arguments in a prompt for the hostile component.
-pub const SEPARATOR: &str = "\u{1f}";
-
-/// The flags that stand in every call.
-pub const FLAGS: [&str; 3] = [
-    "--skip-git-repo-check",
-    "--dangerously-bypass-approvals-and-sandbox",
-    "--json",
-];
 
 /// Longer than any turn here may take: a limit that does not work must not hang the tests.
 const TOO_LONG: Duration = Duration::from_secs(60);
