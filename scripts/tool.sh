@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs, once, what the tests and the try-out need beyond Rust itself, under target/tools.
 #
-#   scripts/tool.sh                    everything
+#   scripts/tool.sh                    everything but cargo-fuzz
 #   scripts/tool.sh wasm-target        the Rust target of the component
 #   scripts/tool.sh codex VERSION      the real codex; prints the path of its native program
 #   scripts/tool.sh cargo-component    prints its path
+#   scripts/tool.sh cargo-fuzz         prints its path
 #
 # Paths go to standard output, everything else to standard error. Exits with 3 when the machine
 # lacks what an installation needs (npm, say), with 1 when an installation fails.
@@ -18,6 +19,7 @@ tools=$(cd "$tools" && pwd)
 # The oldest codex that is supported, and the newest that was tested.
 codex_versions=(0.135.0 0.169.0)
 cargo_component_version=0.21.1
+cargo_fuzz_version=0.13.2
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -87,10 +89,22 @@ cargo_component() {
   printf '%s\n' "$program"
 }
 
+cargo_fuzz() {
+  local program=$tools/bin/cargo-fuzz
+  if [ "$("$program" --version 2>/dev/null)" != "cargo-fuzz $cargo_fuzz_version" ]; then
+    command -v c++ >/dev/null || { say 'There is no C++ compiler, which libFuzzer is built with: install g++ or clang.'; exit 3; }
+    patiently "Building cargo-fuzz $cargo_fuzz_version (about a minute, once)" \
+      cargo install cargo-fuzz --version "$cargo_fuzz_version" --locked --force --root "$tools" --target-dir "$tools/cargo-fuzz-build"
+    rm -rf "$tools/cargo-fuzz-build"
+  fi
+  printf '%s\n' "$program"
+}
+
 case ${1-all} in
   wasm-target) wasm_target ;;
   codex) codex "${2:?the version of codex}" ;;
   cargo-component) cargo_component ;;
+  cargo-fuzz) cargo_fuzz ;;
   all)
     wasm_target
     for version in "${codex_versions[@]}"; do codex "$version"; done

@@ -4,6 +4,7 @@
 //! what the turn came to.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -36,8 +37,10 @@ pub struct Translator {
     began: bool,
     /// Whether the connection broke: codex then says again what it has said since the last tool.
     reconnected: bool,
-    /// Tools that began and have not ended, by their ids.
-    open_tools: Vec<String>,
+    /// Tools that began and have not ended.
+    open_tools: Vec<OpenTool>,
+    /// The ids of all tools so far, and how often each was wanted.
+    tool_ids: BTreeMap<String, u32>,
     /// The plan as last shown.
     plan: Vec<PlanStep>,
     /// Kinds already reported as unknown.
@@ -47,6 +50,15 @@ pub struct Translator {
     /// An error that has not turned out to be the end.
     pending_error: Option<String>,
     outcome: Option<Outcome>,
+}
+
+/// A tool that began and has not ended.
+#[derive(Debug)]
+struct OpenTool {
+    /// What codex calls it.
+    item_id: String,
+    /// What it was told as.
+    id: String,
 }
 
 /// Blocks of text, told once each.
@@ -73,7 +85,7 @@ impl Blocks {
 }
 
 impl Translator {
-    /// Whether codex has said that the model is at work.
+    /// Whether codex has said that the model is at work, or has shown some of it.
     pub fn turn_began(&self) -> bool {
         self.began
     }
@@ -165,6 +177,8 @@ impl Translator {
     pub fn item(&mut self, phase: Phase, item: &Json<'_>, events: &mut Vec<Event>) {
         self.survive(events);
         let kind = item.text("type").unwrap_or("item without type");
+        // Warnings come before the turn, too.
+        self.began |= kind != "error";
         let Some(tool) = tool_kind(kind) else {
             match kind {
                 // These come whole, when they are complete.
@@ -185,29 +199,52 @@ impl Translator {
             return;
         };
         self.went_on();
-        let id = item.text("id").unwrap_or(kind).to_owned();
-        if !self.open_tools.contains(&id) {
-            self.open_tools.push(id.clone());
+        let item_id = item.text("id").unwrap_or(kind);
+        let open = self.open_tools.iter().find(|open| open.item_id == item_id);
+        let id = if let Some(open) = open {
+            let id = open.id.clone();
+            if phase == Phase::Updated {
+                events.push(Event::ToolUpdate(ToolUpdate {
+                    id: id.clone(),
+                    output: output(tool, item),
+                }));
+            }
+            id
+        } else {
+            let id = self.unique_tool_id(item_id);
+            self.open_tools.push(OpenTool {
+                item_id: item_id.to_owned(),
+                id: id.clone(),
+            });
             events.push(Event::ToolStart(ToolStart {
                 id: id.clone(),
                 kind: tool,
                 title: title(tool, item),
                 input: input(tool, item),
             }));
-        } else if phase == Phase::Updated {
-            events.push(Event::ToolUpdate(ToolUpdate {
-                id: id.clone(),
-                output: output(tool, item),
-            }));
-        }
+            id
+        };
         if phase == Phase::Completed {
-            self.open_tools.retain(|open| *open != id);
+            self.open_tools.retain(|open| open.id != id);
             events.push(Event::ToolEnd(ToolEnd {
                 id,
                 status: status(item),
                 output: output(tool, item),
                 exit_code: item.get("exit_code").and_then(exit_code),
             }));
+        }
+    }
+
+    /// The id that a new tool is told as: codex's own, with a number behind it if there was one of that id in this turn.
+    fn unique_tool_id(&mut self, item_id: &str) -> String {
+        let mut id = item_id.to_owned();
+        loop {
+            let times = self.tool_ids.entry(id.clone()).or_default();
+            *times = times.saturating_add(1);
+            if *times == 1 {
+                return id;
+            }
+            id = format!("{id}#{times}");
         }
     }
 
@@ -255,9 +292,9 @@ impl Translator {
     /// Ends what codex began and never ended: 0.135 does so with every command that
     /// takes more than a moment.
     pub fn close_open_tools(&mut self, events: &mut Vec<Event>) {
-        events.extend(self.open_tools.drain(..).map(|id| {
+        events.extend(self.open_tools.drain(..).map(|open| {
             Event::ToolEnd(ToolEnd {
-                id,
+                id: open.id,
                 status: ToolStatus::Unknown,
                 output: None,
                 exit_code: None,
@@ -404,6 +441,50 @@ mod tests {
         let mut events = Vec::new();
         translator.item(Phase::Completed, &Json::parse(&line).unwrap(), &mut events);
         events.len()
+    }
+
+    #[test]
+    fn tools_that_codex_gives_the_same_id_are_told_apart() {
+        let mut translator = Translator::default();
+        let mut events = Vec::new();
+        for (phase, id) in [
+            (Phase::Completed, r#""id":"a","#),
+            (Phase::Completed, r#""id":"a#2","#),
+            (Phase::Started, r#""id":"a","#),
+            (Phase::Updated, r#""id":"a","#),
+            (Phase::Completed, r#""id":"a","#),
+            (Phase::Completed, ""),
+            (Phase::Started, ""),
+        ] {
+            let line = format!(r#"{{{id}"type":"web_search"}}"#);
+            translator.item(phase, &Json::parse(&line).unwrap(), &mut events);
+        }
+        translator.close_open_tools(&mut events);
+        let told: Vec<String> = events
+            .iter()
+            .map(|event| match event {
+                Event::ToolStart(tool) => format!("+{}", tool.id),
+                Event::ToolUpdate(tool) => format!("~{}", tool.id),
+                Event::ToolEnd(tool) => format!("-{}", tool.id),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "+a",
+                "-a",
+                "+a#2",
+                "-a#2",
+                "+a#2#2",
+                "~a#2#2",
+                "-a#2#2",
+                "+web_search",
+                "-web_search",
+                "+web_search#2",
+                "-web_search#2"
+            ]
+        );
     }
 
     #[test]

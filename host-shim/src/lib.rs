@@ -44,7 +44,10 @@ mod session_store;
 pub mod spawner;
 mod stop;
 mod supervised;
+#[cfg(not(fuzzing))]
 mod thread_id;
+#[cfg(fuzzing)]
+pub mod thread_id;
 mod ticker;
 mod turn;
 

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Usage;
 use crate::lock_file::LockFile;
 use crate::session_store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
+use crate::thread_id;
 
 /// The file that holds the thread id.
 pub const SESSION_FILE: &str = ".plexum-codex-session";
@@ -114,6 +115,15 @@ impl SessionFiles {
     }
 
     fn save_blocking(&self, workspace: &Path, entry: &SessionEntry) -> io::Result<()> {
+        let session_path = workspace.join(SESSION_FILE);
+        // What is kept must be what is loaded: white space at an end, say, would not be.
+        if !thread_id::is_plain(&entry.thread_id) {
+            return Err(at(
+                &session_path,
+                "cannot hold this thread id, which is no plain word of at most 128 bytes",
+                ErrorKind::InvalidInput.into(),
+            ));
+        }
         let usage_path = workspace.join(USAGE_FILE);
         let record = entry
             .totals
@@ -124,7 +134,6 @@ impl SessionFiles {
                 })
             })
             .transpose()?;
-        let session_path = workspace.join(SESSION_FILE);
         // Rewriting what is there would cost a sync and risk it for nothing.
         if !matches!(read_small(&session_path), Ok(Some(held)) if held == entry.thread_id) {
             self.replace(&session_path, entry.thread_id.as_bytes())?;
@@ -332,6 +341,26 @@ mod tests {
             .map(|file| file.unwrap().file_name())
             .collect();
         assert_eq!(names, [SESSION_FILE]);
+    }
+
+    #[test]
+    fn an_id_that_would_not_be_loaded_again_is_refused_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = SessionFiles::default();
+        // Loaded as text, these bytes and the id below look the same.
+        let path = folder.path().join(SESSION_FILE);
+        std::fs::write(&path, b"\xff").unwrap();
+        let long = "a".repeat(5000);
+        for thread_id in ["", " ", "a ", "a\nb", "\u{fffd}", &long] {
+            let entry = SessionEntry {
+                thread_id: thread_id.into(),
+                ..entry(Some(7))
+            };
+            let error = files.save_blocking(folder.path(), &entry).unwrap_err();
+            assert!(error.to_string().contains(SESSION_FILE), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), b"\xff");
+            assert!(!folder.path().join(USAGE_FILE).exists());
+        }
     }
 
     #[test]

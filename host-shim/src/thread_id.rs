@@ -69,7 +69,11 @@ impl KnownThreads {
 
     /// Takes note of a piece of an opening.
     pub fn hear(&mut self, opening: &str) {
-        self.openings.push_str(opening);
+        if !opening.is_empty() {
+            self.openings.push_str(opening);
+            // A long line is cut: what follows must not complete an id that it ends in the middle of.
+            self.openings.push('\n');
+        }
     }
 
     /// Whether this thread id may be kept, and why not.
@@ -122,6 +126,17 @@ mod tests {
     fn a_long_line_is_no_place_to_hide_an_id_in() {
         let mut known = KnownThreads::default();
         known.hear(Opening::default().of(&format!("{}{ID}\n", "ä".repeat(4096))));
+        assert!(known.check(ID).is_err());
+    }
+
+    #[test]
+    fn two_pieces_do_not_make_an_id() {
+        let (head, tail) = ID.split_at(19);
+        let mut known = KnownThreads::default();
+        let mut opening = Opening::default();
+        let cut = format!("{}{head} and more\n", "x".repeat(4096 - head.len()));
+        known.hear(opening.of(&cut));
+        known.hear(opening.of(&format!("{tail}\n")));
         assert!(known.check(ID).is_err());
     }
 

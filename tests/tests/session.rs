@@ -103,20 +103,29 @@ fn a_lost_thread_is_replaced_as_the_operator_wishes() {
 #[test]
 fn a_turn_that_had_begun_is_never_made_again() {
     // A resumed thread that is reported lost after its turn began: tools may have run.
-    let lost = [
-        Step::ThreadStarted,
-        Step::TurnStarted,
-        Step::Stderr {
-            text: "Error: no rollout found for thread id x\n".into(),
-        },
-        Step::Exit { code: 1 },
-    ];
-    let workspace =
-        Workspace::scripted(fake_codex(), [Step::turn("hi").to_vec(), lost.to_vec()]).unwrap();
-    workspace.turn(None, "one").unwrap();
-    let said = workspace.turn(None, "two").unwrap();
-    assert_eq!(said.failure_kind(), Some(FailureKind::SessionLost));
-    assert_eq!(workspace.calls().unwrap().len(), 2);
+    for begun in [
+        vec![Step::ThreadStarted, Step::TurnStarted],
+        vec![Step::TurnStarted],
+        vec![Step::message("half an answer")],
+    ] {
+        let mut lost = begun.clone();
+        lost.extend([
+            Step::Stderr {
+                text: "Error: no rollout found for thread id x\n".into(),
+            },
+            Step::Exit { code: 1 },
+        ]);
+        let workspace =
+            Workspace::scripted(fake_codex(), [Step::turn("hi").to_vec(), lost]).unwrap();
+        workspace.turn(None, "one").unwrap();
+        let said = workspace.turn(None, "two").unwrap();
+        assert_eq!(
+            said.failure_kind(),
+            Some(FailureKind::SessionLost),
+            "{begun:?}"
+        );
+        assert_eq!(workspace.calls().unwrap().len(), 2, "{begun:?}");
+    }
 }
 
 #[test]

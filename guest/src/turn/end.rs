@@ -58,15 +58,17 @@ impl<C: Capabilities> Turn<C> {
             malformed: run.malformed,
             first_malformed: run.first_malformed.as_deref(),
         });
+        // A turn that had begun is never made again: its tools may have run.
+        let nothing_happened = run.thread_id.is_none() && !run.translator.turn_began();
         match (failure.kind, &run.beginning, self.settings.lost_session) {
             (FailureKind::SessionLost, Beginning::Resume(entry), policy)
-                if run.thread_id.is_none() && policy != LostSession::Fail =>
+                if nothing_happened && policy != LostSession::Fail =>
             {
                 return self.begin_anew(&entry.thread_id, policy, events);
             }
             // Somebody else, a codex in a terminal perhaps, is using the thread.
             (FailureKind::SessionBusy, Beginning::Resume(_), _)
-                if run.thread_id.is_none() && exit.stopped.is_none() && self.host.back_off() =>
+                if nothing_happened && exit.stopped.is_none() && self.host.back_off() =>
             {
                 return self.spawn(run.beginning, &self.prompt.text, events);
             }

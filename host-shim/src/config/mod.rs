@@ -128,10 +128,11 @@ impl Config {
 
     /// Reads and checks the text of a file; `path` is only for the errors.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let invalid = |line, column, field: String, message| ConfigError::Invalid {
+        let invalid = |line, column: usize, field: String, message| ConfigError::Invalid {
             path: path.to_owned(),
             line,
-            column,
+            // The library counts a line that ends before it has begun as column 0.
+            column: column.max(1),
             field,
             message,
         };
@@ -272,7 +273,8 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_file_line_and_field() {
         for (text, expected) in [
-            ("", "/c.json:1:0: EOF while parsing a value"),
+            ("", "/c.json:1:1: EOF while parsing a value"),
+            ("{\n", "/c.json:2:1: EOF while parsing an object"),
             ("{", "/c.json:1:1: EOF while parsing an object"),
             (
                 "{\n  \"binary\": 7\n}",

@@ -1,0 +1,124 @@
+//! The session's files, whatever they hold.
+//!
+//! An input is a first line of letters and the fields session file, usage file and thread id to save. Letters:
+//! `s` there is a session file, `u` a usage file, `t` what a crash left of either; `e` saves the thread id of
+//! the input and not the one that was loaded, `n` without totals.
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use plexum_openai_provider::{
+    SESSION_FILE, SessionEntry, SessionFiles, SessionStore, USAGE_FILE, Usage,
+};
+use plexum_openai_provider_fuzz::fields::{FIELD, split};
+use tokio::runtime::{Builder, Runtime};
+
+thread_local! {
+    static RUNTIME: Runtime = Builder::new_current_thread().build().expect("a runtime");
+}
+
+fuzz_target!(|data: &[u8]| {
+    let [letters, files] = split(data, b'\n');
+    let [session, usage, thread_id] = split(files, FIELD);
+    let has = |letter| letters.contains(&letter);
+
+    // In memory, where there is such a place.
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    let folder = folder.expect("a folder");
+    let folder = folder.path();
+    let write = |letter, name: &str, content: &[u8]| {
+        if has(letter) {
+            fs::write(folder.join(name), content).expect("a file");
+        }
+    };
+    write(b's', SESSION_FILE, session);
+    write(b'u', USAGE_FILE, usage);
+    write(b't', &format!("{SESSION_FILE}.tmp"), b"half");
+    write(b't', &format!("{USAGE_FILE}.tmp"), b"half");
+
+    let loaded = load(folder);
+    match &loaded {
+        Ok(None) => assert!(!has(b's'), "the session file is not seen"),
+        Ok(Some(entry)) => {
+            assert_eq!(entry.thread_id, String::from_utf8_lossy(session).trim());
+        }
+        Err(error) => assert!(error.contains(SESSION_FILE), "no file in {error:?}"),
+    }
+
+    let totals = Usage {
+        input_tokens: u64::MAX,
+        cached_input_tokens: session.len() as u64,
+        cache_write_input_tokens: has(b'u').then_some(0),
+        output_tokens: usage.len() as u64,
+        reasoning_output_tokens: 0,
+    };
+    let entry = match &loaded {
+        Ok(Some(entry)) if !has(b'e') => entry.clone(),
+        _ => SessionEntry {
+            thread_id: String::from_utf8_lossy(thread_id).into_owned(),
+            totals: (!has(b'n')).then_some(totals),
+        },
+    };
+    let before = content(folder);
+    match RUNTIME
+        .with(|runtime| runtime.block_on(SessionFiles::default().save(folder, entry.clone())))
+    {
+        Ok(()) => {
+            assert_eq!(
+                load(folder),
+                Ok(Some(entry.clone())),
+                "another entry is loaded than was saved"
+            );
+            let mut after = content(folder);
+            assert_eq!(
+                after.remove(SESSION_FILE).as_deref(),
+                Some(entry.thread_id.as_bytes())
+            );
+            assert_eq!(after.remove(USAGE_FILE).is_some(), entry.totals.is_some());
+            // What a crash left is removed with the file that it was meant for.
+            after.retain(|name, bytes| before.get(name) != Some(bytes));
+            assert!(after.is_empty(), "left behind: {:?}", after.keys());
+        }
+        Err(error) => {
+            assert_eq!(content(folder), before, "changed in spite of {error}");
+            assert_eq!(load(folder), loaded);
+        }
+    }
+
+    let before = content(folder).remove(SESSION_FILE);
+    let aside = RUNTIME.with(|runtime| runtime.block_on(SessionFiles::default().set_aside(folder)));
+    assert_eq!(aside.is_ok(), before.is_some(), "{aside:?}");
+    assert_eq!(
+        content(folder).remove(&format!("{SESSION_FILE}.bad")),
+        before
+    );
+    assert_eq!(load(folder), Ok(None));
+});
+
+/// What is loaded, or the text of the error.
+fn load(folder: &Path) -> Result<Option<SessionEntry>, String> {
+    let loaded: io::Result<_> =
+        RUNTIME.with(|runtime| runtime.block_on(SessionFiles::default().load(folder)));
+    loaded.map_err(|error| error.to_string())
+}
+
+/// The files in a folder.
+fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(folder).expect("the folder");
+    files
+        .map(|file| {
+            let file = file.expect("a file");
+            let name = file.file_name().into_string().expect("a name");
+            (name, fs::read(file.path()).expect("its content"))
+        })
+        .collect()
+}

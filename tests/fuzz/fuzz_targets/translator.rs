@@ -1,0 +1,166 @@
+//! A whole turn of the component, over whatever codex prints.
+//!
+//! An input is a record for each process that is started, with the fields standard output, standard
+//! error and exit (see [`exit`]). The first record has two more: the answers of the host, as
+//! letters (see [`answers`]), and the prompt. So what the real codex prints is an input as it is.
+#![no_main]
+
+use std::collections::HashSet;
+
+use libfuzzer_sys::fuzz_target;
+use plexum_openai_provider_fuzz::codex::{Answers, Host, Printed, exit};
+use plexum_openai_provider_fuzz::fields::{FIELD, RECORD, number, split};
+use plexum_openai_provider_guest::bindings::provider::{
+    Content, Event, Message, Request, Role, StopReason,
+};
+use plexum_openai_provider_guest::bindings::session::{Entry, Totals};
+use plexum_openai_provider_guest::bindings::settings::{
+    LostSession, ModelArgs, PromptTransport, Sandbox, Settings,
+};
+use plexum_openai_provider_guest::turn::Turn;
+
+fuzz_target!(|data: &[u8]| {
+    let records = data.split(|byte| *byte == RECORD);
+    let records: Vec<[&[u8]; 5]> = records.map(|record| split(record, FIELD)).collect();
+    let processes = records.iter().map(|[stdout, stderr, end, ..]| Printed {
+        stdout,
+        exit: exit(end, stderr),
+    });
+    let [_, _, _, letters, prompt] = records[0];
+    let host = Host::new(processes.collect(), answers(letters));
+    let Ok(turn) = Turn::start(host.clone(), settings(letters), request(letters, prompt)) else {
+        return;
+    };
+    check(turn, &host);
+});
+
+const STORED: &str = "01a20000-0000-7000-8000-000000000001";
+
+/// `r` a thread is stored, `t` and its totals too, `x` something else is stored, `l` `s` `a` the store cannot be
+/// loaded, saved, set aside, `d` nothing can be started, `b` the thread may be busy some times, and a
+/// number of bytes at a time.
+fn answers(letters: &[u8]) -> Answers {
+    let has = |letter| letters.contains(&letter);
+    let thread_id = match (has(b'r'), has(b'x')) {
+        (true, _) => Some(STORED),
+        (_, true) => Some("--last"),
+        _ => None,
+    };
+    Answers {
+        stored: thread_id.map(|thread_id| Entry {
+            thread_id: thread_id.into(),
+            totals: has(b't').then_some(Totals {
+                input_tokens: 1200,
+                cached_input_tokens: 1000,
+                cache_write_input_tokens: Some(0),
+                output_tokens: 34,
+                reasoning_output_tokens: 7,
+            }),
+        }),
+        loads: !has(b'l'),
+        saves: !has(b's'),
+        sets_aside: !has(b'a'),
+        starts: if has(b'd') { 0 } else { usize::MAX },
+        back_offs: if has(b'b') { 3 } else { 0 },
+        batch: number(letters, usize::MAX),
+    }
+}
+
+/// `n` a lost conversation is begun anew, `f` it is a failure, `i` the prompt goes on standard input.
+fn settings(letters: &[u8]) -> Settings {
+    let has = |letter| letters.contains(&letter);
+    Settings {
+        models: vec![ModelArgs {
+            id: "codex".into(),
+            args: Vec::new(),
+        }],
+        extra_args: Vec::new(),
+        sandbox: Sandbox::DangerFullAccess,
+        prompt: if has(b'i') {
+            PromptTransport::Stdin
+        } else {
+            PromptTransport::Automatic
+        },
+        lost_session: match (has(b'n'), has(b'f')) {
+            (true, _) => LostSession::Fresh,
+            (_, true) => LostSession::Fail,
+            _ => LostSession::Replay,
+        },
+    }
+}
+
+/// `e` there are earlier messages.
+fn request(letters: &[u8], prompt: &[u8]) -> Request {
+    let message = |role, text: &str| Message {
+        role,
+        content: vec![Content::Text(text.into())],
+    };
+    let mut messages = Vec::new();
+    if letters.contains(&b'e') {
+        messages.push(message(Role::User, "Remember seven."));
+        messages.push(message(Role::Assistant, "I will."));
+    }
+    let prompt = if prompt.is_empty() { b"hello" } else { prompt };
+    messages.push(message(Role::User, &String::from_utf8_lossy(prompt)));
+    Request {
+        model: None,
+        messages,
+    }
+}
+
+/// What the contract in `wit/` says of the events of a turn.
+fn check(mut turn: Turn<Host<'_>>, host: &Host<'_>) {
+    let mut open = HashSet::new();
+    let mut tools = HashSet::new();
+    let (mut text, mut thinking) = (0, 0);
+    let mut began = false;
+    loop {
+        let events = turn.next_events();
+        assert!(!events.is_empty(), "a turn without an end");
+        let count = events.len();
+        for (nth, event) in events.into_iter().enumerate() {
+            match event {
+                Event::MessageStart(_) => {
+                    assert!(!std::mem::replace(&mut began, true), "begun twice")
+                }
+                Event::TextDelta(delta) => in_order(&mut text, delta.index),
+                Event::ThinkingDelta(delta) => in_order(&mut thinking, delta.index),
+                Event::ToolStart(tool) => {
+                    assert!(tools.insert(tool.id.clone()), "`{}` is not unique", tool.id);
+                    open.insert(tool.id);
+                    let input = serde_json::from_str::<serde_json::Value>(&tool.input);
+                    assert!(input.is_ok(), "no JSON: {}", tool.input);
+                }
+                Event::ToolUpdate(tool) => {
+                    assert!(open.contains(&tool.id), "`{}` is not open", tool.id)
+                }
+                Event::ToolEnd(tool) => assert!(open.remove(&tool.id), "`{}` is not open", tool.id),
+                Event::Plan(_) | Event::Notice(_) => {}
+                Event::MessageEnd(end) => {
+                    assert_eq!(nth + 1, count, "something comes behind the end");
+                    assert!(open.is_empty(), "tools without an end: {open:?}");
+                    assert!(!host.runs(), "the turn is over, and codex is not");
+                    assert_eq!(
+                        end.failure.is_none(),
+                        end.stop_reason == StopReason::EndTurn
+                    );
+                    if let Some(usage) = end.usage {
+                        let all = end
+                            .thread_usage
+                            .expect("a turn's tokens are the thread's, too");
+                        assert!(usage.input_tokens <= all.input_tokens);
+                        assert!(usage.output_tokens <= all.output_tokens);
+                    }
+                    assert!(turn.next_events().is_empty(), "the end has an end");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Blocks are counted from 0, and none is gone back to.
+fn in_order(count: &mut u32, index: u32) {
+    assert_eq!(index, *count, "the index of a block");
+    *count += 1;
+}
