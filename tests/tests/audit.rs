@@ -339,6 +339,42 @@ fn what_cannot_be_read_and_what_is_no_provider_have_their_own_codes() {
 }
 
 #[test]
+fn there_is_a_manifest_only_for_a_component_within_the_grant() {
+    let workspace = workspace();
+    let written = workspace.outside("written.wasm");
+    let program = |command: &str, argument: &Path| {
+        let output = Command::new(program()).arg(command).arg(argument).output();
+        let output = output.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    assert_eq!(program("component", &written).0, Some(0));
+    assert_eq!(std::fs::read(&written).unwrap(), COMPONENT);
+    let (code, manifest, _) = program("manifest", &written);
+    assert_eq!(code, Some(0));
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    let audit: Value = serde_json::from_str(&run(&workspace, "audit", ["--json"]).stdout).unwrap();
+    assert_eq!(manifest["sha256"], audit["component"]["sha256"]);
+    assert_eq!(manifest["world"], audit["component"]["world"]["name"]);
+
+    let clock = file(&workspace, "clock.wasm", with_a_clock());
+    let module = file(&workspace, "module.wasm", b"\0asm\x01\0\0\0");
+    for (path, expected, said) in [
+        (&clock, 1, CLOCK),
+        (&module, 3, "it is a core module"),
+        (&workspace.outside("gone"), 2, "cannot be read"),
+    ] {
+        let (code, stdout, stderr) = program("manifest", path);
+        assert_eq!((code, stdout.as_str()), (Some(expected), ""), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+    }
+}
+
+#[test]
 fn a_program_that_others_may_change_is_a_warning() {
     let workspace = workspace();
     let codex = workspace.outside("codex");

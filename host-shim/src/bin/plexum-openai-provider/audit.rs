@@ -41,9 +41,9 @@ pub struct AuditCommand {
     diff: Option<PathBuf>,
 }
 
-const DIFFERENT: u8 = 1;
+pub const DIFFERENT: u8 = 1;
 const UNREADABLE: u8 = 2;
-const NOT_THIS_WORLD: u8 = 3;
+pub const NOT_THIS_WORLD: u8 = 3;
 
 impl AuditCommand {
     pub fn run(self) -> Result<ExitCode> {
@@ -84,7 +84,7 @@ impl AuditCommand {
 
 /// The audit of a file or of what is built in; an exit code when that is no component, which has been
 /// said.
-fn examined(component: Option<&Path>, config: &Config) -> Result<Result<Audit, u8>> {
+pub fn examined(component: Option<&Path>, config: &Config) -> Result<Result<Audit, u8>> {
     let (bytes, name) = match component {
         None => (COMPONENT.to_owned(), "the built-in component".to_owned()),
         Some(path) => {
@@ -141,9 +141,15 @@ fn difference(component: &Component, other: &Component) -> (String, u8) {
     (lines.join("\n"), DIFFERENT)
 }
 
-/// Prints a text; whoever closes the pipe has seen enough.
+/// Prints a text and a line feed.
 pub fn print(text: &str) -> Result<()> {
-    match writeln!(io::stdout().lock(), "{text}") {
+    write(format!("{text}\n").as_bytes())
+}
+
+/// Writes to standard output; whoever closes the pipe has seen enough.
+pub fn write(bytes: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("standard output cannot be written to"),
     }

@@ -1,7 +1,13 @@
 //! The command-line program: the host for one turn at a time, for operators and for scripts.
 
 mod audit;
+mod completions;
+mod component;
 mod explain;
+mod man;
+mod manifest;
+mod new_config;
+mod plexum_allow;
 mod say;
 mod session;
 
@@ -29,6 +35,12 @@ enum Command {
     Audit(audit::AuditCommand),
     Explain(explain::Explain),
     Session(session::Session),
+    Component(component::ComponentCommand),
+    Manifest(manifest::ManifestCommand),
+    NewConfig(new_config::NewConfig),
+    PlexumAllow(plexum_allow::PlexumAllow),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +59,12 @@ fn main() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Explain(explain) => explain.run(),
         Command::Session(session) => session.run(),
+        Command::Component(component) => component.run(),
+        Command::Manifest(manifest) => manifest.run(),
+        Command::NewConfig(new_config) => new_config.run(),
+        Command::PlexumAllow(plexum_allow) => plexum_allow.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

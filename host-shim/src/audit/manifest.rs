@@ -1,0 +1,164 @@
+//! What is written about an installed component in its `plugin.json`.
+
+use serde::Serialize;
+
+use super::component::{Component, Import};
+use super::{Audit, Verdict};
+
+/// The file that a manifest names as the component, beside itself.
+pub const COMPONENT_FILE: &str = "plugin.wasm";
+
+/// The manifest of the plugin, for a runtime and for whoever looks at what is installed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Manifest {
+    /// The id that a runtime's allow-list names.
+    pub id: String,
+    /// The version of the program that wrote this and that hosts the component. What tells one component
+    /// from another is `sha256`.
+    pub version: String,
+    /// What kind of plugin it is.
+    pub kind: String,
+    /// The world that the component is of, with its version.
+    pub world: String,
+    /// The WIT package that the world is in, with its version.
+    pub wit: String,
+    /// The component, a file beside this one.
+    pub component: String,
+    /// The component's SHA-256, in lower-case hexadecimal.
+    pub sha256: String,
+    /// All that the component may do: its imports.
+    pub capabilities: Vec<Capability>,
+}
+
+/// An import of the component.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Capability {
+    /// The interface, with its version.
+    pub import: String,
+    /// What it is for.
+    pub meaning: String,
+    /// The functions of it that the component asks for.
+    pub functions: Vec<String>,
+}
+
+/// Why there is no manifest of a component.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It wants more than this host gives.
+    #[error(
+        "it asks for what the grant does not hold ({}): `plexum-openai-provider audit` shows it; take a component without that",
+        imports.join(", ")
+    )]
+    OutsideTheGrant {
+        /// The imports that are not granted.
+        imports: Vec<String>,
+    },
+    /// It is no provider.
+    #[error(
+        "it is not of the world {world}{}: build it for the world in `wit/`",
+        problem.as_ref().map(|problem| format!(" ({problem})")).unwrap_or_default()
+    )]
+    NotThisWorld {
+        /// The world that this host offers.
+        world: String,
+        /// What is wrong with it, as far as the engine says so.
+        problem: Option<String>,
+    },
+}
+
+impl Manifest {
+    /// The manifest of an audited component; there is none for a component that the host would refuse.
+    /// The component is not run.
+    pub fn of(audit: &Audit) -> Result<Self, ManifestError> {
+        let Component { world, imports, .. } = &audit.component;
+        match audit.verdict {
+            Verdict::WithinTheGrant => {}
+            Verdict::NotThisWorld => {
+                return Err(ManifestError::NotThisWorld {
+                    world: world.name.clone(),
+                    problem: world.problem.clone(),
+                });
+            }
+            Verdict::OutsideTheGrant => {
+                let refused = imports.iter().filter(|import| !import.granted);
+                return Err(ManifestError::OutsideTheGrant {
+                    imports: refused.map(|import| import.name.clone()).collect(),
+                });
+            }
+        }
+        Ok(Manifest {
+            id: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kind: "provider".to_owned(),
+            wit: package(&world.name),
+            world: world.name.clone(),
+            component: COMPONENT_FILE.to_owned(),
+            sha256: audit.component.sha256.clone(),
+            capabilities: imports.iter().map(Capability::new).collect(),
+        })
+    }
+}
+
+impl Capability {
+    fn new(import: &Import) -> Self {
+        Capability {
+            import: import.name.clone(),
+            meaning: import.meaning.clone().unwrap_or_default(),
+            functions: import.functions.clone(),
+        }
+    }
+}
+
+/// `a:b@1.0.0` of `a:b/c@1.0.0`.
+fn package(interface: &str) -> String {
+    let (name, version) = interface.split_once('@').unwrap_or((interface, ""));
+    let package = name.split_once('/').map_or(name, |(package, _)| package);
+    format!("{package}@{version}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::provider::COMPONENT;
+
+    #[test]
+    fn the_manifest_of_the_built_in_component_says_what_it_may_do() {
+        let audit = Audit::of(COMPONENT, &Config::default()).unwrap();
+        let manifest = Manifest::of(&audit).unwrap();
+        assert_eq!(manifest.id, "plexum-openai-provider");
+        assert_eq!(manifest.wit, "plexum:provider@0.1.0");
+        assert_eq!(manifest.world, "plexum:provider/codex-provider@0.1.0");
+        assert_eq!(manifest.sha256, crate::digest::sha256(COMPONENT));
+        let codex = manifest.capabilities.iter().find(|capability| {
+            capability.import == "plexum:provider/codex@0.1.0"
+                && capability.functions.contains(&"spawn".to_owned())
+        });
+        assert_eq!(
+            codex.unwrap().meaning,
+            "start codex, read its lines, stop it"
+        );
+        assert_eq!(
+            manifest.capabilities.len(),
+            audit.component.imports.len(),
+            "{manifest:?}"
+        );
+    }
+
+    #[test]
+    fn a_component_that_the_host_would_refuse_has_none() {
+        let mut audit = Audit::of(COMPONENT, &Config::default()).unwrap();
+        audit.verdict = Verdict::OutsideTheGrant;
+        if let Some(import) = audit.component.imports.first_mut() {
+            import.granted = false;
+        }
+        let error = Manifest::of(&audit).unwrap_err().to_string();
+        assert!(error.contains("(plexum:provider/"), "{error}");
+        audit.verdict = Verdict::NotThisWorld;
+        let error = Manifest::of(&audit).unwrap_err().to_string();
+        assert!(
+            error.contains("not of the world plexum:provider/codex-provider@0.1.0: build"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! `man`: the manual pages.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, CommandFactory};
+
+use super::Cli;
+use super::audit::write;
+
+/// Print the manual page, or write those of all subcommands to a folder.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  plexum-openai-provider man | man -l -
+  plexum-openai-provider man --dir ~/.local/share/man/man1
+
+Exit codes: 0 done, 2 the pages cannot be written.")]
+pub struct Man {
+    /// Write all pages here, one for the program and one for each subcommand; the folder is made if need be
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Man {
+    pub fn run(self) -> Result<ExitCode> {
+        match &self.dir {
+            None => {
+                let mut page = Vec::new();
+                clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+                write(&page)?;
+            }
+            Some(dir) => {
+                std::fs::create_dir_all(dir)
+                    .and_then(|()| clap_mangen::generate_to(Cli::command(), dir))
+                    .with_context(|| {
+                        format!("the manual pages cannot be written to {}", dir.display())
+                    })?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_page_for_the_program_and_for_each_subcommand() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("share/man/man1");
+        let command = Man {
+            dir: Some(dir.clone()),
+        };
+        command.run().unwrap();
+        let page = |name: &str| std::fs::read_to_string(dir.join(format!("{name}.1"))).unwrap();
+        let program = page("plexum-openai-provider");
+        for subcommand in Cli::command().get_subcommands() {
+            let name = format!("plexum-openai-provider-{}", subcommand.get_name());
+            // Roff would take a bare hyphen for a typographic one.
+            assert!(program.contains(&name.replace('-', "\\-")), "{name}");
+            let page = page(&name);
+            assert!(page.contains(".TH ") && page.contains(".SH DESCRIPTION"));
+        }
+        // The actions of `session` have pages of their own.
+        page("plexum-openai-provider-session-reset");
+    }
+}
