@@ -6,6 +6,7 @@
 #   scripts/tool.sh codex VERSION      the real codex; prints the path of its native program
 #   scripts/tool.sh cargo-component    prints its path
 #   scripts/tool.sh cargo-fuzz         prints its path
+#   scripts/tool.sh serve-client       what tests/serve needs: a JSON-RPC client and a validator of schemas
 #
 # Paths go to standard output, everything else to standard error. Exits with 3 when the machine
 # lacks what an installation needs (npm, say), with 1 when an installation fails.
@@ -20,6 +21,7 @@ tools=$(cd "$tools" && pwd)
 codex_versions=(0.135.0 0.169.0)
 cargo_component_version=0.21.1
 cargo_fuzz_version=0.13.2
+serve_client_packages=(json-rpc-2.0@1.8.1 ajv@8.20.0)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -100,15 +102,27 @@ cargo_fuzz() {
   printf '%s\n' "$program"
 }
 
+serve_client() {
+  local folder=$tools/serve-client wanted=${serve_client_packages[*]}
+  if [ "$(cat "$folder/installed" 2>/dev/null)" != "$wanted" ]; then
+    command -v npm >/dev/null || { say "There is no npm to install $wanted with: install Node.js."; exit 3; }
+    patiently "Installing $wanted from npm" npm install --no-audit --no-fund --prefix "$folder" "${serve_client_packages[@]}"
+    printf '%s\n' "$wanted" >"$folder/installed"
+  fi
+  printf '%s\n' "$folder"
+}
+
 case ${1-all} in
   wasm-target) wasm_target ;;
   codex) codex "${2:?the version of codex}" ;;
   cargo-component) cargo_component ;;
   cargo-fuzz) cargo_fuzz ;;
+  serve-client) serve_client ;;
   all)
     wasm_target
     for version in "${codex_versions[@]}"; do codex "$version"; done
     cargo_component
+    serve_client
     ;;
   *)
     say "unknown tool: $1"

@@ -201,6 +201,12 @@ impl Provider {
         turn::begin(self.clone(), workspace.into(), request)
     }
 
+    /// The component's SHA-256, in lower-case hexadecimal.
+    #[must_use]
+    pub fn component_sha256(&self) -> &str {
+        &self.component_sha256
+    }
+
     /// What the component says of itself. Starts no codex.
     pub async fn describe(&self) -> wasmtime::Result<Description> {
         let (_stopper, stop) = crate::stop::stop();

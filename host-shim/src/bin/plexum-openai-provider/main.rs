@@ -1,4 +1,4 @@
-//! The command-line program: the host for one turn at a time, for operators and for scripts.
+//! The command-line program: the host for operators, for scripts, and for runtimes that are not Rust.
 
 mod audit;
 mod completions;
@@ -8,7 +8,9 @@ mod man;
 mod manifest;
 mod new_config;
 mod plexum_allow;
+mod provider_args;
 mod say;
+mod serve;
 mod session;
 
 use std::process::ExitCode;
@@ -32,6 +34,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Say(say::Say),
+    Serve(serve::Serve),
     Audit(audit::AuditCommand),
     Explain(explain::Explain),
     Session(session::Session),
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Say(say) => say.run(),
+        Command::Serve(serve) => serve.run(),
         Command::Audit(audit) => audit.run(),
         Command::Explain(explain) => explain.run(),
         Command::Session(session) => session.run(),

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use plexum_openai_provider::{
-    Config, Event, Failure, Message, Provider, Recorder, Request, StopReason, Turn,
-};
+use plexum_openai_provider::{Event, Failure, Message, Request, StopReason, Turn};
 use tokio::signal::unix::{SignalKind, signal};
+
+use super::provider_args::ProviderArgs;
 
 /// Say something to codex and show what it answers.
 ///
@@ -27,21 +27,14 @@ pub struct Say {
     /// The folder that codex works in, and that remembers the conversation
     #[arg(long, value_name = "DIR", default_value = ".")]
     workspace: PathBuf,
-    /// The configuration [default: ~/.plexum/plugins/plexum-openai-provider/config.json, if it exists]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    provider: ProviderArgs,
     /// The model, one of `supported_models` in the configuration [default: the first one]
     #[arg(long, value_name = "ID")]
     model: Option<String>,
     /// Print the canonical events, one JSON object a line
     #[arg(long)]
     json: bool,
-    /// The component to run instead of the one built in
-    #[arg(long, value_name = "FILE")]
-    component: Option<PathBuf>,
-    /// Append a line of JSON for every call of codex that is allowed or refused, and for its end
-    #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
     /// A JSON array of messages, of which the last user message is the prompt
     #[arg(
         long,
@@ -57,10 +50,7 @@ pub struct Say {
 
 impl Say {
     pub fn run(self) -> Result<ExitCode> {
-        let config = match &self.config {
-            Some(path) => Config::read(path),
-            None => Config::read_default(),
-        }?;
+        let provider = self.provider.provider()?;
         let request = Request {
             model: self.model,
             messages: messages(self.messages.as_deref(), self.prompt)?,
@@ -71,15 +61,6 @@ impl Say {
                 self.workspace.display()
             )
         })?;
-        let mut provider = match &self.component {
-            Some(path) => Provider::from_file(config, path),
-            None => Provider::new(config),
-        }?;
-        if let Some(path) = &self.record {
-            let recorder = Recorder::append_to(path)
-                .with_context(|| format!("the record {} cannot be kept", path.display()))?;
-            provider = provider.with_recorder(recorder);
-        }
         let show: fn(&mut Screen, &Event) -> io::Result<()> = if self.json {
             Screen::json
         } else {

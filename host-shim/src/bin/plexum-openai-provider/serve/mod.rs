@@ -1,0 +1,103 @@
+//! `serve`: turns for a runtime that is not Rust, in JSON-RPC 2.0 over standard input and output.
+//!
+//! ```text
+//! stdin ─▶ line ─▶ message ─▶ requests ─▶ turns ─▶ output ─▶ stdout
+//!                                 └────── answers ────▶┘
+//! ```
+
+mod connection;
+mod error;
+mod hangup;
+mod json_line;
+mod line;
+mod message;
+mod method;
+mod outgoing;
+mod output;
+mod requests;
+mod success;
+mod turns;
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::provider_args::ProviderArgs;
+
+/// Make turns for another program: JSON-RPC 2.0, one message a line on standard input and output.
+///
+/// The messages follow host-shim/schemas/serve.schema.json. Standard error is the log.
+#[derive(Args)]
+#[command(
+    after_help = r#"Examples, what the client writes (>) and what it reads (<):
+  > {"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1,"clientInfo":{"name":"me"}}}
+  < {"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1,"serverInfo":{…},"component":{…},"capabilities":{…}}}
+  > {"jsonrpc":"2.0","id":2,"method":"turn/start","params":{"workspace":"/home/me/agent","prompt":"hello"}}
+  < {"jsonrpc":"2.0","id":2,"result":{"turnId":"turn-1"}}
+  < {"jsonrpc":"2.0","method":"turn/event","params":{"turnId":"turn-1","event":{"type":"message_start",…}}}
+  < {"jsonrpc":"2.0","method":"turn/event","params":{"turnId":"turn-1","event":{"type":"text_delta",…}}}
+  < {"jsonrpc":"2.0","method":"turn/event","params":{"turnId":"turn-1","event":{"type":"message_end",…}}}
+  > {"jsonrpc":"2.0","id":3,"method":"shutdown"}
+  < {"jsonrpc":"2.0","id":3,"result":{}}
+
+Methods:
+  initialize   {protocolVersion, clientInfo?}             first of all
+  models/list                                             what `model` may be
+  turn/start   {workspace, prompt or messages, model?}    answered at once; then come the events
+  turn/cancel  {turnId}                                   the turn still tells its end
+  ping                                                    is answered
+  shutdown                                                cancels all turns, is answered when they have ended
+
+The end of standard input, SIGTERM and Ctrl-C are a shutdown too. In a shell, to see it work:
+  (echo '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1}}'
+   echo '{"jsonrpc":"2.0","id":2,"method":"models/list"}') | plexum-openai-provider serve
+
+Exit codes: 0 it was ended, 1 not everything could be written, 2 it could not begin."#
+)]
+pub struct Serve {
+    #[command(flatten)]
+    provider: ProviderArgs,
+}
+
+impl Serve {
+    pub fn run(self) -> Result<ExitCode> {
+        let provider = self.provider.provider()?;
+        let runtime = super::runtime()?;
+        let served = runtime.block_on(async {
+            // Both are watched from here on, so that neither ends the program in another way.
+            let mut interrupt =
+                signal(SignalKind::interrupt()).context("Ctrl-C cannot be watched")?;
+            let mut terminate =
+                signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
+            let description = provider
+                .describe()
+                .await
+                .map_err(|error| anyhow!("the component cannot describe itself: {error:#}"))?;
+            let stopped = async {
+                tokio::select! {
+                    _ = interrupt.recv() => "Ctrl-C",
+                    _ = terminate.recv() => "SIGTERM",
+                    () = hangup::hangup() => "nobody reads standard output any more",
+                }
+            };
+            let (reader, writer) = (tokio::io::stdin(), tokio::io::stdout());
+            anyhow::Ok(connection::serve(provider, description, reader, writer, stopped).await)
+        })?;
+        // A read of standard input cannot be called off; to wait for it would be to wait for the client.
+        runtime.shutdown_background();
+        match served {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                tracing::info!("the client was gone before everything was written");
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => {
+                eprintln!("error: not everything could be written to standard output: {error}");
+                Ok(ExitCode::FAILURE)
+            }
+            Ok(()) => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
