@@ -113,6 +113,7 @@ pub(crate) fn check(entry: &str) -> Result<(), String> {
     let stars = pattern.matches('*').count();
     let at_an_end = pattern.starts_with('*') || pattern.ends_with('*');
     if pattern.is_empty()
+        || pattern.starts_with('!')
         || pattern.contains(['=', '\0'])
         || stars > 1
         || (stars == 1 && !at_an_end)
@@ -175,7 +176,7 @@ mod tests {
         for entry in ["A", "A_*", "*_B", "*", "!A"] {
             assert_eq!(check(entry), Ok(()), "{entry}");
         }
-        for entry in ["", "!", "A=b", "A*B", "*A*", "A\0"] {
+        for entry in ["", "!", "!!A", "A=b", "A*B", "*A*", "A\0"] {
             assert!(check(entry).is_err(), "{entry:?}");
         }
     }

@@ -4,64 +4,26 @@
 //! it may *cost*. The limits that an operator may have reason to change stand in the configuration, and
 //! are generous: no turn of the component that comes with this crate gets near them. The others are constants.
 
-use serde::{Deserialize, Serialize};
+use crate::config::numbers::numbers;
 
-/// How much the component may use up and hand back in one turn, the key `guest` of the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct GuestLimits {
-    /// Memory, all its linear memories together, in MiB.
-    pub memory_mib: u32,
-    /// How long it may compute without a word from codex, in seconds. Waiting is free.
-    pub cpu_seconds: u32,
-    /// How often it may start codex.
-    pub spawns: u32,
-    /// How many events it may tell.
-    pub events: u32,
-    /// How much text these may hold, in MiB.
-    pub event_mib: u32,
-    /// How many lines it may log; what it logs beyond them is left out.
-    pub log_lines: u32,
-}
-
-impl Default for GuestLimits {
-    fn default() -> Self {
-        GuestLimits {
-            memory_mib: 128,
-            cpu_seconds: 10,
-            // While a conversation is busy, codex is started again after pauses that double:
-            // not even a year of them comes to as many starts as this.
-            spawns: 32,
-            events: 1_000_000,
-            event_mib: 1024,
-            log_lines: 10_000,
-        }
-    }
-}
-
-impl GuestLimits {
-    /// What is wrong with these numbers, if anything is.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let ranges = [
-            // A line of codex may have 8 MiB, and is in there more than once while it is translated.
-            ("memory_mib", self.memory_mib, 16..=4096),
-            ("cpu_seconds", self.cpu_seconds, 1..=86_400),
-            ("spawns", self.spawns, 1..=1000),
-            ("events", self.events, 1..=u32::MAX),
-            ("event_mib", self.event_mib, 1..=1024 * 1024),
-            ("log_lines", self.log_lines, 0..=u32::MAX),
-        ];
-        match ranges
-            .iter()
-            .find(|(_, value, range)| !range.contains(value))
-        {
-            None => Ok(()),
-            Some((name, value, range)) => Err(format!(
-                "`{name}` is {value}, and must be from {} to {}",
-                range.start(),
-                range.end()
-            )),
-        }
+numbers! {
+    /// How much the component may use up and hand back in one turn, the key `guest` of the configuration.
+    GuestLimits {
+        /// Memory, all its linear memories together, in MiB.
+        // A line of codex may have 8 MiB, and is in there more than once while it is translated.
+        memory_mib = 128, 16, 4096;
+        /// How long it may compute without a word from codex, in seconds. Waiting is free.
+        cpu_seconds = 10, 1, 86_400;
+        /// How often it may start codex.
+        // While a conversation is busy, codex is started again after pauses that double:
+        // not even a year of them comes to as many starts as this.
+        spawns = 32, 1, 1000;
+        /// How many events it may tell.
+        events = 1_000_000, 1, u32::MAX;
+        /// How much text these may hold, in MiB.
+        event_mib = 1024, 1, 1024 * 1024;
+        /// How many lines it may log; what it logs beyond them is left out.
+        log_lines = 10_000, 0, u32::MAX;
     }
 }
 

@@ -25,6 +25,8 @@ mod bindings;
 mod budget;
 pub mod config;
 mod digest;
+#[cfg(feature = "doctor")]
+pub mod doctor;
 pub mod environment;
 mod event;
 pub mod framing;
@@ -34,6 +36,7 @@ mod host;
 mod image;
 mod lock_file;
 pub mod metrics;
+mod permission;
 mod process;
 mod program;
 mod provider;

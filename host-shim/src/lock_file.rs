@@ -29,6 +29,25 @@ impl SessionGuard for LockFile {
 }
 
 impl LockFile {
+    /// Whether somebody holds the lock now. Creates nothing, and holds it itself only while it looks.
+    #[cfg(feature = "doctor")]
+    pub fn is_held(path: &Path) -> io::Result<bool> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path);
+        let file = match file {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            opened => opened.map_err(|error| at(path, "cannot be opened", error))?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(at(path, "cannot be examined", error)),
+        }
+    }
+
     /// Waits for the lock. Giving up is dropping the future.
     pub async fn acquire(path: &Path) -> io::Result<Self> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;

@@ -10,7 +10,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::bindings::{CodexProvider, CodexProviderPre};
 use crate::budget::Budget;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::digest;
 use crate::grant::Grant;
 use crate::guest_limits::{MAX_CALL_BYTES, MAX_HANDLES, MAX_STACK_BYTES};
@@ -36,13 +36,8 @@ pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wa
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The configuration asks for what cannot be.
-    #[error("the configuration is wrong: `{field}`: {problem}")]
-    Config {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it, and what would be right.
-        problem: String,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The file cannot be read.
     #[error("the component {} cannot be read: {source}", path.display())]
     Read {
@@ -133,9 +128,7 @@ impl Provider {
     /// Loads a component from its bytes. It gets the imports of the world `codex-provider` and
     /// nothing else: one that wants more is refused here, before it runs.
     pub fn with_component(config: Config, bytes: &[u8]) -> Result<Self, LoadError> {
-        config
-            .check()
-            .map_err(|(field, problem)| LoadError::Config { field, problem })?;
+        config.check()?;
         let component_sha256 = digest::sha256(bytes);
         if let Some(pinned) = &config.component_sha256
             && !pinned.eq_ignore_ascii_case(&component_sha256)

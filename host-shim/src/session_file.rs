@@ -95,7 +95,7 @@ impl SessionFiles {
         }
     }
 
-    fn load_blocking(workspace: &Path) -> io::Result<Option<SessionEntry>> {
+    pub(crate) fn load_blocking(workspace: &Path) -> io::Result<Option<SessionEntry>> {
         let Some(text) = read_small(&workspace.join(SESSION_FILE))? else {
             return Ok(None);
         };

@@ -5,6 +5,7 @@
 //! - [`codex_home`]: a private `CODEX_HOME` whose configuration points at such a model.
 //! - [`fake_codex`]: the script, state and call record of the `fake-codex` binary.
 //! - [`agent`]: a real codex with all that it needs.
+//! - [`json_schema`]: whether a value is what one of the published schemas says.
 //! - [`workspace`]: a scratch workspace, and turns in it through the real program.
 //! - [`chaos`]: turns with every fault that there is, many at once.
 //! - [`hostile`]: a component that tries what it must not be able to do.
@@ -24,6 +25,7 @@ pub mod chaos;
 pub mod codex_home;
 pub mod fake_codex;
 pub mod hostile;
+pub mod json_schema;
 pub mod mock_model;
 pub mod random;
 pub mod real_codex;

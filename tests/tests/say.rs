@@ -236,16 +236,16 @@ fn a_configuration_that_is_wrong_is_an_error_before_anything_runs() {
     for (config, expected) in [
         (
             "{\n  \"binery\": \"/x\"\n}",
-            "config.json:2:10: `binery`: unknown field `binery`; did you mean `binary`?",
+            "config.json:2:3: `binery`: unknown key; did you mean `binary`?",
         ),
         (
             "{\n  \"extra_args\": \"-v\"\n}",
-            "config.json:2:20: `extra_args`: invalid type: string \"-v\", expected a sequence",
+            "config.json:2:17: `extra_args`: expected an array, found the string \"-v\": write [\"-v\"]",
         ),
-        ("{", "config.json:1:1: EOF"),
+        ("{", "config.json:1:2: the file ends too early"),
         (
             "{\"binary\": \"codex\"}",
-            "config.json:1:2: `binary`: `codex` is not an absolute path",
+            "config.json:1:12: `binary`: \"codex\" is not an absolute path",
         ),
     ] {
         std::fs::write(workspace.config(), config).unwrap();

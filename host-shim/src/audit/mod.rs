@@ -20,6 +20,7 @@ pub use arguments::Argument;
 pub use comparison::{Difference, Interfaces, InterfacesError};
 pub use component::{Component, Import, Interface, Pin};
 pub use environment::environment_lines;
+pub use layout::{escaped, quoted};
 pub use limits::{Limit, Unit};
 pub use manifest::{COMPONENT_FILE, Capability, Manifest, ManifestError};
 pub use producers::Producer;
@@ -29,7 +30,7 @@ pub use world::World;
 
 use serde::Serialize;
 
-use crate::config::{Config, Sandbox};
+use crate::config::{Config, ConfigError, Sandbox};
 use crate::grant::Grant;
 
 /// What a component may do under a configuration. `Display` gives the text for a person;
@@ -74,13 +75,8 @@ pub enum Verdict {
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The configuration asks for what cannot be.
-    #[error("the configuration is wrong: `{field}`: {problem}")]
-    Config {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it, and what would be right.
-        problem: String,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// These bytes are not a component.
     #[error(
         "this is not a WebAssembly component that can be run: {0}; build it with `cargo build --target wasm32-wasip2` or with cargo-component"
@@ -92,9 +88,7 @@ impl Audit {
     /// Examines the component in `bytes` under `config`. Looks at the program on this machine too,
     /// and runs neither.
     pub fn of(bytes: &[u8], config: &Config) -> Result<Self, AuditError> {
-        config
-            .check()
-            .map_err(|(field, problem)| AuditError::Config { field, problem })?;
+        config.check()?;
         let component = Component::of(bytes, config).map_err(AuditError::NotAComponent)?;
         let verdict = if !component.world.conformant {
             Verdict::NotThisWorld

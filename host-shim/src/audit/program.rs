@@ -1,15 +1,16 @@
 //! The program that the component may start, examined and not run.
 
 use std::ffi::OsStr;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
+use crate::permission::{changeable_by_others, octal};
 use crate::program::{REMEDY, resolve};
 
 /// The codex program.
@@ -99,17 +100,7 @@ fn relative_entry(search_path: Option<&OsStr>) -> Option<String> {
 fn examine(path: &Path) -> io::Result<(ProgramFile, Vec<String>)> {
     let canonical = path.canonicalize()?;
     let metadata = canonical.metadata()?;
-    let mut warnings = Vec::new();
-    // Whoever may write to a folder may put another file in the place of one in it.
-    let folders = path.ancestors().skip(1);
-    let folders = folders.chain(canonical.ancestors().skip(1));
-    let mut seen: Vec<&Path> = Vec::new();
-    for looked_at in std::iter::once(canonical.as_path()).chain(folders) {
-        if !seen.contains(&looked_at) {
-            seen.push(looked_at);
-            warnings.extend(changeable(looked_at, &looked_at.metadata()?));
-        }
-    }
+    let warnings = changeable_by_others(path)?;
     let (sha256, interpreter) = match digest(&canonical) {
         Ok((digest, interpreter)) => (Some(digest), interpreter),
         Err(error) => {
@@ -129,36 +120,6 @@ fn examine(path: &Path) -> io::Result<(ProgramFile, Vec<String>)> {
         interpreter,
     };
     Ok((file, warnings))
-}
-
-/// The warning about a file or folder that others than root and this user may change.
-fn changeable(path: &Path, metadata: &Metadata) -> Option<String> {
-    let mode = metadata.permissions().mode();
-    // In a sticky folder such as /tmp nobody can replace what belongs to somebody else.
-    let sticky = metadata.is_dir() && mode & 0o1000 != 0;
-    let who = match mode & 0o022 {
-        _ if sticky => None,
-        0 => None,
-        0o020 => Some("its group"),
-        _ => Some("everybody"),
-    };
-    let shown = shown(path);
-    if let Some(who) = who {
-        let mode = octal(metadata);
-        return Some(format!(
-            "{who} may change {shown} (mode {mode}): run `chmod go-w {shown}`"
-        ));
-    }
-    let owner = metadata.uid();
-    (owner != 0 && owner != rustix::process::geteuid().as_raw()).then(|| {
-        format!(
-            "{shown} belongs to user {owner}, who may change it: use a copy of your own or root's"
-        )
-    })
-}
-
-fn octal(metadata: &Metadata) -> String {
-    format!("{:04o}", metadata.permissions().mode() & 0o7777)
 }
 
 /// The digest of a file, and the interpreter that its first line names.
@@ -192,6 +153,8 @@ fn shown(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn script(folder: &Path, name: &str, mode: u32) -> PathBuf {

@@ -1,77 +1,98 @@
 //! What is wrong with a configuration: where it stands, and what would be right.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("the configuration {} cannot be read: {source}", path.display())]
+    #[error("the configuration {} cannot be read: {source}{}", path.display(), remedy(source))]
     Read {
         /// The file.
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
     },
-    /// The file can be read and is not a configuration.
-    #[error("{}:{line}:{column}: {}{message}", path.display(), field_prefix(field))]
+    /// The file can be read and is not a configuration. Shown as one mistake a line.
+    #[error("{}", lines(mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display()))))]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1.
-        column: usize,
-        /// The field, such as `model_args.codex[1]`; empty when the document itself is broken.
-        field: String,
-        /// What is wrong, and what would be right.
-        message: String,
+        /// Everything that is wrong with it, in the order of the file; never empty. A file that is no JSON
+        /// has one.
+        mistakes: Vec<Mistake>,
+    },
+    /// A configuration that did not come from a file asks for what cannot be.
+    #[error("the configuration is wrong: {}", lines(problems.iter().map(Problem::to_string)))]
+    Unusable {
+        /// Everything that is wrong with it; never empty.
+        problems: Vec<Problem>,
     },
 }
 
-fn field_prefix(field: &str) -> String {
-    if field.is_empty() {
-        String::new()
-    } else {
-        format!("`{field}`: ")
-    }
+/// A mistake in a file. Shown as `2:13: ` and the problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The character in the line, counted from 1.
+    pub column: usize,
+    /// What is wrong there.
+    pub problem: Problem,
 }
 
-/// Serde's "unknown field `x`, expected one of `a`, `b`" with the nearest of those named.
-pub(super) fn with_nearest_name(said: &str) -> String {
-    let Some((head, expected)) = said.split_once(", expected ") else {
-        return said.to_owned();
-    };
-    let quoted = |text: &str| -> Vec<String> {
-        text.split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect()
-    };
-    if !head.starts_with("unknown ") {
-        return said.to_owned();
-    }
-    let Some(unknown) = quoted(head).into_iter().next() else {
-        return said.to_owned();
-    };
-    let distance = |name: &String| strsim::damerau_levenshtein(&unknown.to_lowercase(), name);
-    match quoted(expected).into_iter().min_by_key(distance) {
-        // Beyond half its letters a name is not a misspelling.
-        Some(nearest) if distance(&nearest) * 2 <= nearest.chars().count() => {
-            format!("{head}; did you mean `{nearest}`? (expected {expected})")
+/// What is wrong with one setting.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, such as `model_args.codex[1]`; empty when the whole document is meant.
+    pub key: String,
+    /// What is wrong, what would be right, and the nearest key or value where one is near.
+    pub message: String,
+}
+
+impl Mistake {
+    /// A mistake at an offset in bytes.
+    pub(super) fn at(text: &str, offset: usize, problem: Problem) -> Self {
+        let before = text
+            .get(..text.floor_char_boundary(offset))
+            .unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.get(line_start..).unwrap_or_default();
+        Mistake {
+            line: before.matches('\n').count() + 1,
+            column: line.chars().count() + 1,
+            problem,
         }
-        _ => said.to_owned(),
     }
 }
 
-/// Line and column of a top-level key, counted from 1.
-pub(super) fn position_of(text: &str, key: &str) -> (usize, usize) {
-    let before = text
-        .find(&format!("\"{key}\""))
-        .and_then(|offset| text.get(..offset))
-        .unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-    (before.matches('\n').count() + 1, column)
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.problem)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.key.is_empty() {
+            write!(f, "`{}`: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::IsADirectory => ": name a file",
+        std::io::ErrorKind::PermissionDenied => {
+            ": let this user read it, and every folder on the way to it be entered"
+        }
+        std::io::ErrorKind::NotFound => ": name a file that exists, or name none for the usual one",
+        _ => "",
+    }
 }

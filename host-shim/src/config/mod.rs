@@ -1,18 +1,29 @@
 //! The operator's `config.json`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::guest_limits::GuestLimits;
 
+mod check;
+mod document;
 mod error;
+mod fault;
+mod file;
+mod key_path;
 mod limits;
+mod nearest;
+pub(crate) mod numbers;
+mod reader;
+#[cfg(feature = "schema")]
+mod schema;
 
-pub use error::ConfigError;
-use error::{position_of, with_nearest_name};
+pub use error::{ConfigError, Mistake, Problem};
 pub use limits::Limits;
+#[cfg(feature = "schema")]
+pub use schema::schema;
 
 /// The model that is on offer when nothing else is configured. It leaves the choice to
 /// codex: a ChatGPT account takes no other.
@@ -20,19 +31,28 @@ pub const DEFAULT_MODEL: &str = "codex";
 
 /// The operator's settings. Every field may be left out of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(title = "The configuration of plexum-openai-provider")
+)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where editors find the schema of this file; has no effect.
     #[serde(rename = "$schema", skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
     /// The codex program, an absolute path. Without it, `codex` is looked for on PATH.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = schema::PATH)))]
     pub binary: Option<PathBuf>,
     /// Arguments given to codex on every call, after those of the model.
+    #[cfg_attr(feature = "schema", schemars(extend("items" = schema::argument())))]
     pub extra_args: Vec<String>,
     /// The models on offer, the default one first.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(regex(pattern = schema::NAME)), extend("uniqueItems" = true)))]
     pub supported_models: Vec<String>,
     /// How codex is told to use a model. A model without an entry gets `--model <its name>`; the
     /// model `codex` gets nothing.
+    #[cfg_attr(feature = "schema", schemars(extend("additionalProperties" = schema::arguments())))]
     pub model_args: BTreeMap<String, Vec<String>>,
     /// How the prompt reaches codex.
     pub prompt: PromptTransport,
@@ -46,8 +66,10 @@ pub struct Config {
     pub guest: GuestLimits,
     /// Environment variables that codex gets besides the usual ones: names, patterns with one star at an
     /// end, `*` for all, and `!` in front of what it must not get.
+    #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = schema::VARIABLE))))]
     pub env: Vec<String>,
     /// The SHA-256 of the only component to be run, in hexadecimal.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = schema::SHA256)))]
     pub component_sha256: Option<String>,
 }
 
@@ -72,6 +94,7 @@ impl Default for Config {
 
 /// How the prompt reaches codex.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PromptTransport {
     /// As an argument where it fits one, else on standard input.
@@ -83,6 +106,7 @@ pub enum PromptTransport {
 
 /// What codex's own sandbox lets the model's tools do, by codex's names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Sandbox {
     /// No sandbox: tools may do what the user may.
@@ -96,6 +120,7 @@ pub enum Sandbox {
 
 /// What to do when codex has lost the stored conversation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LostSession {
     /// Begin a new one and tell it the earlier messages of the request.
@@ -108,141 +133,23 @@ pub enum LostSession {
 }
 
 impl Config {
-    /// Reads and checks a file.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(path, &text)
-    }
-
-    /// Reads the operator's file at its usual place, `~/.plexum/plugins/plexum-openai-provider/config.json`,
-    /// or takes the defaults where there is none.
-    pub fn read_default() -> Result<Self, ConfigError> {
-        match default_path() {
-            Some(path) if path.exists() => Self::read(&path),
-            _ => Ok(Config::default()),
+    /// What a type cannot say, for a configuration that was not read from a file; [`Config::parse`] has done
+    /// this already.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let problems: Vec<_> = check::findings(self)
+            .into_iter()
+            .map(Problem::from)
+            .collect();
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError::Unusable { problems })
         }
-    }
-
-    /// Reads and checks the text of a file; `path` is only for the errors.
-    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let invalid = |line, column: usize, field: String, message| ConfigError::Invalid {
-            path: path.to_owned(),
-            line,
-            // The library counts a line that ends before it has begun as column 0.
-            column: column.max(1),
-            field,
-            message,
-        };
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let config: Config =
-            serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-                let field = error.path().to_string();
-                let error = error.into_inner();
-                let (line, column) = (error.line(), error.column());
-                let said = error.to_string();
-                let said = said
-                    .strip_suffix(&format!(" at line {line} column {column}"))
-                    .unwrap_or(&said);
-                // How the library says that it was at no field.
-                let field = if matches!(field.as_str(), "." | "?") {
-                    String::new()
-                } else {
-                    field
-                };
-                invalid(line, column, field, with_nearest_name(said))
-            })?;
-        deserializer.end().map_err(|error| {
-            invalid(
-                error.line(),
-                error.column(),
-                String::new(),
-                "there is text behind the end of the document: remove it".into(),
-            )
-        })?;
-        config.check().map_err(|(field, message)| {
-            let (line, column) = position_of(text, field);
-            invalid(line, column, field.to_owned(), message)
-        })?;
-        Ok(config)
-    }
-
-    /// What a type cannot say: the field and what is wrong with it.
-    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
-        if let Some(binary) = &self.binary
-            && !binary.is_absolute()
-        {
-            return Err((
-                "binary",
-                format!(
-                    "`{}` is not an absolute path; under systemd there is no shell to complete it: write what `command -v codex` prints",
-                    binary.display()
-                ),
-            ));
-        }
-        if self.supported_models.is_empty() {
-            return Err((
-                "supported_models",
-                format!(
-                    "is empty: name at least one model, or leave it out for [\"{DEFAULT_MODEL}\"]"
-                ),
-            ));
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        for model in &self.supported_models {
-            if model.trim().is_empty() || !seen.insert(model) {
-                return Err((
-                    "supported_models",
-                    format!("`{model}` is empty or there twice: name each model once"),
-                ));
-            }
-        }
-        if let Some(model) = self
-            .model_args
-            .keys()
-            .find(|model| !self.supported_models.contains(model))
-        {
-            return Err((
-                "model_args",
-                format!(
-                    "`{model}` is not in `supported_models`, so nobody could select it: add it there, or remove it here"
-                ),
-            ));
-        }
-        let all_args = self.extra_args.iter().map(|arg| ("extra_args", arg));
-        let all_args = all_args.chain(
-            self.model_args
-                .values()
-                .flatten()
-                .map(|arg| ("model_args", arg)),
-        );
-        for (field, arg) in all_args {
-            if arg == "--" || arg.contains('\0') {
-                return Err((
-                    field,
-                    format!(
-                        "{arg:?} cannot be an argument here: `--` ends the options and stands before the prompt already, and NUL cannot be passed"
-                    ),
-                ));
-            }
-        }
-        for entry in &self.env {
-            crate::environment::check(entry).map_err(|problem| ("env", problem))?;
-        }
-        if let Some(digest) = &self.component_sha256
-            && (digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        {
-            return Err(("component_sha256", "is no SHA-256 of 64 hexadecimal digits: write what `plexum-openai-provider audit` prints".into()));
-        }
-        self.guest.check().map_err(|problem| ("guest", problem))?;
-        self.limits.check().map_err(|problem| ("limits", problem))?;
-        Ok(())
     }
 
     /// The arguments that select a configured model.
-    pub(crate) fn args_of(&self, model: &str) -> Vec<String> {
+    #[must_use]
+    pub fn args_of(&self, model: &str) -> Vec<String> {
         match self.model_args.get(model) {
             Some(args) => args.clone(),
             None if model == DEFAULT_MODEL => Vec::new(),
@@ -259,6 +166,8 @@ pub fn default_path() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
@@ -271,60 +180,24 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_file_line_and_field() {
-        for (text, expected) in [
-            ("", "/c.json:1:1: EOF while parsing a value"),
-            ("{\n", "/c.json:2:1: EOF while parsing an object"),
-            ("{", "/c.json:1:1: EOF while parsing an object"),
-            (
-                "{\n  \"binary\": 7\n}",
-                "/c.json:2:13: `binary`: invalid type: integer `7`, expected path string",
-            ),
-            (
-                "{\n \"binery\": \"/x\"}",
-                "unknown field `binery`; did you mean `binary`?",
-            ),
-            (
-                "{\"zzz\": 1}",
-                "unknown field `zzz`, expected one of `$schema`, `binary`",
-            ),
-            (
-                "{\"prompt\": \"stdn\"}",
-                "unknown variant `stdn`; did you mean `stdin`?",
-            ),
-            (
-                "{\"extra_args\": [\"a\", 7]}",
-                "`extra_args[1]`: invalid type: integer `7`",
-            ),
-            (
-                "{\n\n  \"binary\": \"codex\"}",
-                "/c.json:3:3: `binary`: `codex` is not an absolute path",
-            ),
-            ("{\"supported_models\": []}", "`supported_models`: is empty"),
-            (
-                "{\"supported_models\": [\"a\", \"a\"]}",
-                "`a` is empty or there twice",
-            ),
-            (
-                "{\"model_args\": {\"x\": []}}",
-                "`x` is not in `supported_models`",
-            ),
-            (
-                "{\"extra_args\": [\"--\"]}",
-                "`extra_args`: \"--\" cannot be an argument",
-            ),
-            (
-                "{\"binary\": null, \"binary\": null}",
-                "duplicate field `binary`",
-            ),
-            ("{} {}", "/c.json:1:4: there is text behind the end"),
-        ] {
-            let error = parse(text).unwrap_err();
-            assert!(
-                error.contains(expected) && error.starts_with("/c.json:"),
-                "{text}\n  {error}\n  {expected}"
-            );
-        }
+    fn a_configuration_that_no_file_holds_is_checked_too() {
+        let config = Config {
+            binary: Some("codex".into()),
+            supported_models: Vec::new(),
+            ..Config::default()
+        };
+        let Err(ConfigError::Unusable { problems }) = config.check() else {
+            panic!("it was taken");
+        };
+        let keys: Vec<_> = problems
+            .iter()
+            .map(|problem| problem.key.as_str())
+            .collect();
+        assert_eq!(keys, ["binary", "supported_models"]);
+        assert_eq!(
+            Config::default().check().map_err(|error| error.to_string()),
+            Ok(())
+        );
     }
 
     #[test]

@@ -11,6 +11,11 @@ mod plexum_allow;
 mod provider_args;
 mod say;
 mod serve;
+mod doctor;
+mod explain;
+mod models;
+mod say;
+mod schema;
 mod session;
 
 use std::process::ExitCode;
@@ -44,6 +49,9 @@ enum Command {
     PlexumAllow(plexum_allow::PlexumAllow),
     Completions(completions::Completions),
     Man(man::Man),
+    Doctor(doctor::DoctorCommand),
+    Models(models::Models),
+    Schema(schema::SchemaCommand),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +77,9 @@ fn main() -> ExitCode {
         Command::PlexumAllow(plexum_allow) => plexum_allow.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Models(models) => models.run(),
+        Command::Schema(schema) => schema.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

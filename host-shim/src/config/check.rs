@@ -1,0 +1,147 @@
+//! What the type of a configuration cannot say.
+
+use std::collections::BTreeSet;
+
+use super::key_path::KeyPath;
+use super::nearest::did_you_mean;
+use super::{Config, DEFAULT_MODEL, Problem};
+
+/// Something that cannot be.
+pub struct Finding {
+    /// The key.
+    pub path: KeyPath,
+    /// Whether it is about the key's name, and not about its value.
+    pub about_key: bool,
+    /// The other setting that it follows from: if that is wrong itself, this says nothing.
+    pub follows_from: Option<KeyPath>,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl Finding {
+    fn new(path: KeyPath, message: impl Into<String>) -> Self {
+        Finding {
+            path,
+            about_key: false,
+            follows_from: None,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<Finding> for Problem {
+    fn from(finding: Finding) -> Self {
+        Problem {
+            key: finding.path.to_string(),
+            message: finding.message,
+        }
+    }
+}
+
+/// Everything about a configuration that cannot be.
+pub fn findings(config: &Config) -> Vec<Finding> {
+    let mut found = Vec::new();
+    binary(config, &mut found);
+    models(config, &mut found);
+    model_args(config, &mut found);
+    let extra_args = top("extra_args");
+    arguments(&extra_args, &config.extra_args, &mut found);
+    for (index, entry) in config.env.iter().enumerate() {
+        if let Err(problem) = crate::environment::check(entry) {
+            found.push(Finding::new(top("env").index(index), problem));
+        }
+    }
+    if let Some(digest) = &config.component_sha256
+        && (digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    {
+        let message = "is no SHA-256 of 64 hexadecimal digits: write what `plexum-openai-provider audit` prints";
+        found.push(Finding::new(top("component_sha256"), message));
+    }
+    let limits = config.limits.out_of_range();
+    found.extend(limits.map(|(key, message)| Finding::new(top("limits").key(key), message)));
+    let guest = config.guest.out_of_range();
+    found.extend(guest.map(|(key, message)| Finding::new(top("guest").key(key), message)));
+    found
+}
+
+fn top(key: &str) -> KeyPath {
+    KeyPath::default().key(key)
+}
+
+fn binary(config: &Config, found: &mut Vec<Finding>) {
+    let Some(binary) = &config.binary else { return };
+    if !binary.is_absolute() {
+        let message = format!(
+            "{:?} is not an absolute path; under systemd there is no shell to complete it: write what `command -v codex` prints",
+            binary.display().to_string()
+        );
+        found.push(Finding::new(top("binary"), message));
+    } else if binary.as_os_str().as_encoded_bytes().contains(&0) {
+        found.push(Finding::new(
+            top("binary"),
+            "a path cannot hold NUL: remove it",
+        ));
+    }
+}
+
+fn models(config: &Config, found: &mut Vec<Finding>) {
+    let path = top("supported_models");
+    if config.supported_models.is_empty() {
+        let message =
+            format!("is empty: name at least one model, or leave it out for [\"{DEFAULT_MODEL}\"]");
+        found.push(Finding {
+            follows_from: Some(path.clone()),
+            ..Finding::new(path.clone(), message)
+        });
+    }
+    let mut seen = BTreeSet::new();
+    for (index, model) in config.supported_models.iter().enumerate() {
+        let message = if model.trim().is_empty() {
+            format!("{model:?} is no name of a model: write one, or remove it")
+        } else if !seen.insert(model) {
+            format!("{model:?} is named before: name each model once")
+        } else if !config.model_args.contains_key(model)
+            && (model.starts_with('-') || model.contains('\0'))
+        {
+            format!(
+                "{model:?} cannot be given to codex as `--model {}`: say in `model_args` how it is selected",
+                model.escape_debug()
+            )
+        } else {
+            continue;
+        };
+        found.push(Finding::new(path.index(index), message));
+    }
+}
+
+fn model_args(config: &Config, found: &mut Vec<Finding>) {
+    let path = top("model_args");
+    for (model, args) in &config.model_args {
+        let path = path.key(model);
+        if !config.supported_models.contains(model) {
+            let nearest = did_you_mean(model, config.supported_models.iter().map(String::as_str));
+            let message = format!(
+                "{model:?} is not in `supported_models`, so nobody could select it: add it there, or remove it here{nearest}"
+            );
+            found.push(Finding {
+                about_key: true,
+                follows_from: Some(top("supported_models")),
+                ..Finding::new(path.clone(), message)
+            });
+        }
+        arguments(&path, args, found);
+    }
+}
+
+fn arguments(path: &KeyPath, args: &[String], found: &mut Vec<Finding>) {
+    for (index, arg) in args.iter().enumerate() {
+        let message = if arg == "--" {
+            "`--` cannot be an argument here: it ends the options, and stands before the prompt already"
+        } else if arg.contains('\0') {
+            "an argument cannot hold NUL: remove it"
+        } else {
+            continue;
+        };
+        found.push(Finding::new(path.index(index), message));
+    }
+}

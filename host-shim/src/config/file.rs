@@ -1,0 +1,194 @@
+//! The operator's file: read, checked, and all that is wrong with it told at once.
+
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::document::Node;
+use super::fault::Place;
+use super::key_path::KeyPath;
+use super::reader::Reader;
+use super::{Config, ConfigError, Mistake, Problem, check, default_path};
+
+/// Far more than a configuration needs.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// How many problems of one file are told.
+const MAX_PROBLEMS: usize = 100;
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let failed = |source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let file = std::fs::File::open(path).map_err(failed)?;
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            let said =
+                format!("it is larger than {MAX_FILE_BYTES} bytes, which no configuration is");
+            return Err(failed(std::io::Error::other(said)));
+        }
+        match str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(path, text),
+            Err(error) => {
+                let (valid, rest) = bytes.split_at(error.valid_up_to());
+                let valid = String::from_utf8_lossy(valid);
+                let byte = rest.first().copied().unwrap_or_default();
+                let message = format!(
+                    "the byte 0x{byte:02X} is not UTF-8, and JSON is: save the file as UTF-8"
+                );
+                Err(invalid(path, &valid, valid.len(), message))
+            }
+        }
+    }
+
+    /// Reads the operator's file at its usual place, `~/.plexum/plugins/plexum-openai-provider/config.json`,
+    /// or takes the defaults where there is none.
+    pub fn read_default() -> Result<Self, ConfigError> {
+        let Some(path) = default_path() else {
+            return Ok(Config::default());
+        };
+        match Self::read(&path) {
+            // A link to nowhere is a file that somebody wanted to be there.
+            Err(ConfigError::Read { source, .. })
+                if matches!(
+                    source.kind(),
+                    ErrorKind::NotFound | ErrorKind::NotADirectory
+                ) && path.symlink_metadata().is_err() =>
+            {
+                Ok(Config::default())
+            }
+            read => read,
+        }
+    }
+
+    /// Reads and checks the text of a file; `path` is only for the errors. All that is wrong with a text
+    /// is reported at once, unless it is no JSON at all.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        if text.starts_with('\u{feff}') {
+            let message = "the file begins with a byte order mark, which JSON has none of: save it as UTF-8 without one";
+            return Err(invalid(path, text, 0, message.into()));
+        }
+        let document =
+            Node::parse(text).map_err(|error| invalid(path, text, error.offset, error.message))?;
+        let (config, mut problems) = lenient(&document, text);
+        problems.sort_by_key(|(offset, _)| *offset);
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError::Invalid {
+                path: path.to_owned(),
+                mistakes: problems
+                    .into_iter()
+                    .map(|(offset, problem)| Mistake::at(text, offset, problem))
+                    .collect(),
+            }),
+        }
+    }
+}
+
+/// Everything that is wrong with a document, each with its offset in bytes, and what remains of it without
+/// that; nothing remains of a document that is no object.
+///
+/// Serde stops at the first value that it cannot take. That value is struck out, which leaves its key at its
+/// default, and the rest is read again.
+fn lenient<'a>(document: &'a Node<'a>, text: &str) -> (Option<Config>, Vec<(usize, Problem)>) {
+    let mut struck = BTreeSet::new();
+    let mut wrong: Vec<KeyPath> = Vec::new();
+    let mut problems = Vec::new();
+    for (node, first) in document.repeated() {
+        let Mistake { line, column, .. } = Mistake::at(text, first.key_offset, Problem::default());
+        struck.insert(node.offset);
+        problems.push((
+            node.key_offset,
+            Problem {
+                key: node.path.to_string(),
+                message: format!(
+                    "stands here again, after line {line}, column {column}: keep one of them"
+                ),
+            },
+        ));
+    }
+    let config = loop {
+        let reader = Reader {
+            node: document,
+            struck: &struck,
+        };
+        let (fault, place) = match Config::deserialize(reader) {
+            Ok(config) => break config,
+            Err(fault) => (fault.problem(), fault.place()),
+        };
+        let Some(Place { node, about_key }) = place else {
+            problems.push((document.offset, fault));
+            return (None, problems);
+        };
+        problems.push((
+            if about_key {
+                node.key_offset
+            } else {
+                node.offset
+            },
+            fault,
+        ));
+        wrong.push(node.path.clone());
+        // Without the whole there is nothing left, and each is read once more for every one before it.
+        if node.offset == document.offset || problems.len() >= MAX_PROBLEMS {
+            return (None, problems);
+        }
+        struck.insert(node.offset);
+    };
+    for finding in check::findings(&config) {
+        let follows = |from: &KeyPath| {
+            wrong
+                .iter()
+                .any(|path| path.steps().starts_with(from.steps()))
+        };
+        if finding.follows_from.as_ref().is_some_and(follows) {
+            continue;
+        }
+        let node = document.find(&finding.path, &|node| !struck.contains(&node.offset));
+        // A default is never wrong, so what is wrong stands there.
+        let node = node.unwrap_or(document);
+        let offset = if finding.about_key {
+            node.key_offset
+        } else {
+            node.offset
+        };
+        let problem = Problem {
+            // Its place in the text, which counts what was struck out too.
+            key: node.path.to_string(),
+            message: finding.message,
+        };
+        problems.push((offset, problem));
+    }
+    (Some(config), problems)
+}
+
+fn invalid(path: &Path, text: &str, offset: usize, message: String) -> ConfigError {
+    let problem = Problem {
+        key: String::new(),
+        message,
+    };
+    ConfigError::Invalid {
+        path: path.to_owned(),
+        mistakes: vec![Mistake::at(text, offset, problem)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_full_of_mistakes_is_told_of_in_bounded_time() {
+        let text = format!("{{\"extra_args\": [{}1]}}", "1,".repeat(100_000));
+        let error = Config::parse(Path::new("/c.json"), &text).unwrap_err();
+        assert_eq!(error.to_string().lines().count(), MAX_PROBLEMS);
+    }
+}

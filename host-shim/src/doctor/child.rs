@@ -1,0 +1,144 @@
+//! A question to a program: a short run of it, with nothing to read and not for ever.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+use crate::config::Config;
+use crate::environment::EnvironmentRule;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much of an answer is read.
+const ANSWER_BYTES: u64 = 64 * 1024;
+
+/// What a program answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub stdout: String,
+    /// What it printed to standard error.
+    pub stderr: String,
+}
+
+/// Runs a program with the environment that a turn gives to codex. An error is a sentence.
+pub async fn ask(program: &Path, args: &[&str], config: &Config) -> Result<Answer, String> {
+    ask_within(PATIENCE, program, args, config).await
+}
+
+async fn ask_within(
+    patience: Duration,
+    program: &Path,
+    args: &[&str],
+    config: &Config,
+) -> Result<Answer, String> {
+    let environment = EnvironmentRule::new(&config.env);
+    let shown = format!("{} {}", program.display(), args.join(" "));
+    let mut child = Command::new(program)
+        .args(args)
+        .current_dir("/")
+        .env_clear()
+        .envs(environment.filter(std::env::vars_os()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("`{shown}` cannot be started: {error}"))?;
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let answered = tokio::time::timeout(patience, async {
+        let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
+        let status = child.wait().await?;
+        std::io::Result::Ok(Answer {
+            status,
+            stdout,
+            stderr,
+        })
+    })
+    .await;
+    match answered {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(format!("the answer of `{shown}` cannot be read: {error}")),
+        Err(_) => {
+            // What it has started may hold the pipes, and would go on.
+            if let Some(pid) = pid
+                && let Err(error) = kill_process_group(pid, Signal::KILL)
+            {
+                tracing::debug!(%error, "the process group has ended by itself");
+            }
+            let patience = patience.as_secs();
+            Err(format!("`{shown}` does not end within {patience} seconds"))
+        }
+    }
+}
+
+async fn read(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(ANSWER_BYTES).read_to_end(&mut bytes).await?;
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn shell(script: &str) -> Result<Answer, String> {
+        let patience = Duration::from_secs(2);
+        let args = ["-c", script];
+        ask_within(patience, Path::new("/bin/sh"), &args, &Config::default()).await
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_both_streams_and_the_exit() {
+        let answer = shell("cat; echo out; echo err >&2; exit 3").await.unwrap();
+        assert_eq!(
+            (answer.stdout.as_str(), answer.stderr.as_str()),
+            ("out\n", "err\n")
+        );
+        assert_eq!(answer.status.code(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn other_variables_stay_here() {
+        // Cargo's own are there in a test.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let answer = shell("env").await.unwrap();
+        assert!(answer.stdout.contains("PATH=") && !answer.stdout.contains("CARGO"));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_does_not_end_is_stopped_with_all_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let script = format!("sleep 1000 & echo $! > {}; wait", file.display());
+        let error = shell(&script).await.unwrap_err();
+        assert!(error.contains("does not end within 2 seconds"), "{error}");
+        let pid = std::fs::read_to_string(file).unwrap();
+        let stat = format!("/proc/{}/stat", pid.trim());
+        let running = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+        let began = std::time::Instant::now();
+        while running() {
+            assert!(began.elapsed() < Duration::from_secs(10), "it goes on");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_program_that_never_stops_talking_a_part_is_read() {
+        // The closed pipe ends it.
+        let answer = shell("yes").await.unwrap();
+        assert_eq!(answer.stdout.len() as u64, ANSWER_BYTES);
+        assert!(!answer.status.success());
+    }
+}

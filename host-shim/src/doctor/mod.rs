@@ -1,0 +1,98 @@
+//! Whether an installation works, and what to do where it does not.
+//!
+//! Everything is looked at as a turn would find it: the configuration, the component, codex, its login, the
+//! workspace. Codex is started to say its version and whether it is logged in. The component is run only for
+//! [`Doctor::turn`].
+
+mod api_key;
+mod child;
+mod codex;
+mod codex_config;
+mod component;
+mod configuration;
+mod folder;
+mod login;
+mod report;
+mod service;
+mod session;
+mod turn;
+mod wrapper;
+
+pub use report::{Check, Report, Status};
+
+use std::path::{Path, PathBuf};
+
+use crate::audit::Audit;
+use crate::config::Config;
+use crate::provider::COMPONENT;
+
+use codex::Codex;
+
+/// What is to be examined.
+#[derive(Debug, Clone)]
+pub struct Doctor {
+    /// The configuration; `None` is the operator's at its usual place.
+    pub config: Option<PathBuf>,
+    /// The folder that turns are made in.
+    pub workspace: PathBuf,
+    /// Whether to make a real turn, in a folder of its own. It costs what a turn costs.
+    pub turn: bool,
+}
+
+impl Doctor {
+    /// Examines everything, one thing after the other. Must be called within a tokio runtime.
+    pub async fn examine(&self) -> Report {
+        let mut checks = folder::homes();
+        checks.extend(folder::workspace(&self.workspace));
+        checks.extend(session::checks(&self.workspace));
+        let (config, said) = configuration::read(self.config.as_deref());
+        checks.extend(said);
+        // What is said of codex under another configuration than the operator's would only mislead.
+        if let Some(config) = config {
+            self.under(&config, &mut checks).await;
+        }
+        Report::new(checks)
+    }
+
+    /// What depends on the configuration.
+    async fn under(&self, config: &Config, checks: &mut Vec<Check>) {
+        match Audit::of(COMPONENT, config) {
+            Ok(audit) => {
+                checks.extend(component::checks(&audit));
+                checks.extend(codex::file(&audit.program));
+            }
+            Err(error) => checks.push(Check::problem(
+                "component",
+                error.to_string(),
+                "build this program again",
+            )),
+        }
+        checks.extend(api_key::check(config));
+        let Ok(path) = codex::program(config) else {
+            return;
+        };
+        checks.extend(service::check(config, &path));
+        let (codex, said) = Codex::ask(path, config).await;
+        checks.push(said);
+        if let Some(codex) = &codex {
+            checks.extend(wrapper::checks(codex));
+            checks.extend(login::checks(codex, config).await);
+            if self.turn {
+                checks.push(turn::check(config).await);
+            }
+        }
+    }
+}
+
+/// Where a service of `systemd --user` looks for programs unless its unit says otherwise.
+const SYSTEMD_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The program of this name that such a service would find.
+fn under_systemd(name: &str) -> Option<PathBuf> {
+    which::which_in(name, Some(SYSTEMD_PATH), "/").ok()
+}
+
+/// A path as JSON has it, to be put into config.json.
+fn quoted(path: &Path) -> String {
+    serde_json::Value::from(path.to_string_lossy()).to_string()
+}

@@ -1,0 +1,206 @@
+//! As much of JSON Schema as the published schemas use, and nothing else.
+//!
+//! The validators there are bring seventy crates each; a dozen keywords are a page.
+
+use regex_lite::Regex;
+use serde_json::{Value, json};
+
+/// Where `value` is not what `schema` says, and how.
+///
+/// # Panics
+/// When the schema uses a keyword that is not known here, or is broken.
+#[must_use]
+pub fn violations(value: &Value, schema: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut check = Check {
+        root: schema,
+        found: &mut found,
+    };
+    check.value(value, schema, "the value");
+    found
+}
+
+struct Check<'a> {
+    root: &'a Value,
+    found: &'a mut Vec<String>,
+}
+
+impl Check<'_> {
+    fn value(&mut self, value: &Value, schema: &Value, place: &str) {
+        if let Some(allowed) = schema.as_bool() {
+            self.require(allowed, place, "is not allowed here");
+            return;
+        }
+        let keywords = schema.as_object().expect("a schema is an object");
+        for (keyword, wanted) in keywords {
+            match keyword.as_str() {
+                "$ref" => {
+                    let pointer = wanted.as_str().expect("a reference is a string");
+                    let target = self.root.pointer(pointer.trim_start_matches('#'));
+                    self.value(value, target.expect("a reference leads somewhere"), place);
+                }
+                "anyOf" | "oneOf" => {
+                    let branches = wanted.as_array().expect("branches are an array");
+                    let fitting = branches.iter().filter(|branch| self.fits(value, branch));
+                    let fitting = fitting.count();
+                    let right = fitting == 1 || (keyword == "anyOf" && fitting > 1);
+                    let said = format!("fits {fitting} branches of {keyword}");
+                    self.require(right, place, &said);
+                }
+                "properties" => {
+                    for (key, schema) in wanted.as_object().expect("properties are an object") {
+                        if let Some(value) = value.get(key) {
+                            self.value(value, schema, &format!("{place}.{key}"));
+                        }
+                    }
+                }
+                "additionalProperties" => {
+                    let known = keywords.get("properties").and_then(Value::as_object);
+                    for (key, value) in value.as_object().into_iter().flatten() {
+                        if known.is_none_or(|known| !known.contains_key(key)) {
+                            self.value(value, wanted, &format!("{place}.{key}"));
+                        }
+                    }
+                }
+                "items" => {
+                    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                        self.value(item, wanted, &format!("{place}[{index}]"));
+                    }
+                }
+                // Text for people, and the definitions that references lead to.
+                "$schema" | "$id" | "$defs" | "title" | "description" | "default" | "format" => {}
+                _ => {
+                    let fits = fits_keyword(value, keyword, wanted);
+                    self.require(
+                        fits,
+                        place,
+                        &format!("is {value}, against {keyword} {wanted}"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn require(&mut self, right: bool, place: &str, otherwise: &str) {
+        if !right {
+            self.found.push(format!("{place} {otherwise}"));
+        }
+    }
+
+    fn fits(&self, value: &Value, schema: &Value) -> bool {
+        let mut found = Vec::new();
+        let mut check = Check {
+            root: self.root,
+            found: &mut found,
+        };
+        check.value(value, schema, "");
+        found.is_empty()
+    }
+}
+
+/// The keywords that look at one value and at nothing else. One that is about another type is met.
+fn fits_keyword(value: &Value, keyword: &str, wanted: &Value) -> bool {
+    let count = || {
+        let count = wanted.as_u64().expect("a count is a whole number");
+        usize::try_from(count).expect("a count is small")
+    };
+    let bound = || wanted.as_f64().expect("a bound is a number");
+    match keyword {
+        "type" => {
+            let found = match value {
+                Value::Null => "null",
+                Value::Bool(_) => "boolean",
+                Value::Number(number) if number.is_f64() => "number",
+                Value::Number(_) => "integer",
+                Value::String(_) => "string",
+                Value::Array(_) => "array",
+                Value::Object(_) => "object",
+            };
+            wanted == found
+                || wanted
+                    .as_array()
+                    .is_some_and(|types| types.contains(&json!(found)))
+        }
+        "enum" => wanted
+            .as_array()
+            .expect("an enum is an array")
+            .contains(value),
+        "const" => value == wanted,
+        "required" => {
+            let keys = wanted.as_array().expect("the required keys are an array");
+            let has = |key: &Value| {
+                value
+                    .get(key.as_str().expect("a key is a string"))
+                    .is_some()
+            };
+            !value.is_object() || keys.iter().all(has)
+        }
+        "minimum" => value.as_f64().is_none_or(|number| number >= bound()),
+        "maximum" => value.as_f64().is_none_or(|number| number <= bound()),
+        "minItems" => value.as_array().is_none_or(|items| items.len() >= count()),
+        "uniqueItems" => value.as_array().is_none_or(|items| {
+            let mut earlier = items.iter().enumerate();
+            !earlier.any(|(position, item)| items.iter().take(position).any(|other| other == item))
+        }),
+        "pattern" => {
+            let pattern = wanted.as_str().expect("a pattern is a string");
+            let pattern = Regex::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+            value.as_str().is_none_or(|text| pattern.is_match(text))
+        }
+        _ => panic!("the keyword {keyword} is not known here"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_keyword_refuses_something() {
+        for (schema, right, wrong) in [
+            (json!({"type": "integer"}), json!(1), json!(1.5)),
+            (json!({"type": ["null", "string"]}), json!(null), json!(1)),
+            (json!({"enum": ["a"]}), json!("a"), json!("b")),
+            (json!({"const": 1}), json!(1), json!(2)),
+            (json!({"required": ["a"]}), json!({"a": 1}), json!({})),
+            (json!({"minimum": 1}), json!(1), json!(0)),
+            (json!({"maximum": 1}), json!(1), json!(2)),
+            (json!({"minItems": 1}), json!([1]), json!([])),
+            (json!({"uniqueItems": true}), json!([1, 2]), json!([1, 1])),
+            (json!({"pattern": "^a+$"}), json!("aa"), json!("ab")),
+            (
+                json!({"items": {"type": "string"}}),
+                json!(["a"]),
+                json!([1]),
+            ),
+            (
+                json!({"properties": {"a": {"type": "string"}}}),
+                json!({"a": "", "b": 1}),
+                json!({"a": 1}),
+            ),
+            (
+                json!({"properties": {"a": {}}, "additionalProperties": false}),
+                json!({"a": 1}),
+                json!({"b": 1}),
+            ),
+            (
+                json!({"anyOf": [{"type": "null"}, {"type": "integer"}]}),
+                json!(1),
+                json!("1"),
+            ),
+            (
+                json!({"oneOf": [{"minimum": 1}, {"minimum": 2}]}),
+                json!(1),
+                json!(2),
+            ),
+            (
+                json!({"$ref": "#/$defs/a", "$defs": {"a": {"const": 1}}}),
+                json!(1),
+                json!(2),
+            ),
+        ] {
+            assert_eq!(violations(&right, &schema), [] as [String; 0], "{schema}");
+            assert_eq!(violations(&wrong, &schema).len(), 1, "{schema}");
+        }
+    }
+}
