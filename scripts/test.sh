@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=()
-for tool in wasm-target 'codex 0.135.0' 'codex 0.169.0' cargo-component serve-client; do
+for tool in wasm-target 'codex 0.135.0' 'codex 0.169.0' cargo-component serve-client node jco python; do
   # shellcheck disable=SC2086 # a tool and its version are two words
   if ! scripts/tool.sh $tool >/dev/null; then
     if [ "$tool" = wasm-target ]; then exit 1; fi

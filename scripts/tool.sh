@@ -6,6 +6,9 @@
 #   scripts/tool.sh codex VERSION      the real codex; prints the path of its native program
 #   scripts/tool.sh cargo-component    prints its path
 #   scripts/tool.sh cargo-fuzz         prints its path
+#   scripts/tool.sh node               a Node.js that can suspend WebAssembly; prints its path
+#   scripts/tool.sh jco                what host-shim/examples/jco needs to transpile; prints its folder
+#   scripts/tool.sh python             a Python with what host-shim/examples/python needs; prints its path
 #   scripts/tool.sh serve-client       what tests/serve needs: a JSON-RPC client and a validator of schemas
 #
 # Paths go to standard output, everything else to standard error. Exits with 3 when the machine
@@ -21,6 +24,7 @@ tools=$(cd "$tools" && pwd)
 codex_versions=(0.135.0 0.169.0)
 cargo_component_version=0.21.1
 cargo_fuzz_version=0.13.2
+node_version=26.10.0
 serve_client_packages=(json-rpc-2.0@1.8.1 ajv@8.20.0)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -112,17 +116,67 @@ serve_client() {
   printf '%s\n' "$folder"
 }
 
+suspends_wasm() { # node
+  [ "$("$1" -p 'typeof WebAssembly.promising' 2>/dev/null)" = function ]
+}
+
+node() {
+  local program package
+  if program=$(type -P node) && suspends_wasm "$program"; then
+    printf '%s\n' "$program"
+    return
+  fi
+  package=node-linux-$(uname -m | sed 's/^x86_64$/x64/; s/^aarch64$/arm64/')
+  program=$tools/node/node_modules/$package/bin/node
+  if ! suspends_wasm "$program"; then
+    command -v npm >/dev/null || { say "There is no npm to install Node.js $node_version with: install Node.js."; exit 3; }
+    patiently "Installing Node.js $node_version from npm (about 60 MB)" npm install --no-audit --no-fund --prefix "$tools/node" "$package@$node_version"
+    suspends_wasm "$program" || { say "npm installed $package@$node_version, but it does not run here."; exit 1; }
+  fi
+  printf '%s\n' "$program"
+}
+
+jco() {
+  local folder=$tools/jco lock=package-lock.json
+  if ! cmp -s "host-shim/examples/jco/$lock" "$folder/node_modules/.$lock.installed"; then
+    command -v npm >/dev/null || { say 'There is no npm to install jco with: install Node.js.'; exit 3; }
+    mkdir -p "$folder"
+    cp host-shim/examples/jco/package.json "host-shim/examples/jco/$lock" "$folder"
+    patiently 'Installing jco from npm (about 30 MB)' npm ci --no-audit --no-fund --prefix "$folder"
+    cp "$folder/$lock" "$folder/node_modules/.$lock.installed"
+  fi
+  printf '%s\n' "$folder"
+}
+
+python() {
+  local program=$tools/python/bin/python requirements=host-shim/examples/python/requirements.txt
+  if ! cmp -s "$requirements" "$tools/python/installed.txt"; then
+    command -v python3 >/dev/null || { say 'There is no python3 to run the example in Python with.'; exit 3; }
+    # Debian has the module venv in a package of its own.
+    python3 -m venv "$tools/python" >&2 || { say 'python3 has no module venv: install it (on Debian, python3-venv).'; exit 3; }
+    patiently 'Installing wasmtime for Python (about 10 MB)' "$program" -m pip install --disable-pip-version-check -r "$requirements"
+    cp "$requirements" "$tools/python/installed.txt"
+  fi
+  printf '%s\n' "$program"
+}
+
 case ${1-all} in
   wasm-target) wasm_target ;;
   codex) codex "${2:?the version of codex}" ;;
   cargo-component) cargo_component ;;
   cargo-fuzz) cargo_fuzz ;;
   serve-client) serve_client ;;
+  node) node ;;
+  jco) jco ;;
+  python) python ;;
   all)
     wasm_target
     for version in "${codex_versions[@]}"; do codex "$version"; done
     cargo_component
     serve_client
+    node
+    jco
+    python
     ;;
   *)
     say "unknown tool: $1"

@@ -12,6 +12,7 @@
 //! - [`random`]: choices that a seed repeats.
 //! - [`wait`]: for what gives no signal.
 //! - [`transcript`]: the cases of which transcripts of the real codex are kept.
+//! - [`wit_semver`]: whether the contract may be released under its version.
 //! - [`tool`]: programs that not every machine has; without them a test skips loudly.
 //! - [`mod@real_codex`]: finds the real binaries, or skips loudly.
 #![allow(
@@ -32,6 +33,7 @@ pub mod real_codex;
 pub mod tool;
 pub mod transcript;
 pub mod wait;
+pub mod wit_semver;
 pub mod workspace;
 
 mod target_dir;

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::target_dir::target_dir;
@@ -38,8 +38,7 @@ pub fn serve_client(name: &str) -> Option<Command> {
         return None;
     };
     let mut node = Command::new("node");
-    let version = node.arg("--version").output();
-    if !version.is_ok_and(|output| output.status.success()) {
+    if !succeeds(node.arg("--version")) {
         skip(name, "there is no Node.js on PATH; install it");
         return None;
     }
@@ -48,9 +47,74 @@ pub fn serve_client(name: &str) -> Option<Command> {
     Some(node)
 }
 
+/// A Node.js that can suspend WebAssembly, the one that `scripts/test.sh` installs or the one on PATH;
+/// without one the test `name` is to be skipped.
+#[must_use]
+pub fn node(name: &str) -> Option<PathBuf> {
+    let architecture = match env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let installed = target_dir().map(|target| {
+        let package = format!("tools/node/node_modules/node-linux-{architecture}");
+        target.join(package).join("bin/node")
+    });
+    let found = installed
+        .into_iter()
+        .chain([PathBuf::from("node")])
+        .find(|node| suspends_wasm(node));
+    if found.is_none() {
+        skip(
+            name,
+            "no Node.js here can suspend WebAssembly (25 and newer can); run ./scripts/test.sh, which installs one",
+        );
+    }
+    found
+}
+
+/// The `node_modules` with jco that `scripts/test.sh` installs; without them the test `name` is to be
+/// skipped.
+#[must_use]
+pub fn jco_modules(name: &str) -> Option<PathBuf> {
+    let modules = target_dir().map(|target| target.join("tools/jco/node_modules"));
+    let found = modules.filter(|modules| modules.join("@bytecodealliance/jco-transpile").is_dir());
+    if found.is_none() {
+        skip(
+            name,
+            "jco is not installed; run ./scripts/test.sh, which installs it",
+        );
+    }
+    found
+}
+
+/// The Python with the package `wasmtime` that `scripts/test.sh` installs; without it the test `name` is to be
+/// skipped.
+#[must_use]
+pub fn python(name: &str) -> Option<PathBuf> {
+    let installed = target_dir().map(|target| target.join("tools/python/bin/python"));
+    let found = installed
+        .filter(|python| succeeds(Command::new(python).args(["-c", "import wasmtime.component"])));
+    if found.is_none() {
+        skip(
+            name,
+            "Python's package wasmtime is not installed; run ./scripts/test.sh, which installs it",
+        );
+    }
+    found
+}
+
 fn runs(program: &OsStr) -> bool {
-    let status = Command::new(program)
-        .args(["component", "--version"])
+    succeeds(Command::new(program).args(["component", "--version"]))
+}
+
+fn suspends_wasm(node: &Path) -> bool {
+    let script = "process.exit(typeof WebAssembly.promising === 'function' ? 0 : 1)";
+    succeeds(Command::new(node).args(["-e", script]))
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let status = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -9,23 +9,15 @@
 )]
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use plexum_openai_provider::config::LostSession;
-use plexum_openai_provider::{
-    Config, Event, Limits, NoticeKind, Provider, Request, SESSION_FILE, USAGE_FILE,
-};
-use plexum_openai_provider_tests::fake_codex::{Script, Step};
+use plexum_openai_provider::{Config, Event, Limits, NoticeKind, Provider, Request};
 use plexum_openai_provider_tests::real_codex::VERSIONS;
-use plexum_openai_provider_tests::transcript::{self, Exit};
+use plexum_openai_provider_tests::transcript::{self, Recording, difference, recordings};
 
 const BLESS: &str = "BLESS=1 cargo test -p plexum-openai-provider-tests --test transcripts";
-
-/// How much of a line a failure shows.
-const SHOWN_CHARACTERS: usize = 600;
 
 #[tokio::test]
 async fn every_transcript_becomes_the_events_beside_it() {
@@ -43,9 +35,9 @@ async fn every_transcript_becomes_the_events_beside_it() {
     })
     .unwrap();
     let mut wrong = Vec::new();
-    for folder in recorded() {
-        let name = folder.strip_prefix(transcript::folder()).unwrap().display();
-        match check(&provider, &folder, bless).await {
+    for recording in recordings().unwrap() {
+        let name = recording.name();
+        match check(&provider, &recording, bless).await {
             Ok(None) => {}
             Ok(Some(difference)) => wrong.push(format!("{name}\n{difference}")),
             Err(error) => wrong.push(format!("{name}\n  {error:#}\n")),
@@ -62,14 +54,15 @@ async fn every_transcript_becomes_the_events_beside_it() {
 
 #[test]
 fn the_folders_are_those_of_the_table() {
+    let recorded: Vec<String> = recordings().unwrap().iter().map(Recording::name).collect();
     for version in VERSIONS {
-        let expected: BTreeSet<String> = transcript::cases()
+        let expected: BTreeSet<&str> = transcript::cases()
             .filter(|case| case.missing_on(version).is_none())
-            .map(|case| case.name.to_owned())
+            .map(|case| case.name)
             .collect();
-        let found: BTreeSet<String> = folders(&transcript::folder().join(version))
+        let found: BTreeSet<&str> = recorded
             .iter()
-            .map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned())
+            .filter_map(|name| name.strip_prefix(version)?.strip_prefix('/'))
             .collect();
         let missing: Vec<_> = expected.difference(&found).collect();
         let orphaned: Vec<_> = found.difference(&expected).collect();
@@ -90,7 +83,10 @@ fn every_case_says_what_it_shows_and_every_excuse_names_a_version() {
                 .join(case.name)
                 .join("about.txt");
             match case.missing_on(version) {
-                None => assert_eq!(read(&about).unwrap(), format!("{}\n", case.about)),
+                None => assert_eq!(
+                    fs::read_to_string(&about).unwrap(),
+                    format!("{}\n", case.about)
+                ),
                 Some(reason) => assert!(!reason.is_empty(), "{}", case.name),
             }
         }
@@ -100,26 +96,13 @@ fn every_case_says_what_it_shows_and_every_excuse_names_a_version() {
     }
 }
 
-/// Every recorded run, in order.
-fn recorded() -> Vec<PathBuf> {
-    let versions = folders(&transcript::folder());
-    versions
-        .iter()
-        .flat_map(|version| folders(version))
-        .collect()
-}
-
-fn folders(parent: &Path) -> Vec<PathBuf> {
-    let entries =
-        fs::read_dir(parent).unwrap_or_else(|error| panic!("{}: {error}", parent.display()));
-    let mut found: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    found.sort();
-    found
-}
-
 /// Replays one transcript. Returns how its events differ from those written down.
-async fn check(provider: &Provider, folder: &Path, bless: bool) -> anyhow::Result<Option<String>> {
-    let events = replay(provider, folder).await?;
+async fn check(
+    provider: &Provider,
+    recording: &Recording,
+    bless: bool,
+) -> anyhow::Result<Option<String>> {
+    let events = replay(provider, recording).await?;
     let ends = events
         .iter()
         .filter(|event| matches!(event, Event::MessageEnd { .. }))
@@ -142,81 +125,21 @@ async fn check(provider: &Provider, folder: &Path, bless: bool) -> anyhow::Resul
         now.push_str(&serde_json::to_string(event)?);
         now.push('\n');
     }
-    let path = folder.join("events.jsonl");
     if bless {
-        fs::write(&path, now)?;
+        fs::write(recording.events_file(), now)?;
         return Ok(None);
     }
-    let written_down = if path.exists() {
-        read(&path)?
-    } else {
-        String::new()
-    };
+    let written_down = recording.events()?;
     Ok((written_down != now).then(|| difference(&written_down, &now)))
 }
 
 /// The events of a turn in which codex behaves as in the transcript.
-async fn replay(provider: &Provider, folder: &Path) -> anyhow::Result<Vec<Event>> {
-    let workspace = tempfile::tempdir()?;
-    for (recorded, stored) in [("session.txt", SESSION_FILE), ("usage.json", USAGE_FILE)] {
-        let path = folder.join(recorded);
-        if path.exists() {
-            fs::write(workspace.path().join(stored), read(&path)?.trim_end())?;
-        }
-    }
-    let end = match read(&folder.join("exit.txt"))?.parse()? {
-        Exit::Code(code) => Step::Exit { code },
-        Exit::Signal(signal) => Step::KillSelf { signal },
-    };
-    let steps = [
-        Step::EmitFile {
-            path: folder.join("stdout.jsonl"),
-            own_thread: false,
-        },
-        Step::Stderr {
-            text: read(&folder.join("stderr.txt"))?,
-        },
-        end,
-    ];
-    Script::new().call(steps).write_to(workspace.path())?;
+async fn replay(provider: &Provider, recording: &Recording) -> anyhow::Result<Vec<Event>> {
+    let workspace = recording.workspace()?;
     let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
     let mut events = Vec::new();
     while let Some(event) = turn.next().await {
         events.push(event);
     }
     Ok(events)
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// The lines that differ, without those that are the same at the beginning and at the end.
-fn difference(old: &str, new: &str) -> String {
-    let old: Vec<_> = old.lines().collect();
-    let new: Vec<_> = new.lines().collect();
-    let same = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| {
-        pairs.take_while(|(old, new)| old == new).count()
-    };
-    let head = same(&mut old.iter().zip(&new));
-    let tail = same(&mut old.iter().skip(head).rev().zip(new.iter().skip(head).rev()));
-    let mut text = String::new();
-    for (sign, lines) in [('-', &old), ('+', &new)] {
-        for line in lines.iter().take(lines.len() - tail).skip(head) {
-            let shown: String = line.chars().take(SHOWN_CHARACTERS).collect();
-            let cut = if shown.len() < line.len() { "…" } else { "" };
-            writeln!(text, "  {sign} {shown}{cut}").unwrap();
-        }
-    }
-    text
-}
-
-#[test]
-fn a_difference_shows_only_the_lines_that_differ() {
-    assert_eq!(
-        difference("a\nb\nc\nd\n", "a\nx\nd\n"),
-        "  - b\n  - c\n  + x\n"
-    );
-    assert_eq!(difference("", "a\n"), "  + a\n");
-    assert_eq!(difference("a\na\n", "a\n"), "  - a\n");
 }

@@ -9,13 +9,17 @@
 
 mod case;
 mod completed;
+mod difference;
 mod exit;
 mod failed;
+mod recording;
 
 use std::path::PathBuf;
 
 pub use self::case::{Before, Case, Flags, Home, Prompt};
+pub use self::difference::difference;
 pub use self::exit::Exit;
+pub use self::recording::{Recording, recordings};
 
 /// The folder of all transcripts in the source tree.
 #[must_use]

@@ -1,0 +1,468 @@
+#!/usr/bin/env python3
+"""A host of the provider component in Python, with the package `wasmtime`: one turn, blocking.
+
+    python host.py --component provider.wasm --config config.json [--workspace DIR] PROMPT
+
+Standard output and exit codes are those of `plexum-openai-provider say --json`.
+
+Left to you: images in the request, limits on what the component computes and keeps in memory, a record of the
+calls. A turn blocks its thread. The imports are the whole of what the component can do.
+"""
+
+import argparse
+import fcntl
+import itertools
+import json
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from wasmtime import Engine, Store
+from wasmtime.component import Component, Linker, Record, ResourceAny, ResourceHost, ResourceType, Variant
+
+GRACE_SECONDS = 3  # for codex to clean up after SIGINT
+DRAIN_SECONDS = 0.5  # for output after codex has ended: a tool that it left behind may hold the pipes for ever
+MAX_BATCH_BYTES = 1024 * 1024
+MAX_LINE_BYTES = 8 * 1024 * 1024
+STDERR_BYTES = 64 * 1024
+CHILD = 1  # the host's number for the resource type `child`
+
+DEFAULTS = {
+    "binary": None, "extra_args": [], "supported_models": ["codex"], "model_args": {}, "prompt": "automatic",
+    "sandbox": "danger-full-access", "lost_session": "replay", "limits": {},
+}
+LIMITS = {"start_seconds": 60, "idle_seconds": 1800, "tool_idle_seconds": 7200, "turn_seconds": 21600, "busy_seconds": 30}
+SANDBOX_FLAGS = {
+    "danger-full-access": ["--dangerously-bypass-approvals-and-sandbox"],
+    "workspace-write": ["-c", 'sandbox_mode="workspace-write"'],
+    "read-only": ["-c", 'sandbox_mode="read-only"'],
+}
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+# The runtime's process may hold other providers' keys, and codex runs what a model says.
+ENVIRONMENT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_.*|TERM|COLORTERM|TZ|TMPDIR|XDG_.*|CODEX_.*|OPENAI_.*"
+    r"|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|CURL_CA_BUNDLE"
+    r"|REQUESTS_CA_BUNDLE|DBUS_SESSION_BUS_ADDRESS"
+)
+
+
+def record(**fields):
+    """A record of the contract; Python's names have `_` where the contract's have `-`."""
+    made = Record()
+    made.__dict__.update((name.replace("_", "-"), value) for name, value in fields.items())
+    return made
+
+
+class Stopped(Exception):
+    """Somebody stopped the turn with this signal."""
+
+
+class Session:
+    """The thread id and its totals, in the files of the Rust host, under its lock."""
+
+    def __init__(self, workspace):
+        self.workspace = workspace
+        self.id_file = workspace / ".plexum-codex-session"
+        self.totals_file = workspace / ".plexum-codex-usage.json"
+
+    def lock(self, seconds):
+        """Keeps other turns out until this process ends; false when one has gone on for longer than that."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        self.lock_file = os.open(self.workspace / ".plexum-codex-lock", flags, 0o600)
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(self.lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    return False
+                time.sleep(0.05)
+
+    def load(self):
+        thread_id = read_small(self.id_file)
+        if thread_id is None:
+            return None
+        thread_id = thread_id.strip()
+        try:
+            held = json.loads(read_small(self.totals_file) or "{}")
+            totals = record(**{"cache_write_input_tokens": None, **held["totals"]}) if held["thread_id"] == thread_id else None
+        except (KeyError, OSError, ValueError):
+            totals = None  # They only tell the size of a turn: unreadable ones are unknown ones.
+        return record(thread_id=thread_id, totals=totals)
+
+    def save(self, entry):
+        thread_id = getattr(entry, "thread-id")
+        if read_small(self.id_file) != thread_id:
+            self.replace(self.id_file, thread_id)
+        if entry.totals is None:
+            self.totals_file.unlink(missing_ok=True)
+        else:
+            totals = to_json(entry.totals)
+            self.replace(self.totals_file, json.dumps({"thread_id": thread_id, "totals": totals}))
+
+    def set_aside(self):
+        self.id_file.rename(f"{self.id_file}.bad")
+
+    def replace(self, path, content):
+        """A crash leaves the old content or the new one, whole."""
+        temporary = Path(f"{path}.tmp")
+        temporary.unlink(missing_ok=True)
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(file, "w") as written:
+            written.write(content)
+            written.flush()
+            os.fsync(file)
+        temporary.rename(path)
+        folder = os.open(self.workspace, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(folder)
+        os.close(folder)
+
+
+def read_small(path):
+    """The text of a small plain file; no link is followed, because the agent can write to the workspace."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(file) as opened:
+        return opened.read(4096)
+
+
+class Child:
+    """The resource `child`: a running codex."""
+
+    def __init__(self, turn, args, prompt):
+        self.turn = turn
+        env = {name: value for name, value in os.environ.items() if ENVIRONMENT.fullmatch(name)}
+        stdin = subprocess.DEVNULL if prompt is None else subprocess.PIPE
+        self.process = subprocess.Popen(
+            [turn.config["binary"], *args], cwd=turn.workspace, env=env, start_new_session=True,
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        self.stopped = None
+        self.spoke = False
+        self.stderr = b""
+        self.buffer = b""
+        self.began = time.monotonic()
+        self.pipes = selectors.DefaultSelector()
+        # The prompt is written while output is read: codex may fill its pipe before it has read everything.
+        self.unwritten = (prompt or "").encode()
+        for pipe, event in [(self.process.stdout, selectors.EVENT_READ), (self.process.stderr, selectors.EVENT_READ),
+                            (self.process.stdin, selectors.EVENT_WRITE)]:
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+                self.pipes.register(pipe, event)
+
+    def lines(self, max_bytes, awaiting):
+        """Whole lines, and the lengths of those that were too long."""
+        limits = self.turn.limits
+        idle = limits["tool_idle_seconds" if awaiting == "tool" else "idle_seconds"]
+        deadline, cause = (time.monotonic() + idle, "idle-timeout") if self.spoke else (
+            self.began + limits["start_seconds"], "start-timeout")
+        deadline, cause = min((deadline, cause), (self.turn.deadline, "turn-timeout"))
+        while b"\n" not in self.buffer and self.process.stdout in self.open():
+            if not self.pump(deadline) and time.monotonic() >= deadline:
+                if not self.stop(cause):
+                    break
+                deadline, cause = time.monotonic() + GRACE_SECONDS + DRAIN_SECONDS, None
+        self.spoke = True
+        if self.buffer and self.process.stdout not in self.open() and not self.buffer.endswith(b"\n"):
+            self.buffer += b"\n"
+        first = self.buffer.find(b"\n")
+        end = max(first, self.buffer.rfind(b"\n", 0, min(max_bytes, MAX_BATCH_BYTES))) + 1
+        taken, self.buffer = self.buffer[:end], self.buffer[end:]
+        skipped = []
+        if first > MAX_LINE_BYTES:
+            skipped, taken = [first], taken[first + 1:]
+        return taken.decode(errors="replace"), skipped
+
+    def open(self):
+        return {key.fileobj for key in self.pipes.get_map().values()}
+
+    def pump(self, deadline):
+        """Moves what can be moved through the pipes. False when nothing could until the deadline."""
+        ended = self.process.poll() is not None
+        wait = DRAIN_SECONDS if ended else min(deadline - time.monotonic(), 0.5)
+        ready = self.pipes.select(max(wait, 0))
+        for key, _ in ready:
+            if key.fileobj is self.process.stdin:
+                self.write_prompt()
+                continue
+            chunk = os.read(key.fd, 65536)
+            if not chunk:
+                self.pipes.unregister(key.fileobj)
+            elif key.fileobj is self.process.stderr:
+                self.stderr = (self.stderr + chunk)[-STDERR_BYTES:]
+            else:
+                self.buffer += chunk
+        if ended and not ready:
+            # Something that codex left behind holds its output; it is no longer read.
+            for pipe in self.open():
+                self.pipes.unregister(pipe)
+        return bool(ready)
+
+    def write_prompt(self):
+        try:
+            self.unwritten = self.unwritten[os.write(self.process.stdin.fileno(), self.unwritten):]
+        except BrokenPipeError:
+            self.unwritten = b""  # A codex that does not read its prompt says why by itself.
+        if not self.unwritten:
+            self.pipes.unregister(self.process.stdin)
+            self.process.stdin.close()
+
+    def wait(self):
+        # The output is over, so codex has ended or is about to.
+        while self.open() or self.process.poll() is None:
+            self.pump(time.monotonic() + DRAIN_SECONDS)
+            if time.monotonic() > self.turn.deadline:
+                self.stop("turn-timeout")
+        code = self.process.returncode
+        # The record `exit`.
+        return record(
+            status=Variant("code", code) if code >= 0 else Variant("signal", -code),
+            stopped=self.stopped,
+            stderr=self.stderr.decode(errors="replace"),
+        )
+
+    def stop(self, cause):
+        """SIGINT, on which codex ends its tools, and SIGKILL after a while. False when it was stopped before."""
+        if self.stopped is not None or self.process.poll() is not None:
+            return False
+        self.stopped = cause
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        return True
+
+
+class Turn:
+    """What one turn may do: the imports of the world `codex-provider`."""
+
+    def __init__(self, config, workspace):
+        self.config = config
+        self.limits = {**LIMITS, **config["limits"]}
+        self.workspace = workspace
+        self.deadline = time.monotonic() + self.limits["turn_seconds"]
+        self.session = Session(workspace)
+        self.children = {}
+        self.numbers = itertools.count()
+        self.opening = ""
+        self.busy_until = None
+        self.pause = 0.25
+
+    def run(self, engine, component, prompt):
+        """Yields the events, as the contract has them."""
+        if not self.session.lock(self.limits["busy_seconds"]):
+            message = f"Another turn has been running in this workspace for more than {self.limits['busy_seconds']} s."
+            yield failed("session-busy", message, retryable=True)
+            return
+        try:
+            stored = self.session.load()
+        except OSError as error:
+            yield failed("session-unreadable", f"The session cannot be used: {error}.")
+            return
+        self.stored = getattr(stored, "thread-id", None)
+        store, linker = Store(engine), Linker(engine)
+        self.add_to(linker)
+        instance = linker.instantiate(store, component)
+        interface = instance.get_export_index(store, "plexum:provider/provider@0.1.0")
+
+        def call(name, *args):
+            function = instance.get_func(store, instance.get_export_index(store, name, interface))
+            return function(store, *args)
+
+        message = record(role="user", content=[prompt])
+        turn = call("[static]turn.start", record(model=None, messages=[message]))
+        if not isinstance(turn, ResourceAny):
+            yield Variant("message-end", record(stop_reason="error", usage=None, thread_usage=None, failure=turn))
+            return
+        while batch := call("[method]turn.next", turn):
+            yield from batch
+
+    def add_to(self, linker):
+        imports = {
+            "codex": {"spawn": self.spawn, "back-off": self.back_off, "[method]child.lines": self.lines,
+                      "[method]child.wait": self.wait, "[method]child.terminate": self.terminate},
+            # `load` cannot tell an error: this package takes any text for the `none` of its option. It raises.
+            "session": {"load": lambda store: self.session.load(), "save": self.save,
+                        "set-aside": lambda store: or_message(self.session.set_aside)},
+            "settings": {"get": lambda store: self.settings()},
+            "log": {"write": log},
+        }
+        with linker.root() as root:
+            for interface, functions in imports.items():
+                with root.add_instance(f"plexum:provider/{interface}@0.1.0") as instance:
+                    if interface == "codex":
+                        instance.add_resource("child", ResourceType.host(CHILD), self.drop)
+                    for name, function in functions.items():
+                        instance.add_func(name, function)
+
+    def settings(self):
+        args = self.config["model_args"]
+        models = [record(id=id, args=args.get(id, [] if id == "codex" else ["--model", id]))
+                  for id in self.config["supported_models"]]
+        return record(models=models, extra_args=self.config["extra_args"], sandbox=self.config["sandbox"],
+                      prompt=self.config["prompt"], lost_session=self.config["lost_session"])
+
+    def allows(self, args, prompt_on_stdin):
+        """The grant, as in host-shim/src/grant.rs. The component is not trusted with it."""
+        prompt = args[-1] if args else ""
+        if (prompt == "-") != (prompt_on_stdin is not None):
+            return False
+        threads = [[]] + ([["resume", self.stored]] if self.stored and UUID.fullmatch(self.stored) else [])
+        settings = self.settings()
+        return any(
+            args == ["exec", *thread, "--skip-git-repo-check", *SANDBOX_FLAGS[settings.sandbox], "--json",
+                     *model.args, *getattr(settings, "extra-args"), "--", prompt]
+            for thread in threads for model in settings.models
+        )
+
+    def spawn(self, store, args, prompt_on_stdin):
+        if not self.allows(args, prompt_on_stdin):
+            return record(reason="denied", message="the arguments of codex are not in the grant")
+        try:
+            child = Child(self, args, prompt_on_stdin)
+        except OSError as error:
+            reason = {"FileNotFoundError": "not-installed", "PermissionError": "not-executable"}.get(type(error).__name__, "failed")
+            return record(reason=reason, message=f"codex could not be started: {error}")
+        number = next(self.numbers)
+        self.children[number] = child
+        return ResourceHost.own(number, CHILD)
+
+    def back_off(self, store):
+        now = time.monotonic()
+        self.busy_until = self.busy_until or now + self.limits["busy_seconds"]
+        pause, self.pause = self.pause, self.pause * 2
+        if now + pause > self.busy_until:
+            return False
+        time.sleep(pause)
+        return True
+
+    def child(self, store, handle):
+        return self.children[handle.to_host(store).rep]
+
+    def lines(self, store, handle, max_bytes, awaiting):
+        text, skipped = self.child(store, handle).lines(max_bytes, awaiting)
+        if len(self.opening) < 4096:
+            self.opening += text
+        return record(text=text, skipped=skipped)
+
+    def wait(self, store, handle):
+        return self.child(store, handle).wait()
+
+    def terminate(self, store, handle):
+        self.child(store, handle).stop("terminated")
+
+    def drop(self, store, number):
+        self.children.pop(number).stop("terminated")
+
+    def save(self, store, entry):
+        thread_id = getattr(entry, "thread-id")
+        # What the component may have kept is what codex named in its first two lines, before the model can speak.
+        opening = "".join(self.opening.splitlines(keepends=True)[:2])
+        if not UUID.fullmatch(thread_id) or (thread_id != self.stored and thread_id not in opening):
+            return "codex did not name this thread, so it is not kept"
+        return or_message(lambda: self.session.save(entry))
+
+    def close(self):
+        for child in self.children.values():
+            child.stop("terminated")
+
+
+def or_message(work):
+    """What `work` does has no result; the error of the contract is a text."""
+    try:
+        work()
+    except OSError as error:
+        return str(error)
+
+
+def log(store, level, message):
+    """Below `warn` it may hold text of the conversation."""
+    if level in ("warn", "error"):
+        print(f"{level}: {message}", file=sys.stderr)
+
+
+def failed(kind, message, retryable=False, stop_reason="error"):
+    failure = record(kind=kind, message=message, retryable=retryable, retry_after=None, detail=None)
+    return Variant("message-end", record(stop_reason=stop_reason, usage=None, thread_usage=None, failure=failure))
+
+
+def to_json(value, name=None):
+    if isinstance(value, Record):
+        fields = ((key, to_json(field, key)) for key, field in value.__dict__.items() if field is not None)
+        return {key.replace("-", "_"): field for key, field in fields}
+    if isinstance(value, list):
+        return [to_json(element) for element in value]
+    if name in ("kind", "status", "stop-reason"):
+        return value.replace("-", "_")
+    if name == "input":
+        # A JSON document, its members sorted as the Rust host sorts them.
+        return json.loads(value, object_pairs_hook=lambda pairs: dict(sorted(dict(pairs).items())))
+    return value
+
+
+def line(event):
+    """The event as `say --json` prints it."""
+    fields = {"steps": to_json(event.payload)} if event.tag == "plan" else to_json(event.payload)
+    return json.dumps({"type": event.tag.replace("-", "_"), **fields}, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_config(path):
+    """A key that this host does not know is an error: it might have been a restriction."""
+    config = {**DEFAULTS, **json.loads(Path(path).read_text())}
+    unknown = [key for key in config if key not in DEFAULTS] + [key for key in config["limits"] if key not in LIMITS]
+    if unknown:
+        raise ValueError(f"{path}: this host does not know {', '.join(unknown)}")
+    if not os.path.isabs(config["binary"] or ""):
+        raise ValueError(f"{path}: `binary` must be the absolute path of codex")
+    return config
+
+
+def interrupt(number, frame):
+    raise Stopped(number)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--component", required=True)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--workspace", default=".")
+    parser.add_argument("prompt")
+    options = parser.parse_args()
+    engine = Engine()
+    component = Component.from_file(engine, options.component)
+    turn = Turn(read_config(options.config), Path(options.workspace).resolve())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    code = 1
+    end = None
+    try:
+        for event in turn.run(engine, component, options.prompt):
+            if event.tag == "message-end":
+                end = event
+                break
+            print(line(event), flush=True)
+        end = end or failed("internal", "The component ended the turn without saying how.")
+    except Stopped as stopped:
+        code = 128 + stopped.args[0]
+        end = failed("killed", "The turn was stopped.", retryable=True, stop_reason="aborted")
+    except Exception as error:
+        # A trap, or a defect of this host.
+        end = failed("internal", f"The turn broke off: {error}")
+    turn.close()
+    print(line(end))
+    return 0 if getattr(end.payload, "stop-reason") == "end-turn" else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
