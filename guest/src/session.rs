@@ -52,6 +52,14 @@ pub fn is_thread_id(text: &str) -> bool {
             })
 }
 
+/// Whether a runtime may be told this as the name of a thread: the contract has one plain word there.
+pub fn is_plain(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

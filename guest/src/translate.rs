@@ -68,7 +68,13 @@ struct Blocks {
     count: u32,
     /// Those that codex may say again.
     said: Vec<String>,
+    /// How many bytes those have.
+    said_bytes: usize,
 }
+
+/// How much text is kept to recognise what is only said again. A codex that prints more than this between two tools,
+/// and then loses its connection, has the rest of it told twice; without a bound it could fill the memory.
+const MAX_SAID_BYTES: usize = 8 * 1024 * 1024;
 
 impl Blocks {
     /// The index of a new block; nothing for an empty one, or for one that is only said again because
@@ -77,10 +83,20 @@ impl Blocks {
         if text.is_empty() || (reconnected && self.said.iter().any(|said| said == text)) {
             return None;
         }
-        self.said.push(text.to_owned());
+        let said_bytes = self.said_bytes.saturating_add(text.len());
+        if said_bytes <= MAX_SAID_BYTES {
+            self.said.push(text.to_owned());
+            self.said_bytes = said_bytes;
+        }
         let index = self.count;
         self.count = self.count.saturating_add(1);
         Some(index)
+    }
+
+    /// Nothing from before this is said again.
+    fn go_on(&mut self) {
+        self.said.clear();
+        self.said_bytes = 0;
     }
 }
 
@@ -269,8 +285,8 @@ impl Translator {
     /// The model has gone on, so nothing before this is said again.
     fn went_on(&mut self) {
         self.reconnected = false;
-        self.texts.said.clear();
-        self.thoughts.said.clear();
+        self.texts.go_on();
+        self.thoughts.go_on();
     }
 
     fn plan(&mut self, item: &Json<'_>, events: &mut Vec<Event>) {

@@ -13,7 +13,7 @@ use crate::budget::Budget;
 use crate::config::{Config, ConfigError};
 use crate::digest;
 use crate::grant::Grant;
-use crate::guest_limits::{MAX_CALL_BYTES, MAX_HANDLES, MAX_STACK_BYTES};
+use crate::guest_limits::{GuestLimits, MAX_CALL_BYTES, MAX_HANDLES, MAX_STACK_BYTES};
 use crate::host::Host;
 use crate::image::StagedImages;
 use crate::metrics::{Board, Meter, Metrics};
@@ -21,7 +21,7 @@ use crate::program::PinnedProgram;
 use crate::record::Recorder;
 use crate::request::Request;
 use crate::session_file::SessionFiles;
-use crate::session_store::{SessionGuard, SessionStore};
+use crate::session_store::{NoSession, SessionGuard, SessionStore};
 use crate::spawner::Spawner;
 use crate::stop::Stop;
 use crate::supervised::Supervised;
@@ -200,7 +200,7 @@ impl Provider {
         &self.component_sha256
     }
 
-    /// What the component says of itself. Starts no codex.
+    /// What the component says of itself. It can start no codex meanwhile, and reach no session.
     pub async fn describe(&self) -> wasmtime::Result<Description> {
         let (_stopper, stop) = crate::stop::stop();
         let mut store = self.store(TurnGrant {
@@ -212,6 +212,12 @@ impl Provider {
             deadline: Instant::now() + self.config.limits.turn(),
             // Of no turn, and so of no board that anybody reads.
             meter: Board::default().turn(Path::new(""), None),
+        });
+        let host = store.data_mut();
+        host.sessions = Arc::new(NoSession);
+        host.budget = Budget::new(GuestLimits {
+            spawns: 0,
+            ..self.config.guest
         });
         let world = self.pre.instantiate_async(&mut store).await?;
         let description = world

@@ -241,6 +241,13 @@ fn read_small(path: &Path) -> io::Result<Option<String>> {
     {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(at(
+                path,
+                "is a symbolic link, which is not followed: remove it",
+                ErrorKind::InvalidData.into(),
+            ));
+        }
         Err(error) => return Err(at(path, "cannot be opened", error)),
     };
     let metadata = file

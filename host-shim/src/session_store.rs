@@ -50,3 +50,33 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Puts what is kept out of the way, where a person can still find it.
     fn set_aside<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, ()>;
 }
+
+/// For a component that is asked about itself: it has no workspace, and so nothing to keep.
+pub(crate) struct NoSession;
+
+impl NoSession {
+    fn refused<T: Send + 'static>() -> StoreFuture<'static, T> {
+        Box::pin(std::future::ready(Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "there is no session outside of a turn",
+        ))))
+    }
+}
+
+impl SessionStore for NoSession {
+    fn lock<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+        Self::refused()
+    }
+
+    fn load<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
+        Self::refused()
+    }
+
+    fn save<'a>(&'a self, _: &'a Path, _: SessionEntry) -> StoreFuture<'a, ()> {
+        Self::refused()
+    }
+
+    fn set_aside<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, ()> {
+        Self::refused()
+    }
+}

@@ -210,6 +210,12 @@ impl<C: Capabilities> Turn<C> {
         }
         match CodexEvent::parse(line) {
             Ok(CodexEvent::ThreadStarted { thread_id }) => {
+                if !session::is_plain(&thread_id) {
+                    let shown = failure::excerpt(&thread_id);
+                    let said = format!("codex named its thread `{shown}`, which is no id");
+                    let failure = failure::failure(FailureKind::Protocol, Some(&said));
+                    return Err(GiveUp(failure));
+                }
                 self.thread_started(run, thread_id, events)?;
             }
             Ok(CodexEvent::TurnStarted) => run.translator.turn_started(events),

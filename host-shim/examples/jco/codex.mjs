@@ -8,8 +8,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Framer } from './framing.mjs';
 import { allows, isThreadId } from './grant.mjs';
 
-/** How long codex may take to clean up after SIGINT, the only signal on which it ends its tools. */
-const GRACE_MS = 3000;
 /** How long output may still come after codex has ended: a tool that it left behind may hold the pipes for ever. */
 const DRAIN_MS = 500;
 const STDERR_BYTES = 64 * 1024;
@@ -122,6 +120,8 @@ export class Child {
   #openingLines = 2;
   #stderr = Buffer.alloc(0);
   #stopped;
+  #outputCut = false;
+  #leftBehind = 0;
 
   constructor(started, limits, signal, hear) {
     this.#process = started;
@@ -137,18 +137,21 @@ export class Child {
     this.exited = new Promise((resolve) => {
       started.once('exit', (code, killedBy) => {
         signal.removeEventListener('abort', stop);
+        // Its group ends with it. Node.js cannot count who was in there, so one stands for all of them.
+        if (this.#killGroup()) this.#leftBehind = 1;
         resolve({ code, killedBy });
       });
     });
   }
 
   async lines(maxBytes, awaiting) {
-    const { start_seconds, idle_seconds, tool_idle_seconds } = this.#limits;
-    const [cause, ms] = this.#spoke
-      ? ['idle-timeout', (awaiting === 'tool' ? tool_idle_seconds : idle_seconds) * 1000]
-      : ['start-timeout', this.#began + start_seconds * 1000 - Date.now()];
+    const [cause, ms] = this.#clock(awaiting);
     const clocks = [setTimeout(() => this.#stop(cause), ms)];
-    const drain = () => clocks.push(setTimeout(() => this.#process.stdout.destroy(), DRAIN_MS));
+    const cut = () => {
+      this.#outputCut = true;
+      this.#process.stdout.destroy();
+    };
+    const drain = () => clocks.push(setTimeout(cut, DRAIN_MS));
     if (this.#ended) drain();
     else this.#process.once('exit', drain);
     try {
@@ -171,6 +174,8 @@ export class Child {
       status: killedBy === null ? { tag: 'code', val: code } : { tag: 'signal', val: constants.signals[killedBy] },
       stopped: this.#stopped,
       stderr: this.#stderr.toString('utf8'),
+      leftBehind: this.#leftBehind,
+      outputCut: this.#outputCut,
     };
   }
 
@@ -191,9 +196,26 @@ export class Child {
     if (this.#stopped !== undefined || this.#ended || this.#process.pid === undefined) return;
     this.#stopped = cause;
     this.#process.kill('SIGINT');
-    const killGroup = () => process.kill(-this.#process.pid, 'SIGKILL');
-    const grace = setTimeout(killGroup, GRACE_MS);
+    // SIGINT is the only signal on which codex ends its tools, and it needs time for that.
+    const grace = setTimeout(() => this.#killGroup(), this.#limits.grace_seconds * 1000);
     this.#process.once('exit', () => clearTimeout(grace));
+  }
+
+  /** False when nobody is left in the group. */
+  #killGroup() {
+    try {
+      return process.kill(-this.#process.pid, 'SIGKILL');
+    } catch {
+      return false;
+    }
+  }
+
+  /** How long the next line may take, and what it means when it does not come. */
+  #clock(awaiting) {
+    const { start_seconds, idle_seconds, tool_idle_seconds, end_seconds } = this.#limits;
+    if (!this.#spoke) return ['start-timeout', this.#began + start_seconds * 1000 - Date.now()];
+    if (awaiting === 'end') return ['lingering', end_seconds * 1000];
+    return ['idle-timeout', (awaiting === 'tool' ? tool_idle_seconds : idle_seconds) * 1000];
   }
 
   /** Codex names its thread in its first lines, before the model can speak. */

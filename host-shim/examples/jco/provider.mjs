@@ -1,7 +1,7 @@
 // The component, loaded once, and the turns that are made with it. Start reading here.
 //
-// Left to you: images in the request, limits on what the component computes and keeps in memory, a record of the
-// calls. The imports are the whole of what the component can do, so what stands in this folder is all of it.
+// Left to you: images in the request, limits on what the component computes and keeps in memory and on how much codex
+// prints, tools that have left codex's process group, a record of the calls. The imports are the whole of what the component can do, so what stands in this folder is all of it.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -19,7 +19,15 @@ const DEFAULTS = {
   prompt: 'automatic',
   sandbox: 'danger-full-access',
   lost_session: 'replay',
-  limits: { start_seconds: 60, idle_seconds: 1800, tool_idle_seconds: 7200, turn_seconds: 21600, busy_seconds: 30 },
+  limits: {
+    start_seconds: 60,
+    idle_seconds: 1800,
+    tool_idle_seconds: 7200,
+    turn_seconds: 21600,
+    busy_seconds: 30,
+    end_seconds: 10,
+    grace_seconds: 3,
+  },
 };
 
 /** Reads the operator's file. A key that it does not know is an error: it might have been a restriction. */

@@ -5,8 +5,8 @@
 
 Standard output and exit codes are those of `plexum-openai-provider say --json`.
 
-Left to you: images in the request, limits on what the component computes and keeps in memory, a record of the
-calls. A turn blocks its thread. The imports are the whole of what the component can do.
+Left to you: images in the request, limits on what the component computes and keeps in memory and on how much codex
+prints, tools that have left codex's process group, a record of the calls. A turn blocks its thread. The imports are the whole of what the component can do.
 """
 
 import argparse
@@ -25,7 +25,6 @@ from pathlib import Path
 from wasmtime import Engine, Store
 from wasmtime.component import Component, Linker, Record, ResourceAny, ResourceHost, ResourceType, Variant
 
-GRACE_SECONDS = 3  # for codex to clean up after SIGINT
 DRAIN_SECONDS = 0.5  # for output after codex has ended: a tool that it left behind may hold the pipes for ever
 MAX_BATCH_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 8 * 1024 * 1024
@@ -36,7 +35,10 @@ DEFAULTS = {
     "binary": None, "extra_args": [], "supported_models": ["codex"], "model_args": {}, "prompt": "automatic",
     "sandbox": "danger-full-access", "lost_session": "replay", "limits": {},
 }
-LIMITS = {"start_seconds": 60, "idle_seconds": 1800, "tool_idle_seconds": 7200, "turn_seconds": 21600, "busy_seconds": 30}
+LIMITS = {
+    "start_seconds": 60, "idle_seconds": 1800, "tool_idle_seconds": 7200, "turn_seconds": 21600, "busy_seconds": 30,
+    "end_seconds": 10, "grace_seconds": 3,
+}
 SANDBOX_FLAGS = {
     "danger-full-access": ["--dangerously-bypass-approvals-and-sandbox"],
     "workspace-write": ["-c", 'sandbox_mode="workspace-write"'],
@@ -147,6 +149,7 @@ class Child:
         )
         self.stopped = None
         self.spoke = False
+        self.output_cut = False
         self.stderr = b""
         self.buffer = b""
         self.began = time.monotonic()
@@ -162,15 +165,19 @@ class Child:
     def lines(self, max_bytes, awaiting):
         """Whole lines, and the lengths of those that were too long."""
         limits = self.turn.limits
-        idle = limits["tool_idle_seconds" if awaiting == "tool" else "idle_seconds"]
-        deadline, cause = (time.monotonic() + idle, "idle-timeout") if self.spoke else (
-            self.began + limits["start_seconds"], "start-timeout")
+        idle, cause = {
+            "model": ("idle_seconds", "idle-timeout"), "tool": ("tool_idle_seconds", "idle-timeout"),
+            "end": ("end_seconds", "lingering"),
+        }[awaiting]
+        deadline = time.monotonic() + limits[idle]
+        if not self.spoke:
+            deadline, cause = self.began + limits["start_seconds"], "start-timeout"
         deadline, cause = min((deadline, cause), (self.turn.deadline, "turn-timeout"))
         while b"\n" not in self.buffer and self.process.stdout in self.open():
             if not self.pump(deadline) and time.monotonic() >= deadline:
                 if not self.stop(cause):
                     break
-                deadline, cause = time.monotonic() + GRACE_SECONDS + DRAIN_SECONDS, None
+                deadline, cause = time.monotonic() + limits["grace_seconds"] + DRAIN_SECONDS, None
         self.spoke = True
         if self.buffer and self.process.stdout not in self.open() and not self.buffer.endswith(b"\n"):
             self.buffer += b"\n"
@@ -203,6 +210,7 @@ class Child:
                 self.buffer += chunk
         if ended and not ready:
             # Something that codex left behind holds its output; it is no longer read.
+            self.output_cut = self.process.stdout in self.open()
             for pipe in self.open():
                 self.pipes.unregister(pipe)
         return bool(ready)
@@ -222,12 +230,16 @@ class Child:
             self.pump(time.monotonic() + DRAIN_SECONDS)
             if time.monotonic() > self.turn.deadline:
                 self.stop("turn-timeout")
+        # Its group ends with it. Who was in there is not counted, so one stands for all of them.
+        left_behind = 1 if self.kill_group() else 0
         code = self.process.returncode
         # The record `exit`.
         return record(
             status=Variant("code", code) if code >= 0 else Variant("signal", -code),
             stopped=self.stopped,
             stderr=self.stderr.decode(errors="replace"),
+            left_behind=left_behind,
+            output_cut=self.output_cut,
         )
 
     def stop(self, cause):
@@ -237,11 +249,19 @@ class Child:
         self.stopped = cause
         self.process.send_signal(signal.SIGINT)
         try:
-            self.process.wait(GRACE_SECONDS)
+            self.process.wait(self.turn.limits["grace_seconds"])
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            self.kill_group()
             self.process.wait()
         return True
+
+    def kill_group(self):
+        """False when nobody is left in the group."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            return True
+        except ProcessLookupError:
+            return False
 
 
 class Turn:

@@ -124,7 +124,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(".plexum-codex-session.tmp"), "").unwrap();
         assert!(found(folder.path()).contains(&("session-leftover", Status::Warning)));
-        let lock = LockFile::lock(&folder.path().join(LOCK_FILE))
+        let lock = LockFile::acquire(&folder.path().join(LOCK_FILE))
             .await
             .unwrap();
         assert_eq!(
@@ -138,7 +138,7 @@ mod tests {
         );
         drop(lock);
         // Looking has not taken it away from the next turn.
-        LockFile::lock(&folder.path().join(LOCK_FILE))
+        LockFile::acquire(&folder.path().join(LOCK_FILE))
             .await
             .unwrap();
     }

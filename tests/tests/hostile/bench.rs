@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use plexum_openai_provider::{
-    Config, Event, FailureKind, GuestLimits, Provider, Request, StopReason, Turn,
+    Config, Description, Event, FailureKind, GuestLimits, Provider, Request, StopReason, Turn,
 };
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::hostile;
@@ -52,6 +52,11 @@ impl Bench {
             hostile: Provider::with_component(config.clone(), component()).unwrap(),
             honest: Provider::new(config).unwrap(),
         }
+    }
+
+    /// What the hostile component says of itself.
+    pub async fn describe(&self) -> Description {
+        self.hostile.describe().await.unwrap()
     }
 
     /// Begins a hostile turn.

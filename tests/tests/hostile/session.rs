@@ -108,3 +108,10 @@ async fn what_the_workspace_held_may_be_kept_and_resumed() {
         "{told:?}"
     );
 }
+
+#[tokio::test]
+async fn asked_about_itself_it_can_do_nothing() {
+    let description = Bench::new(GuestLimits::default()).describe().await;
+    assert_eq!(description.id, "hostile");
+    assert_eq!(description.models, Vec::<String>::new());
+}

@@ -3,19 +3,17 @@
 mod audit;
 mod completions;
 mod component;
+mod doctor;
 mod explain;
 mod man;
 mod manifest;
+mod models;
 mod new_config;
 mod plexum_allow;
 mod provider_args;
 mod say;
-mod serve;
-mod doctor;
-mod explain;
-mod models;
-mod say;
 mod schema;
+mod serve;
 mod session;
 
 use std::process::ExitCode;
