@@ -406,7 +406,7 @@ mod tests {
             );
         };
         std::os::unix::fs::symlink(&secret, &path).unwrap();
-        refused("cannot be opened");
+        refused("is a symbolic link");
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         refused("not a plain file");

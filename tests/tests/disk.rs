@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use plexum_openai_provider::{Event, FailureKind, NoticeKind, SESSION_FILE};
+use plexum_openai_provider::{Event, FailureKind, NoticeKind, SESSION_FILE, USAGE_FILE};
 use plexum_openai_provider_tests::codex_home::CodexHome;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::mock_model::MockModel;
@@ -120,7 +120,7 @@ impl SmallDisk {
             turns=0
             say() {
                 turns=$((turns + 1))
-                "$PROGRAM" say --json --workspace "$WORKSPACE" --config "$CONFIG" "turn $turns" >"$SAID/$turns" || true
+                "$PROGRAM" say --json --workspace "$WORKSPACE" --config "$CONFIG" "${1-hello}" >"$SAID/$turns" || true
             }
             fill() { dd if=/dev/zero of="$WORKSPACE/filler" bs=1k 2>/dev/null || true; }
         "#;
@@ -162,8 +162,12 @@ fn a_full_disk_stops_a_new_conversation_and_keeps_an_old_one() {
         return;
     }
     for codex in real_codex!() {
+        // The totals of the turn before are removed as soon as the model acts, which makes room for new ones.
+        let fill = format!("while [ -e {USAGE_FILE} ]; do sleep 0.01; done; dd if=/dev/zero of=more bs=1k");
         let disk = SmallDisk::new(&codex);
-        let said = disk.run("say; fill; say; rm \"$WORKSPACE/filler\"; say");
+        let said = disk.run(&format!(
+            "say; fill; say 'mock:shell={fill}'; rm \"$WORKSPACE/filler\" \"$WORKSPACE/more\"; say"
+        ));
         let thread = said[0].start().unwrap().0;
         for turn in &said[1..] {
             assert_eq!((turn.failure(), turn.start()), (None, Some((thread, true))), "{turn:?}");

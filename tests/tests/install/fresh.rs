@@ -158,7 +158,7 @@ fn the_installed_completions_complete_and_each_subcommand_has_its_page() {
         .unwrap();
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "say session\n",
+        "say serve session schema\n",
         "{}",
         String::from_utf8(output.stderr).unwrap()
     );

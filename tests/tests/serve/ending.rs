@@ -180,7 +180,7 @@ fn a_server_that_cannot_begin_says_why_and_reads_nothing() {
     workspace.configure(&json!({ "binery": "/x" })).unwrap();
     let (code, stdout, stderr) = Server::start(&workspace).end();
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
-    assert!(stderr.contains("unknown field `binery`"), "{stderr}");
+    assert!(stderr.contains("`binery`: unknown key"), "{stderr}");
 
     let mut command = Command::new(program());
     command.args(["serve", "--component", "/nowhere.wasm"]);
