@@ -1,4 +1,5 @@
-//! The WIT package as Rust, generated. Nothing outside this crate sees these types.
+//! The WIT package as Rust, generated. Only who runs the component in a store of their own meets these types: see
+//! [`embed`](crate::embed).
 #![allow(missing_docs, clippy::all, clippy::pedantic, clippy::restriction)]
 
 wasmtime::component::bindgen!({

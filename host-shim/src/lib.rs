@@ -21,21 +21,24 @@
 #![warn(missing_docs)]
 
 pub mod audit;
-mod bindings;
+pub mod bindings;
 mod budget;
+mod codex;
 pub mod config;
+mod ctx;
 mod digest;
 #[cfg(feature = "doctor")]
 pub mod doctor;
+pub mod embed;
 pub mod environment;
 mod event;
 pub mod framing;
 pub mod grant;
 pub mod guest_limits;
-mod host;
 mod image;
 mod lock_file;
 pub mod metrics;
+pub mod npm_script;
 mod permission;
 mod process;
 mod program;
@@ -54,7 +57,9 @@ pub mod thread_id;
 mod ticker;
 mod turn;
 
+pub use codex::{Codex, OpenTurn, TurnStopper};
 pub use config::{Config, ConfigError, Limits};
+pub use ctx::CodexCtx;
 pub use event::{
     Event, Failure, FailureKind, NoticeKind, PlanStep, StopReason, ToolKind, ToolStatus, Usage,
 };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-use crate::session_file::at;
+use crate::session_file::{at, refused};
 use crate::session_store::SessionGuard;
 
 /// How often a lock that somebody else holds is tried. The kernel can wait for one, but a thread that
@@ -65,11 +65,7 @@ impl LockFile {
             .map_err(|error| at(path, "cannot be examined", error))?
             .is_file()
         {
-            return Err(at(
-                path,
-                "is not a plain file: remove it",
-                ErrorKind::InvalidData.into(),
-            ));
+            return Err(refused(path, "is not a plain file: remove it"));
         }
         loop {
             match file.try_lock() {

@@ -9,6 +9,8 @@ use std::path::Path;
 /// place: a sentence with the remedy for each.
 pub fn changeable_by_others(path: &Path) -> io::Result<Vec<String>> {
     let canonical = path.canonicalize()?;
+    // The folders of a relative path, too.
+    let path = &std::path::absolute(path)?;
     // Whoever may write to a folder may put another file in the place of one in it.
     let folders = path.ancestors().skip(1);
     let folders = folders.chain(canonical.ancestors().skip(1));

@@ -4,6 +4,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::npm_script;
+
 /// Why there is no program to start.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ProgramError {
@@ -18,7 +20,8 @@ pub enum ProgramError {
 pub(crate) const REMEDY: &str = "install codex with `npm install -g @openai/codex`, and set `binary` in \
      ~/.plexum/plugins/plexum-openai-provider/config.json to the absolute path that `command -v codex` prints";
 
-/// The program to start: the configured one, or `codex` on `search_path` (the value of PATH).
+/// The program to start: the configured one, or `codex` on `search_path` (the value of PATH); where that is the script
+/// that npm installs, the program that it starts, which saves a start of node each turn.
 /// `fallback_folder` is what relative entries of PATH are relative to.
 pub fn resolve(
     binary: Option<&Path>,
@@ -26,13 +29,14 @@ pub fn resolve(
     fallback_folder: &Path,
 ) -> Result<PathBuf, ProgramError> {
     let Some(binary) = binary else {
-        return which::which_in("codex", search_path, fallback_folder).map_err(|_| {
+        let found = which::which_in("codex", search_path, fallback_folder).map_err(|_| {
             // Not its value: no variable's is ever shown.
             let folders = search_path.map_or(0, |path| std::env::split_paths(path).count());
             ProgramError::NotInstalled(format!(
                 "codex is not on PATH, which names {folders} folders: {REMEDY}"
             ))
-        });
+        })?;
+        return Ok(npm_script::program_behind(&found).unwrap_or(found));
     };
     let shown = binary.display();
     match std::fs::metadata(binary) {

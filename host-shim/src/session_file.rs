@@ -118,10 +118,9 @@ impl SessionFiles {
         let session_path = workspace.join(SESSION_FILE);
         // What is kept must be what is loaded: white space at an end, say, would not be.
         if !thread_id::is_plain(&entry.thread_id) {
-            return Err(at(
+            return Err(refused(
                 &session_path,
                 "cannot hold this thread id, which is no plain word of at most 128 bytes",
-                ErrorKind::InvalidInput.into(),
             ));
         }
         let usage_path = workspace.join(USAGE_FILE);
@@ -242,10 +241,9 @@ fn read_small(path: &Path) -> io::Result<Option<String>> {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Err(at(
+            return Err(refused(
                 path,
                 "is a symbolic link, which is not followed: remove it",
-                ErrorKind::InvalidData.into(),
             ));
         }
         Err(error) => return Err(at(path, "cannot be opened", error)),
@@ -254,21 +252,16 @@ fn read_small(path: &Path) -> io::Result<Option<String>> {
         .metadata()
         .map_err(|error| at(path, "cannot be examined", error))?;
     if !metadata.is_file() {
-        return Err(at(
-            path,
-            "is not a plain file: remove it",
-            ErrorKind::InvalidData.into(),
-        ));
+        return Err(refused(path, "is not a plain file: remove it"));
     }
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| at(path, "cannot be read", error))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(at(
+        return Err(refused(
             path,
             "is too large to be a session file: remove it",
-            ErrorKind::InvalidData.into(),
         ));
     }
     // Whatever is not text is no thread id either, and is set aside as such.
@@ -305,6 +298,11 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 /// Says where and what, which `io::Error` does not.
 pub(crate) fn at(path: &Path, what: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{} {what}: {error}", path.display()))
+}
+
+/// Says where and what, of a thing that the operating system has nothing against.
+pub(crate) fn refused(path: &Path, why: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, format!("{} {why}", path.display()))
 }
 
 #[cfg(test)]

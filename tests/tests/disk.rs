@@ -14,11 +14,11 @@ use plexum_openai_provider::{Event, FailureKind, NoticeKind, SESSION_FILE, USAGE
 use plexum_openai_provider_tests::codex_home::CodexHome;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::mock_model::MockModel;
+use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::real_codex::RealCodex;
 use plexum_openai_provider_tests::tool;
-use plexum_openai_provider_tests::workspace::{Said, Workspace, program};
-use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::wait::processes_with;
+use plexum_openai_provider_tests::workspace::{Said, Workspace, program};
 
 const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
 
@@ -37,15 +37,30 @@ fn what_is_no_small_plain_file_is_neither_read_nor_replaced() {
     fs::write(elsewhere.path(), ID).unwrap();
     type Make<'a> = Box<dyn Fn(&Path) + 'a>;
     let cases: [(&str, Make<'_>); 5] = [
-        ("not a plain file", Box::new(|path| fs::create_dir(path).unwrap())),
-        ("not a plain file", Box::new(|path| {
-            assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
-        })),
-        ("symbolic link", Box::new(|path| symlink(elsewhere.path(), path).unwrap())),
-        ("symbolic link", Box::new(|path| symlink("/nowhere/at/all", path).unwrap())),
-        ("too large", Box::new(|path| {
-            File::create(path).unwrap().set_len(1 << 30).unwrap();
-        })),
+        (
+            "not a plain file",
+            Box::new(|path| fs::create_dir(path).unwrap()),
+        ),
+        (
+            "not a plain file",
+            Box::new(|path| {
+                assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+            }),
+        ),
+        (
+            "symbolic link",
+            Box::new(|path| symlink(elsewhere.path(), path).unwrap()),
+        ),
+        (
+            "symbolic link",
+            Box::new(|path| symlink("/nowhere/at/all", path).unwrap()),
+        ),
+        (
+            "too large",
+            Box::new(|path| {
+                File::create(path).unwrap().set_len(1 << 30).unwrap();
+            }),
+        ),
     ];
     for (named, make) in cases {
         let mut made = None;
@@ -59,17 +74,29 @@ fn what_is_no_small_plain_file_is_neither_read_nor_replaced() {
         for part in [named, SESSION_FILE, "remove it"] {
             assert!(message.contains(part), "{part}: {message}");
         }
-        assert_eq!(workspace.calls().unwrap().len(), 0, "codex was started: {message}");
+        assert_eq!(
+            workspace.calls().unwrap().len(),
+            0,
+            "codex was started: {message}"
+        );
         let left = fs::symlink_metadata(workspace.path().join(SESSION_FILE)).unwrap();
         let made = made.unwrap();
-        assert_eq!((left.file_type(), left.len()), (made.file_type(), made.len()), "{message}");
+        assert_eq!(
+            (left.file_type(), left.len()),
+            (made.file_type(), made.len()),
+            "{message}"
+        );
     }
     assert_eq!(fs::read_to_string(elsewhere.path()).unwrap(), ID);
 }
 
 #[test]
 fn line_ends_around_the_id_do_no_harm() {
-    for text in [format!("{ID}\r\n"), format!("{ID}\n"), format!(" {ID} \r\n\r\n")] {
+    for text in [
+        format!("{ID}\r\n"),
+        format!("{ID}\n"),
+        format!(" {ID} \r\n\r\n"),
+    ] {
         let (workspace, said) = turn(|path| fs::write(path, &text).unwrap());
         assert_eq!(said.code, Some(0), "{text:?}: {said:?}");
         let argv = &workspace.calls().unwrap()[0].argv;
@@ -79,7 +106,13 @@ fn line_ends_around_the_id_do_no_harm() {
 
 #[test]
 fn what_is_no_id_is_put_aside_whole() {
-    for text in ["", "\0\0\0\0", &format!("{ID}\0"), "\u{feff}hello", &format!("{ID}\n{ID}\n")] {
+    for text in [
+        "",
+        "\0\0\0\0",
+        &format!("{ID}\0"),
+        "\u{feff}hello",
+        &format!("{ID}\n{ID}\n"),
+    ] {
         let (workspace, said) = turn(|path| fs::write(path, text).unwrap());
         assert_eq!(said.code, Some(0), "{text:?}: {said:?}");
         let replaced = said.events.iter().any(|event| {
@@ -90,7 +123,11 @@ fn what_is_no_id_is_put_aside_whole() {
         assert_eq!(fs::read_to_string(aside).unwrap(), text);
         let (thread_id, resumed) = said.start().unwrap();
         assert!(!resumed);
-        assert_eq!(workspace.session().unwrap().as_deref(), Some(thread_id), "{text:?}");
+        assert_eq!(
+            workspace.session().unwrap().as_deref(),
+            Some(thread_id),
+            "{text:?}"
+        );
     }
 }
 
@@ -107,7 +144,11 @@ impl SmallDisk {
         let model = MockModel::start_with(Default::default()).unwrap();
         let home = CodexHome::new(&model.base_url()).unwrap();
         let workspace = Workspace::new(&codex.path).unwrap();
-        SmallDisk { _model: model, home, workspace }
+        SmallDisk {
+            _model: model,
+            home,
+            workspace,
+        }
     }
 
     /// Runs a script of `sh`, in which `say` makes a turn; the turns' ends, in order.
@@ -136,7 +177,10 @@ impl SmallDisk {
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
-        let mut files: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<_> = fs::read_dir(&outside)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         files.sort();
         // `cat` gives its output in the form that `say` gives it; its exit code says nothing.
         let read = |file| Said::by(&Command::new("cat").arg(file).output().unwrap()).unwrap();
@@ -147,11 +191,23 @@ impl SmallDisk {
 /// Whether this machine lets us mount.
 fn can_mount(test: &str) -> bool {
     let tried = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"])
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "mount",
+            "-t",
+            "tmpfs",
+            "none",
+            "/mnt",
+        ])
         .output();
     let can = tried.is_ok_and(|output| output.status.success());
     if !can {
-        tool::lacks(test, "this machine does not let us mount a small disk in a namespace of our own");
+        tool::lacks(
+            test,
+            "this machine does not let us mount a small disk in a namespace of our own",
+        );
     }
     can
 }
@@ -163,14 +219,20 @@ fn a_full_disk_stops_a_new_conversation_and_keeps_an_old_one() {
     }
     for codex in real_codex!() {
         // The totals of the turn before are removed as soon as the model acts, which makes room for new ones.
-        let fill = format!("while [ -e {USAGE_FILE} ]; do sleep 0.01; done; dd if=/dev/zero of=more bs=1k");
+        let fill = format!(
+            "while [ -e {USAGE_FILE} ]; do sleep 0.01; done; dd if=/dev/zero of=more bs=1k"
+        );
         let disk = SmallDisk::new(&codex);
         let said = disk.run(&format!(
             "say; fill; say 'mock:shell={fill}'; rm \"$WORKSPACE/filler\" \"$WORKSPACE/more\"; say"
         ));
         let thread = said[0].start().unwrap().0;
         for turn in &said[1..] {
-            assert_eq!((turn.failure(), turn.start()), (None, Some((thread, true))), "{turn:?}");
+            assert_eq!(
+                (turn.failure(), turn.start()),
+                (None, Some((thread, true))),
+                "{turn:?}"
+            );
         }
         let warned = said[1].events.iter().any(|event| {
             matches!(event, Event::Notice { kind: NoticeKind::Warning, message, .. } if message.contains("totals") && message.contains("No space left"))
@@ -182,7 +244,10 @@ fn a_full_disk_stops_a_new_conversation_and_keeps_an_old_one() {
         let said = disk.run("fill; say; rm \"$WORKSPACE/filler\"; say");
         let failure = said[0].failure().unwrap();
         assert_eq!(failure.kind, FailureKind::SessionUnreadable, "{failure:?}");
-        assert!(format!("{failure:?}").contains("No space left"), "{failure:?}");
+        assert!(
+            format!("{failure:?}").contains("No space left"),
+            "{failure:?}"
+        );
         assert_eq!(said[1].failure(), None);
         let workspace = disk.workspace.path().to_string_lossy().into_owned();
         assert_eq!(processes_with(&workspace), Vec::<i32>::new());
@@ -199,6 +264,9 @@ fn a_read_only_disk_is_named() {
         assert_eq!(said[0].failure(), None);
         let failure = said[1].failure().unwrap();
         assert_eq!(failure.kind, FailureKind::SessionUnreadable, "{failure:?}");
-        assert!(format!("{failure:?}").contains("Read-only file system"), "{failure:?}");
+        assert!(
+            format!("{failure:?}").contains("Read-only file system"),
+            "{failure:?}"
+        );
     }
 }

@@ -53,7 +53,7 @@ pub fn unusable((kind, message): (Kind, String)) -> Failure {
 
 /// A failure to start codex, with the host's own sentence, which names the remedy.
 pub fn refused(refusal: Refusal) -> Failure {
-    unusable((
+    let failure = unusable((
         match refusal.reason {
             RefusalReason::Denied => Kind::Denied,
             RefusalReason::NotInstalled | RefusalReason::NotExecutable => Kind::NotInstalled,
@@ -61,7 +61,12 @@ pub fn refused(refusal: Refusal) -> Failure {
             RefusalReason::Failed => Kind::Internal,
         },
         refusal.message,
-    ))
+    ));
+    Failure {
+        // As when codex was stopped a moment later.
+        retryable: refusal.reason == RefusalReason::Stopped,
+        ..failure
+    }
 }
 
 /// What there is to go by when codex ended without completing the turn.

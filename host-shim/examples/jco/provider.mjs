@@ -12,6 +12,7 @@ import { Session, lock } from './session.mjs';
 
 /** The keys of config.json that this host knows; README.md says what they mean. */
 const DEFAULTS = {
+  $schema: undefined, // For editors.
   binary: undefined,
   extra_args: [],
   supported_models: ['codex'],

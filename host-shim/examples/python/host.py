@@ -32,6 +32,7 @@ STDERR_BYTES = 64 * 1024
 CHILD = 1  # the host's number for the resource type `child`
 
 DEFAULTS = {
+    "$schema": None,  # for editors
     "binary": None, "extra_args": [], "supported_models": ["codex"], "model_args": {}, "prompt": "automatic",
     "sandbox": "danger-full-access", "lost_session": "replay", "limits": {},
 }
@@ -461,7 +462,12 @@ def main():
     options = parser.parse_args()
     engine = Engine()
     component = Component.from_file(engine, options.component)
-    turn = Turn(read_config(options.config), Path(options.workspace).resolve())
+    try:
+        config = read_config(options.config)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    turn = Turn(config, Path(options.workspace).resolve())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     code = 1

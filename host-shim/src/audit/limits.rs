@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::ctx::MAX_BATCH_BYTES;
 use crate::framing::MAX_LINE_BYTES;
 use crate::grant::MAX_ARGUMENT_BYTES;
 use crate::guest_limits as guest;
-use crate::host::MAX_BATCH_BYTES;
 use crate::image::MAX_IMAGE_BYTES;
 use crate::process::{DRAIN, STDERR_BYTES};
 use crate::session_file::MAX_FILE_BYTES;

@@ -6,7 +6,7 @@ use wasmtime::component::{Component as Compiled, HasSelf, Linker};
 
 use super::component::{Import, Interface};
 use crate::bindings::{CodexProvider, CodexProviderPre};
-use crate::host::Host;
+use crate::ctx::CodexCtx;
 
 /// The world that this host offers.
 const WORLD: &str = "plexum:provider/codex-provider@0.1.0";
@@ -60,8 +60,8 @@ pub fn fit(
         })
         .map(|required| (*required).to_owned())
         .collect();
-    let mut linker = Linker::<Host>::new(engine);
-    let linked = CodexProvider::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host);
+    let mut linker = Linker::<CodexCtx>::new(engine);
+    let linked = CodexProvider::add_to_linker::<_, HasSelf<CodexCtx>>(&mut linker, |host| host);
     let mut problem = linked.err().map(|error| format!("{error:#}"));
     let mut pre = linker.instantiate_pre(compiled);
     if let Err(error) = &pre {

@@ -4,9 +4,11 @@ mod run;
 mod sink;
 
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
+use futures_core::Stream;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::event::{Event, FailureKind, StopReason};
@@ -17,7 +19,7 @@ use crate::stop::{StopCause, Stopper, stop};
 use run::run;
 use sink::{Sink, Waiting};
 
-/// A turn under way. Dropping it stops codex.
+/// A turn under way: a stream of events, of which [`Event::MessageEnd`] is the last. Dropping it stops codex.
 #[derive(Debug)]
 pub struct Turn {
     events: mpsc::Receiver<Waiting>,
@@ -29,9 +31,13 @@ impl Turn {
     /// The next event; `None` after [`Event::MessageEnd`]. May be dropped while it waits;
     /// nothing is lost.
     pub async fn next(&mut self) -> Option<Event> {
-        let event = match self.events.recv().await {
+        std::future::poll_fn(|context| self.poll(context)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let event = match ready!(self.events.poll_recv(context)) {
             Some((event, _room)) => event,
-            None if self.ended => return None,
+            None if self.ended => return Poll::Ready(None),
             // A panic has ended the task, or the end of its runtime has.
             None => {
                 let message = "The host lost the task that ran the turn; codex was stopped. If the runtime was not being shut down, report this with the host's log.";
@@ -39,7 +45,7 @@ impl Turn {
             }
         };
         self.ended |= matches!(event, Event::MessageEnd { .. });
-        Some(event)
+        Poll::Ready(Some(event))
     }
 
     /// Stops codex. The events that it still gives come, and then a `MessageEnd` that says
@@ -49,11 +55,20 @@ impl Turn {
     }
 }
 
+impl Stream for Turn {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.get_mut().poll(context)
+    }
+}
+
 /// Starts the task that runs a turn; the handle stops it by going away.
 pub(crate) fn begin(provider: Provider, workspace: PathBuf, request: Request) -> Turn {
-    let deadline = Instant::now() + provider.config().limits.turn();
+    let deadline = provider.codex().deadline();
     let meter = provider
-        .metrics_board()
+        .codex()
+        .board()
         .turn(&workspace, request.model.as_deref());
     let (mut sink, events) = Sink::new(meter.clone(), deadline);
     let (stopper, stop) = stop();

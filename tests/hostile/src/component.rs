@@ -40,7 +40,10 @@ impl Guest for Component {
             totals: None,
         };
         let deeds = [
-            ("spawn", codex::spawn(&flags.map(str::to_owned), None).is_ok()),
+            (
+                "spawn",
+                codex::spawn(&flags.map(str::to_owned), None).is_ok(),
+            ),
             ("load", session::load().is_ok()),
             ("save", session::save(&entry).is_ok()),
             ("set-aside", session::set_aside().is_ok()),
@@ -128,11 +131,12 @@ impl GuestTurn for HostileTurn {
             // What it uses up.
             "loop" => spin(),
             "loop-after-start" => {
-                let child = codex::spawn(&arguments(with), None);
-                if let Ok(child) = &child {
-                    child.lines(1024, Awaited::Model);
-                }
+                let _child = heard(&arguments(with));
                 spin()
+            }
+            "trap-after-start" => {
+                let _child = heard(&arguments(with));
+                core::arch::wasm32::unreachable()
             }
             "memory" => {
                 let mut hoard: Vec<Vec<u8>> = Vec::new();
@@ -277,6 +281,13 @@ fn run(args: &[String], prompt_on_stdin: Option<&str>) -> Vec<Event> {
     child.wait();
     events.push(end(None));
     events
+}
+
+/// A codex that is started and has said something.
+fn heard(args: &[String]) -> Option<codex::Child> {
+    let child = codex::spawn(args, None).ok()?;
+    child.lines(1024, Awaited::Model);
+    Some(child)
 }
 
 /// Saves the id and tells what came of it.

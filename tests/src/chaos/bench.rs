@@ -86,7 +86,7 @@ impl Bench {
         Script::new().call(fault.steps()).write_to(workspace)?;
         let provider = self.provider(fault, workspace)?;
         let prompt = match fault {
-            Fault::ComponentTraps => "trap-later".to_owned(),
+            Fault::ComponentTraps => "trap-after-start:".to_owned() + &allowed_call(),
             Fault::ComponentSpins => "loop-after-start:".to_owned() + &allowed_call(),
             _ => "hello".to_owned(),
         };

@@ -104,7 +104,7 @@ faults! {
     Dropped,
     /// The caller takes an event every few milliseconds only.
     SlowCaller,
-    /// The component traps in the middle of the turn, without having started codex.
+    /// The component traps while codex runs.
     ComponentTraps,
     /// The component computes for ever while codex runs.
     ComponentSpins,
@@ -159,7 +159,9 @@ impl Fault {
                 vec![],
             ),
             Fault::SilentStart => return vec![Forever],
-            Fault::SilentMiddle => (vec![Forever], vec![]),
+            Fault::SilentMiddle | Fault::ComponentTraps | Fault::ComponentSpins => {
+                (vec![Forever], vec![])
+            }
             Fault::SlowDrip => {
                 let line = message(b"drip");
                 let pieces = line
@@ -250,9 +252,7 @@ impl Fault {
             | Fault::DiskFull
             | Fault::SessionIsFolder
             | Fault::SessionIsGarbage
-            | Fault::NoWorkspace
-            | Fault::ComponentTraps
-            | Fault::ComponentSpins => (vec![], vec![]),
+            | Fault::NoWorkspace => (vec![], vec![]),
         };
         let start = match self {
             Fault::BadThread => Step::ThreadStartedAs {

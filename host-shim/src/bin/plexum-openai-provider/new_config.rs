@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use plexum_openai_provider::Config;
+use plexum_openai_provider::{Config, npm_script};
 use serde::Serialize;
 
 use super::audit::print;
@@ -19,7 +19,8 @@ Example:
 
 Exit codes: 0 printed, 2 there can be no such configuration.")]
 pub struct NewConfig {
-    /// The codex program, an absolute path [default: left out, so that codex is looked for on PATH]
+    /// The codex program, an absolute path; for the script that npm installs, the program behind it is written
+    /// [default: left out, so that codex is looked for on PATH]
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
     /// Where editors find the schema, relative to the configuration [default: left out]
@@ -43,13 +44,13 @@ impl NewConfig {
     }
 
     fn text(self) -> Result<String> {
-        let shown = self
+        let binary = self
             .binary
-            .as_deref()
-            .map(|path| path.display().to_string());
+            .map(|path| npm_script::program_behind(&path).unwrap_or(path));
+        let shown = binary.as_deref().map(|path| path.display().to_string());
         let text = serde_json::to_string_pretty(&Beginning {
             schema: self.schema,
-            binary: self.binary,
+            binary,
         })
         .with_context(|| {
             format!(

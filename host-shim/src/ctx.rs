@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wasmtime::Result;
 use wasmtime::component::{Resource, ResourceTable};
@@ -30,8 +31,9 @@ use crate::ticker::Ticking;
 /// The most bytes of lines that the component gets at a time, unless one line is longer.
 pub(crate) const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
-/// What a store holds: the grant of one turn.
-pub struct Host {
+/// What is granted to one turn. It is in the data of the store that the component runs in; dropping it ends codex
+/// and lets other turns into the workspace.
+pub struct CodexCtx {
     pub(crate) config: Arc<Config>,
     pub(crate) grant: Arc<Grant>,
     pub(crate) sessions: Arc<dyn SessionStore>,
@@ -59,10 +61,12 @@ pub struct Host {
     pub(crate) table: ResourceTable,
     /// What the component has used up.
     pub(crate) budget: Budget,
-    pub(crate) _ticking: Ticking,
+    /// What the provider keeps while the turn runs: its clock and one of its places.
+    pub(crate) _ticking: Option<Ticking>,
+    pub(crate) _place: Option<OwnedSemaphorePermit>,
 }
 
-impl codex::Host for Host {
+impl codex::Host for CodexCtx {
     async fn back_off(&mut self) -> Result<bool> {
         let pause = self.next_back_off.unwrap_or(FIRST_BACK_OFF);
         self.next_back_off = Some(pause * 2);
@@ -108,7 +112,7 @@ impl codex::Host for Host {
 /// as the one before it.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
 
-impl Host {
+impl CodexCtx {
     async fn start(
         &mut self,
         mut args: Vec<String>,
@@ -206,7 +210,7 @@ const ARGV_RULE: &str = "argv grammar";
 /// The rule that decides about their number, and that of the calls; see [`Budget`].
 const LIMITS_RULE: &str = "guest limits";
 
-impl Host {
+impl CodexCtx {
     /// The clock has ticked while the component computed.
     pub(crate) fn tick(&mut self) -> Result<(), Exceeded> {
         let stopped = self.stop.cause().is_some();
@@ -233,7 +237,7 @@ fn shown(args: &[String]) -> String {
     }
 }
 
-impl codex::HostChild for Host {
+impl codex::HostChild for CodexCtx {
     async fn lines(
         &mut self,
         child: Resource<Process>,
@@ -308,7 +312,7 @@ impl codex::HostChild for Host {
     }
 }
 
-impl session::Host for Host {
+impl session::Host for CodexCtx {
     async fn load(&mut self) -> Result<Result<Option<session::Entry>, String>> {
         let loaded = self.sessions.load(&self.workspace).await;
         Ok(loaded
@@ -332,7 +336,7 @@ impl session::Host for Host {
     }
 }
 
-impl settings::Host for Host {
+impl settings::Host for CodexCtx {
     fn get(&mut self) -> Result<settings::Settings> {
         let config = &self.config;
         let models = config.supported_models.iter();
@@ -362,7 +366,7 @@ impl settings::Host for Host {
     }
 }
 
-impl log::Host for Host {
+impl log::Host for CodexCtx {
     fn write(&mut self, level: log::Level, message: String) -> Result<()> {
         let Some(message) = self.budget.take_log(level, &message) else {
             return Ok(());

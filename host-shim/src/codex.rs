@@ -1,0 +1,343 @@
+//! Codex, as one configuration grants it to one component.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use wasmtime::component::ResourceTable;
+
+use crate::bindings::provider as wit;
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::ctx::CodexCtx;
+use crate::digest;
+use crate::event::{Event, Failure, FailureKind, StopReason};
+use crate::grant::Grant;
+use crate::guest_limits::GuestLimits;
+use crate::image::StagedImages;
+use crate::metrics::{Board, Meter, Metrics};
+use crate::program::PinnedProgram;
+use crate::provider::LoadError;
+use crate::record::Recorder;
+use crate::request::{Content, Request, Role};
+use crate::session_file::SessionFiles;
+use crate::session_store::{NoSession, SessionStore};
+use crate::spawner::Spawner;
+use crate::stop::{Stop, StopCause, Stopper, stop};
+use crate::supervised::Supervised;
+use crate::thread_id::KnownThreads;
+use crate::ticker::Ticking;
+
+/// Codex, as an operator's configuration grants it to a component. Cheap to clone; make one a process.
+///
+/// [`Provider`](crate::Provider) has one inside. Who runs the component in a wasmtime store of their own makes one: see
+/// [`embed`](crate::embed).
+#[derive(Clone)]
+pub struct Codex {
+    config: Arc<Config>,
+    grant: Arc<Grant>,
+    sessions: Arc<dyn SessionStore>,
+    spawner: Arc<dyn Spawner>,
+    program: Arc<PinnedProgram>,
+    component_sha256: Arc<str>,
+    recorder: Option<Recorder>,
+    board: Board,
+    places: Arc<Semaphore>,
+}
+
+/// A turn that may begin.
+pub struct OpenTurn {
+    /// What it is granted, for the data of its store.
+    pub ctx: CodexCtx,
+    /// What is asked, for the component's `turn.start`.
+    pub request: wit::Request,
+    /// Ends the turn early. Dropping it does so too.
+    pub stopper: TurnStopper,
+}
+
+/// Ends a turn early. Dropping it means that nobody wants the turn any more.
+#[derive(Debug)]
+pub struct TurnStopper(Stopper);
+
+impl TurnStopper {
+    /// Stops codex. The component still tells what is left, and then an end that says `aborted`.
+    pub fn cancel(&self) {
+        self.0.request(StopCause::Cancelled);
+    }
+}
+
+impl Codex {
+    /// Codex for this component, which the configuration must allow. Keeps sessions in the workspaces, and starts codex
+    /// as a process of this machine.
+    ///
+    /// # Errors
+    /// When the configuration asks for what cannot be, or pins another component.
+    pub fn new(config: Config, component: &[u8]) -> Result<Self, LoadError> {
+        config.check()?;
+        let component_sha256 = digest::sha256(component);
+        if let Some(pinned) = &config.component_sha256
+            && !pinned.eq_ignore_ascii_case(&component_sha256)
+        {
+            return Err(LoadError::Digest {
+                found: component_sha256,
+                pinned: pinned.clone(),
+            });
+        }
+        Ok(Codex {
+            grant: Arc::new(Grant::new(&config)),
+            places: Arc::new(Semaphore::new(config.limits.turns as usize)),
+            config: Arc::new(config),
+            sessions: Arc::new(SessionFiles::default()),
+            spawner: Arc::new(Supervised),
+            program: Arc::default(),
+            component_sha256: component_sha256.into(),
+            recorder: None,
+            board: Board::default(),
+        })
+    }
+
+    /// Keeps sessions elsewhere than in the workspaces.
+    #[must_use]
+    pub fn with_session_store(mut self, sessions: impl SessionStore) -> Self {
+        self.sessions = Arc::new(sessions);
+        self
+    }
+
+    /// Starts codex in another way than as a process of this machine.
+    #[must_use]
+    pub fn with_spawner(mut self, spawner: impl Spawner) -> Self {
+        self.spawner = Arc::new(spawner);
+        self
+    }
+
+    /// Keeps a record of what is decided about calls of codex, and of how they end.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// The component's SHA-256, in lower-case hexadecimal.
+    #[must_use]
+    pub fn component_sha256(&self) -> &str {
+        &self.component_sha256
+    }
+
+    /// What has happened so far, in all clones together.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.board.read()
+    }
+
+    /// Waits until a turn may begin in `workspace`: no other one runs there, and fewer than `limits.turns` anywhere.
+    ///
+    /// # Errors
+    /// The end that the turn is to have, an [`Event::MessageEnd`].
+    pub async fn open(
+        &self,
+        workspace: impl Into<PathBuf>,
+        request: Request,
+    ) -> Result<OpenTurn, Event> {
+        let workspace = workspace.into();
+        let meter = self.board.turn(&workspace, request.model.as_deref());
+        let (stopper, stop) = stop();
+        let opened = self.prepare(workspace, request, stop, self.deadline(), &meter, None);
+        match opened.await {
+            Ok((ctx, request)) => Ok(OpenTurn {
+                ctx,
+                request,
+                stopper: TurnStopper(stopper),
+            }),
+            Err(end) => {
+                meter.event(&end);
+                Err(end)
+            }
+        }
+    }
+
+    /// When a turn that begins now must be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.config.limits.turn()
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(crate) async fn prepare(
+        &self,
+        workspace: PathBuf,
+        request: Request,
+        mut stop: Stop,
+        deadline: Instant,
+        meter: &Meter,
+        ticking: Option<Ticking>,
+    ) -> Result<(CodexCtx, wit::Request), Event> {
+        let failed = |kind, message| Event::failed(kind, StopReason::Error, message);
+        if !workspace.is_dir() {
+            let message = format!(
+                "The workspace {} is not a folder: create it, or name another one.",
+                workspace.display()
+            );
+            return Err(failed(FailureKind::InvalidRequest, message));
+        }
+        let unreadable = |error: std::io::Error| {
+            failed(
+                FailureKind::SessionUnreadable,
+                format!("The session cannot be used: {error}."),
+            )
+        };
+        // Held until codex is gone, also when the turn is dropped. Codex itself does not refuse a second writer before 0.150.
+        let guard = tokio::select! {
+            lock = self.sessions.lock(&workspace) => lock.map_err(unreadable)?,
+            () = tokio::time::sleep(self.config.limits.busy()) => return Err(self.busy()),
+            _ = stop.requested() => return Err(stopped_waiting("another one in this workspace")),
+        };
+        // After the workspace, so that whoever waits for that takes no place. First come, first served.
+        let place = tokio::select! {
+            place = Arc::clone(&self.places).acquire_owned() => place.map_err(|_| self.crowded())?,
+            () = tokio::time::sleep_until(deadline) => return Err(self.crowded()),
+            _ = stop.requested() => return Err(stopped_waiting("others in this process")),
+        };
+        meter.runs();
+        let images = StagedImages::stage(&request, &workspace)
+            .await
+            .map_err(|error| failed(FailureKind::InvalidRequest, error.to_string()))?;
+        // The grant goes by what is stored now, not by what the component will store.
+        let stored = self.sessions.load(&workspace).await.map_err(unreadable)?;
+        let ctx = CodexCtx {
+            workspace,
+            guard: Some(guard),
+            threads: KnownThreads::new(stored.map(|entry| entry.thread_id)),
+            images,
+            _place: Some(place),
+            ..self.ctx(stop, deadline, meter.clone(), ticking)
+        };
+        Ok((ctx, to_wit(request)))
+    }
+
+    /// For a component that is asked about itself: it can start nothing, and keep nothing.
+    pub(crate) fn without_turn(&self, ticking: Option<Ticking>) -> CodexCtx {
+        let (_stopper, stop) = stop();
+        // Of no turn, and so of no board that anybody reads.
+        let meter = Board::default().turn(Path::new(""), None);
+        CodexCtx {
+            sessions: Arc::new(NoSession),
+            budget: Budget::new(GuestLimits {
+                spawns: 0,
+                ..self.config.guest
+            }),
+            ..self.ctx(stop, self.deadline(), meter, ticking)
+        }
+    }
+
+    /// What all turns are granted.
+    fn ctx(
+        &self,
+        stop: Stop,
+        turn_deadline: Instant,
+        meter: Meter,
+        ticking: Option<Ticking>,
+    ) -> CodexCtx {
+        CodexCtx {
+            config: Arc::clone(&self.config),
+            grant: Arc::clone(&self.grant),
+            sessions: Arc::clone(&self.sessions),
+            workspace: PathBuf::new(),
+            threads: KnownThreads::default(),
+            program: Arc::clone(&self.program),
+            component_sha256: Arc::clone(&self.component_sha256),
+            recorder: self.recorder.clone(),
+            guard: None,
+            spawner: Arc::clone(&self.spawner),
+            images: StagedImages::default(),
+            stop,
+            turn_deadline,
+            meter,
+            next_back_off: None,
+            busy_deadline: None,
+            table: ResourceTable::new(),
+            budget: Budget::new(self.config.guest),
+            _ticking: ticking,
+            _place: None::<OwnedSemaphorePermit>,
+        }
+    }
+
+    fn busy(&self) -> Event {
+        let seconds = self.config.limits.busy_seconds;
+        retryable(
+            FailureKind::SessionBusy,
+            StopReason::Error,
+            format!(
+                "Another turn has been running in this workspace for more than {seconds} s. Wait for it to end, or raise `limits.busy_seconds` in config.json."
+            ),
+        )
+    }
+
+    fn crowded(&self) -> Event {
+        let turns = self.config.limits.turns;
+        retryable(
+            FailureKind::TurnTimeout,
+            StopReason::Error,
+            format!(
+                "The turn has waited for its whole time, because {turns} others were running. Give the machine less to do at once, or raise `limits.turns` in config.json if it can bear more."
+            ),
+        )
+    }
+}
+
+fn stopped_waiting(what: &str) -> Event {
+    let message = format!("The turn was stopped while it waited for {what}.");
+    retryable(FailureKind::Killed, StopReason::Aborted, message)
+}
+
+fn retryable(kind: FailureKind, stop_reason: StopReason, message: String) -> Event {
+    let failure = Some(Failure {
+        kind,
+        message,
+        retryable: true,
+        retry_after: None,
+        detail: None,
+    });
+    Event::MessageEnd {
+        stop_reason,
+        usage: None,
+        thread_usage: None,
+        failure,
+    }
+}
+
+/// The request as the component gets it: images are numbers, and only those of the prompt are
+/// there.
+fn to_wit(request: Request) -> wit::Request {
+    let prompt = request.prompt_position();
+    let mut images = 0;
+    let messages = request
+        .messages
+        .into_iter()
+        .enumerate()
+        .map(|(position, message)| wit::Message {
+            role: match message.role {
+                Role::System => wit::Role::System,
+                Role::User => wit::Role::User,
+                Role::Assistant => wit::Role::Assistant,
+            },
+            content: message
+                .content
+                .into_iter()
+                .filter_map(|piece| match piece {
+                    Content::Text { text } => Some(wit::Content::Text(text)),
+                    Content::Image { .. } if Some(position) == prompt => {
+                        images += 1;
+                        Some(wit::Content::Image(images - 1))
+                    }
+                    Content::Image { .. } => None,
+                })
+                .collect(),
+        });
+    wit::Request {
+        messages: messages.collect(),
+        model: request.model,
+    }
+}

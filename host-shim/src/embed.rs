@@ -1,0 +1,99 @@
+//! The component in a wasmtime store of your own.
+//!
+//! [`Provider`](crate::Provider) has an engine, a linker and a store a turn of its own. A runtime that has these
+//! already, because it hosts other components too, adds the imports of the world `codex-provider` to its linker, and
+//! keeps a [`CodexCtx`] in the data of its stores:
+//!
+//! ```no_run
+//! use plexum_openai_provider::bindings::CodexProvider;
+//! use plexum_openai_provider::embed::{self, CodexView};
+//! use plexum_openai_provider::{COMPONENT, Codex, CodexCtx, Config, Event, Request};
+//! use wasmtime::component::{Component, Linker};
+//! use wasmtime::{Engine, Store};
+//!
+//! struct State {
+//!     codex: CodexCtx,
+//!     // And whatever else the runtime keeps for a component.
+//! }
+//!
+//! impl CodexView for State {
+//!     fn codex(&mut self) -> &mut CodexCtx {
+//!         &mut self.codex
+//!     }
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut settings = wasmtime::Config::new();
+//! settings.epoch_interruption(true);
+//! let engine = Engine::new(&settings)?;
+//! let component = Component::new(&engine, COMPONENT)?;
+//! let mut linker = Linker::<State>::new(&engine);
+//! embed::add_to_linker(&mut linker)?;
+//!
+//! let codex = Codex::new(Config::read_default()?, COMPONENT)?;
+//! let opened = codex.open("/path/to/workspace", Request::prompt("hello")).await;
+//! let turn = opened.map_err(|end| format!("{end:?}"))?;
+//! let mut store = Store::new(&engine, State { codex: turn.ctx });
+//! embed::limit(&mut store);
+//! let world = CodexProvider::instantiate_async(&mut store, &component, &linker).await?;
+//! let turns = world.plexum_provider_provider().turn();
+//! let started = turns.call_start(&mut store, &turn.request).await?;
+//! let handle = started.map_err(|failure| failure.message)?;
+//! loop {
+//!     let events = turns.call_next(&mut store, handle).await?;
+//!     if events.is_empty() {
+//!         break;
+//!     }
+//!     for event in events {
+//!         println!("{:?}", Event::from(event));
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What [`Provider`](crate::Provider) adds, and such a runtime does itself: one end for every turn, also after a trap;
+//! events at the pace of who takes them; the end of a turn that nobody wants; the count of events; an engine whose
+//! epoch moves on every 10 ms while turns run, without which `guest.cpu_seconds` does not hold.
+
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::bindings::CodexProvider;
+use crate::ctx::CodexCtx;
+use crate::guest_limits::{MAX_CALL_BYTES, MAX_HANDLES};
+
+/// The data of a store in which a provider component runs.
+pub trait CodexView: Send + 'static {
+    /// What the turn is granted.
+    fn codex(&mut self) -> &mut CodexCtx;
+}
+
+impl CodexView for CodexCtx {
+    fn codex(&mut self) -> &mut CodexCtx {
+        self
+    }
+}
+
+/// Adds the imports of the world `codex-provider`, and nothing else.
+///
+/// # Errors
+/// When the linker has one of them already.
+pub fn add_to_linker<T: CodexView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    CodexProvider::add_to_linker::<T, HasSelf<CodexCtx>>(linker, T::codex)
+}
+
+/// Holds a store, of one turn, to the limits of the configuration (`guest`): memory, tables, handles, the size of a
+/// call, and computing time where the engine interrupts at epochs. One epoch is taken to be 10 ms.
+pub fn limit<T: CodexView>(store: &mut Store<T>) {
+    store.limiter(|data| &mut data.codex().budget);
+    store.set_hostcall_fuel(MAX_CALL_BYTES);
+    store.set_max_component_handles(MAX_HANDLES);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|mut store| {
+        store.data_mut().codex().tick()?;
+        // The runtime's own yield lets it look at its sockets and timers too.
+        let others = Box::pin(tokio::task::yield_now());
+        Ok(UpdateDeadline::YieldCustom(1, others))
+    });
+}

@@ -1,0 +1,99 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+
+/// What `--help` prints.
+pub const USAGE: &str = "\
+Usage: bench-peers --scratch DIR [options]
+
+Measures wrappers of codex side by side and prints a table. A side whose paths are not given is left out.
+
+  --scratch DIR        a folder for homes and workspaces, on a disk; not below the temporary folder,
+                       where codex prints a warning on each start
+  --node FILE          Node.js 22 or newer, for the sides in JavaScript
+  --node-modules DIR   what `npm ci --omit=optional` installed for tests/bench/node
+  --ours FILE          plexum-openai-provider, for this project's side as a program
+  --ours-live FILE     side-ours, for this project's side in a live process
+  --real-codex FILE    the native program of the real codex; without it, only the fake one is used
+  --mock-model FILE    mock-model, which answers the real codex
+  --fake-codex FILE    a codex that answers at once (default: fake-codex.c, built with `cc`)
+  --json FILE          write the figures there too
+  --seconds N          how long to measure, roughly (default 270; the whole takes about a minute more)
+  --at-once N          how many turns at a time, besides one (default 50)
+  --quick              the same as --seconds 40 --at-once 10: shows that it works, not how fast
+  -h, --help           print this text
+
+The programs of the other sides in Rust are looked for beside this one.
+";
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub struct Arguments {
+    pub scratch: PathBuf,
+    pub node: Option<PathBuf>,
+    pub node_modules: Option<PathBuf>,
+    pub ours: Option<PathBuf>,
+    pub ours_live: Option<PathBuf>,
+    pub real_codex: Option<PathBuf>,
+    pub mock_model: Option<PathBuf>,
+    pub fake_codex: Option<PathBuf>,
+    pub json: Option<PathBuf>,
+    pub seconds: f64,
+    pub at_once: usize,
+}
+
+/// Reads the command line; `None` when it asks for help.
+pub fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Option<Arguments>> {
+    let mut arguments = Arguments {
+        scratch: PathBuf::new(),
+        node: None,
+        node_modules: None,
+        ours: None,
+        ours_live: None,
+        real_codex: None,
+        mock_model: None,
+        fake_codex: None,
+        json: None,
+        seconds: 270.0,
+        at_once: 50,
+    };
+    while let Some(word) = words.next() {
+        if matches!(word.as_str(), "-h" | "--help") {
+            return Ok(None);
+        }
+        if word == "--quick" {
+            (arguments.seconds, arguments.at_once) = (40.0, 10);
+            continue;
+        }
+        let value = words
+            .next()
+            .with_context(|| format!("{word} needs a value, or is unknown; see --help"))?;
+        let number = || format!("{word} needs a number, and `{value}` is none");
+        let existing = || {
+            // A program that is started in another folder must not be named relative to this one.
+            let path = std::path::absolute(&value)?;
+            std::fs::metadata(&path).with_context(|| format!("{word}: there is no {value}"))?;
+            anyhow::Ok(path)
+        };
+        match word.as_str() {
+            "--scratch" => arguments.scratch = value.into(),
+            "--node" => arguments.node = Some(existing()?),
+            "--node-modules" => arguments.node_modules = Some(existing()?),
+            "--ours" => arguments.ours = Some(existing()?),
+            "--ours-live" => arguments.ours_live = Some(existing()?),
+            "--real-codex" => arguments.real_codex = Some(existing()?.canonicalize()?),
+            "--mock-model" => arguments.mock_model = Some(existing()?),
+            "--fake-codex" => arguments.fake_codex = Some(existing()?.canonicalize()?),
+            "--json" => arguments.json = Some(value.into()),
+            "--seconds" => arguments.seconds = value.parse().with_context(number)?,
+            "--at-once" => arguments.at_once = value.parse().with_context(number)?,
+            _ => bail!("unknown argument `{word}`; see --help"),
+        }
+    }
+    if arguments.scratch.as_os_str().is_empty() {
+        bail!("--scratch is missing; see --help");
+    }
+    Ok(Some(arguments))
+}

@@ -1,0 +1,72 @@
+//! Measures this project beside the official SDK, the AI SDK's provider, a published Rust wrapper,
+//! and codex alone, one after another in turn (A B C A B C …) in one run.
+//!
+//! `tests/bench/README.md` says what is measured, and how.
+
+mod arguments;
+mod codex;
+mod live;
+mod memory;
+mod phase;
+mod row;
+mod sides;
+mod statistics;
+mod workspaces;
+
+use std::fs;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use arguments::Arguments;
+
+fn main() -> ExitCode {
+    let result = match arguments::parse(std::env::args().skip(1)) {
+        Ok(Some(arguments)) => run(&arguments),
+        Ok(None) => {
+            print!("{}", arguments::USAGE);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-peers: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let began = Instant::now();
+    // The rest of six minutes, by default.
+    give_up_after(Duration::from_secs_f64(arguments.seconds + 85.0));
+    fs::create_dir_all(&arguments.scratch)?;
+    let scratch = tempfile::Builder::new()
+        .prefix("bench-peers-")
+        .tempdir_in(arguments.scratch.canonicalize()?)?;
+    let sides = sides::all(arguments, scratch.path())?;
+    let mut rows = Vec::new();
+    for codex in codex::all(arguments, scratch.path(), &sides)? {
+        rows.extend(phase::all(arguments, &codex, &sides)?);
+    }
+    println!("{}", row::table(&rows));
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&rows)?;
+        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    eprintln!("Measured in {:.0} s.", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Ends the program when a side hangs. All that it has started ends with its standard input, or by itself.
+fn give_up_after(time: Duration) {
+    thread::spawn(move || {
+        thread::sleep(time);
+        eprintln!("bench-peers: gave up after {} s", time.as_secs());
+        std::process::exit(1);
+    });
+}

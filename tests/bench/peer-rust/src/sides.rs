@@ -1,0 +1,164 @@
+//! The sides of the comparison, and how each is started.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::arguments::Arguments;
+use crate::codex::Codex;
+
+/// What every turn asks.
+pub const PROMPT: &str = "hello";
+
+/// The name of the side that all are compared with.
+pub const BARE: &str = "bare";
+
+const SCRIPTS: [(&str, &str); 3] = [
+    ("side.mjs", include_str!("../../node/side.mjs")),
+    (
+        "official-sdk.mjs",
+        include_str!("../../node/official-sdk.mjs"),
+    ),
+    ("ai-sdk.mjs", include_str!("../../node/ai-sdk.mjs")),
+];
+
+/// One of the things that are compared.
+#[derive(Debug)]
+pub struct Side {
+    pub name: &'static str,
+    form: Form,
+    scratch: PathBuf,
+}
+
+#[derive(Debug)]
+enum Form {
+    Bare {
+        live: PathBuf,
+    },
+    Script {
+        node: PathBuf,
+        script: PathBuf,
+    },
+    Rust {
+        program: PathBuf,
+    },
+    Ours {
+        live: Option<PathBuf>,
+        program: Option<PathBuf>,
+    },
+}
+
+/// All sides for which there is what they need, the bare one first.
+pub fn all(arguments: &Arguments, scratch: &Path) -> anyhow::Result<Vec<Side>> {
+    let beside = std::env::current_exe()?;
+    let mut forms = vec![(
+        BARE,
+        Form::Bare {
+            live: beside.with_file_name("side-bare"),
+        },
+    )];
+    if let (Some(node), Some(modules)) = (&arguments.node, &arguments.node_modules) {
+        let folder = scratch.join("node");
+        fs::create_dir(&folder)?;
+        symlink(modules, folder.join("node_modules"))?;
+        for (name, text) in SCRIPTS {
+            fs::write(folder.join(name), text)?;
+        }
+        for name in ["official-sdk", "ai-sdk"] {
+            let (node, script) = (node.clone(), folder.join(name).with_extension("mjs"));
+            forms.push((name, Form::Script { node, script }));
+        }
+    }
+    let program = beside.with_file_name("side-codex-wrapper");
+    if program.exists() {
+        forms.push(("codex-wrapper", Form::Rust { program }));
+    }
+    let (live, program) = (arguments.ours_live.clone(), arguments.ours.clone());
+    if live.is_some() || program.is_some() {
+        forms.push(("ours", Form::Ours { live, program }));
+    }
+    for folder in ["home", "tmp"] {
+        fs::create_dir(scratch.join(folder))
+            .with_context(|| format!("cannot create a folder in {}", scratch.display()))?;
+    }
+    let side = |(name, form)| Side {
+        name,
+        form,
+        scratch: scratch.to_owned(),
+    };
+    Ok(forms.into_iter().map(side).collect())
+}
+
+impl Side {
+    /// The process that carries out turns as they are ordered, if the side has one.
+    pub fn live(&self, codex: &Codex) -> Option<Command> {
+        let mut command = match &self.form {
+            Form::Bare { live } => Command::new(live),
+            Form::Script { node, script } => with_argument(node, script),
+            Form::Rust { program } => Command::new(program),
+            Form::Ours { live, .. } => Command::new(live.as_ref()?),
+        };
+        command.arg("live").arg(&codex.program);
+        self.surround(&mut command, codex);
+        Some(command)
+    }
+
+    /// The program that carries out one turn in `folder` and ends, if the side has one. For the bare side
+    /// it is codex.
+    pub fn program(&self, codex: &Codex, folder: &Path) -> Option<Command> {
+        let mut command = match &self.form {
+            Form::Bare { .. } => {
+                let mut command = Command::new(&codex.program);
+                command.args(bench_peers::side::codex_arguments(PROMPT));
+                command.current_dir(folder);
+                command
+            }
+            Form::Script { node, script } => {
+                let mut command = with_argument(node, script);
+                command
+                    .arg("program")
+                    .arg(&codex.program)
+                    .args([folder, Path::new(PROMPT)]);
+                command
+            }
+            Form::Rust { program } => {
+                let mut command = Command::new(program);
+                command
+                    .arg("program")
+                    .arg(&codex.program)
+                    .args([folder, Path::new(PROMPT)]);
+                command
+            }
+            Form::Ours { program, .. } => {
+                let mut command = Command::new(program.as_ref()?);
+                command
+                    .args(["say", "--json", "--config"])
+                    .arg(codex.our_config());
+                command.arg("--workspace").arg(folder).arg("--").arg(PROMPT);
+                command
+            }
+        };
+        self.surround(&mut command, codex);
+        Some(command)
+    }
+
+    /// The same small environment for all.
+    fn surround(&self, command: &mut Command, codex: &Codex) {
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("LANG", "C.UTF-8")
+            .env("HOME", self.scratch.join("home"))
+            .env("TMPDIR", self.scratch.join("tmp"))
+            .env("CODEX_HOME", codex.home(self));
+    }
+}
+
+fn with_argument(program: &Path, argument: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.arg(argument);
+    command
+}
