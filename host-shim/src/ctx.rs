@@ -19,7 +19,7 @@ use crate::event::Usage;
 use crate::grant::{Call, Grant};
 use crate::image::StagedImages;
 use crate::metrics::Meter;
-use crate::process::{Clock, Process, Start};
+use crate::process::{Clock, Exit, Process, Start};
 use crate::program::{PinnedProgram, ProgramError};
 use crate::record::{self, Recorder};
 use crate::session_store::{SessionEntry, SessionGuard, SessionStore};
@@ -217,6 +217,39 @@ impl CodexCtx {
         self.budget.tick(stopped, self.stop.is_abandoned())
     }
 
+    /// Ends every codex that the component has left running, when it is done or was stopped, and waits until they are
+    /// gone: whoever hears of the end of a turn finds its conversation free.
+    pub(crate) async fn end_codex(&mut self) {
+        let end = self.config.limits.end();
+        let mut ended = Vec::new();
+        let processes = self.table.iter_mut();
+        let running = processes.filter_map(|entry| entry.downcast_mut::<Process>());
+        for process in running.filter(|process| !process.is_over()) {
+            process.terminate(StopCause::Terminated);
+            ended.push((process.id(), process.wait(end).await));
+        }
+        for (pid, exit) in ended {
+            match exit {
+                Ok(exit) => self.note_end(pid, &exit),
+                Err(error) => tracing::error!(pid, %error, "how codex ended is unknown"),
+            }
+        }
+    }
+
+    /// Tells the metrics, the log and the record.
+    fn note_end(&self, pid: i32, exit: &Exit) {
+        self.meter.left_behind(exit.left_behind);
+        tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");
+        self.write_record(&record::Entry::Ended {
+            pid,
+            status: &exit.status.to_string(),
+            stopped: exit.stopped.map(StopCause::as_str),
+            stdout_bytes: exit.output_bytes,
+            left_behind: exit.left_behind,
+            milliseconds: record::milliseconds(exit.duration),
+        });
+    }
+
     /// Writes a line of the record, if one is kept.
     fn write_record(&self, entry: &record::Entry<'_>) {
         if let Some(recorder) = &self.recorder
@@ -271,16 +304,7 @@ impl codex::HostChild for CodexCtx {
         let process = self.table.get_mut(&child)?;
         let pid = process.id();
         let exit = process.wait(end).await?;
-        self.meter.left_behind(exit.left_behind);
-        tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");
-        self.write_record(&record::Entry::Ended {
-            pid,
-            status: &exit.status.to_string(),
-            stopped: exit.stopped.map(StopCause::as_str),
-            stdout_bytes: exit.output_bytes,
-            left_behind: exit.left_behind,
-            milliseconds: record::milliseconds(exit.duration),
-        });
+        self.note_end(pid, &exit);
         Ok(codex::Exit {
             status: match (exit.status.code(), exit.status.signal()) {
                 (Some(code), _) => codex::ExitStatus::Code(code),

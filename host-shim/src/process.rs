@@ -166,6 +166,11 @@ impl Process {
         self.id
     }
 
+    /// Whether all of it has ended, and [`Process::wait`] has said how.
+    pub fn is_over(&self) -> bool {
+        self.child.is_none() || self.lost.is_some()
+    }
+
     /// The next lines of standard output; see [`Framer::lines`]. When the turn is to end early, or
     /// no line comes within `idle`, or more has come than may, this stops the process and hands out what it still
     /// prints.

@@ -32,17 +32,29 @@ pub(super) async fn run(
     let prepared = codex.prepare(workspace, request, stop, deadline, meter, ticking);
     let (ctx, request) = prepared.await?;
     let mut store = provider.store(ctx);
+    let done = drive(provider, &mut store, &request, sink).await;
+    store.data_mut().end_codex().await;
+    done
+}
+
+/// Runs the component in its store, which may leave a codex running.
+async fn drive(
+    provider: &Provider,
+    store: &mut Store<CodexCtx>,
+    request: &wit::Request,
+    sink: &mut Sink,
+) -> Result<(), Event> {
     let world = provider
         .pre()
-        .instantiate_async(&mut store)
+        .instantiate_async(&mut *store)
         .await
-        .map_err(|error| stopped(&store, &error))?;
+        .map_err(|error| stopped(store, &error))?;
     let failed = |kind, message: &str| Event::failed(kind, StopReason::Error, message.to_owned());
     let turns = world.plexum_provider_provider().turn();
     let turn = match turns
-        .call_start(&mut store, &request)
+        .call_start(&mut *store, request)
         .await
-        .map_err(|error| stopped(&store, &error))?
+        .map_err(|error| stopped(store, &error))?
     {
         Ok(turn) => turn,
         Err(failure) => {
@@ -57,14 +69,14 @@ pub(super) async fn run(
     };
     loop {
         let events = turns
-            .call_next(&mut store, turn)
+            .call_next(&mut *store, turn)
             .await
-            .map_err(|error| stopped(&store, &error))?;
+            .map_err(|error| stopped(store, &error))?;
         if events.is_empty() {
             return Ok(());
         }
         if let Err(exceeded) = store.data_mut().budget.take_events(&events) {
-            return Err(stopped(&store, &exceeded.into()));
+            return Err(stopped(store, &exceeded.into()));
         }
         for event in events {
             if let wit::Event::MessageStart(start) = &event
@@ -76,7 +88,6 @@ pub(super) async fn run(
             let bytes = text_bytes(&event);
             match sink.send(event.into(), bytes).await {
                 Sent::Taken => {}
-                // Dropping the store stops codex.
                 Sent::Unwanted => return Ok(()),
                 Sent::TooLate => return Err(failed(FailureKind::TurnTimeout, NOT_TAKEN)),
             }

@@ -4,7 +4,6 @@
 //! process, descriptor or temporary file. The memory at the end may be 1.2 times that after the first tenth.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,7 +20,7 @@ const FEW_TURNS: usize = 1000;
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let usage = "usage: chaos CODEX HOSTILE.wasm TURNS AT_ONCE [SEED]";
-    let codex = PathBuf::from(args.next().context(usage)?);
+    let codex = std::path::absolute(args.next().context(usage)?)?;
     let hostile = std::fs::read(args.next().context(usage)?)?;
     let turns: usize = args.next().context(usage)?.parse()?;
     let at_once: usize = args.next().context(usage)?.parse()?;

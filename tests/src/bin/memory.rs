@@ -4,7 +4,7 @@
 //! `sequence`: that many turns, one after the other, in one workspace. The memory at the end may be 1.2 times that
 //! after the first tenth.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{Config, Event, Limits, Provider, Request, StopReason, Turn};
@@ -20,7 +20,7 @@ const USAGE: &str = "usage: memory open CODEX TURNS SECONDS, or memory sequence 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let mode = args.next().context(USAGE)?;
-    let codex = PathBuf::from(args.next().context(USAGE)?);
+    let codex = std::path::absolute(args.next().context(USAGE)?)?;
     let turns: usize = args.next().context(USAGE)?.parse()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
