@@ -1,7 +1,7 @@
 //! A lock between processes, which the kernel opens again when its holder dies.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -38,7 +38,7 @@ impl LockFile {
             .custom_flags(flags.bits().cast_signed())
             .open(path);
         let file = match file {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened.map_err(|error| at(path, "cannot be opened", error))?,
         };
         match file.try_lock_shared() {

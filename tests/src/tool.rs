@@ -132,14 +132,19 @@ pub fn skip(name: &str, reason: &str) {
         !is("CI", "true") && !is("PLEXUM_TEST_NO_SKIP", "1"),
         "{name} must not be skipped here: {reason}"
     );
-    lacks(name, reason);
+    say("SKIPPED", name, reason);
 }
 
-/// Says on stderr that the test `name` is skipped, because of something that nobody can install. Allowed everywhere.
+/// Says on stderr that the test `name` cannot be made here, because of something that nobody can install. Allowed
+/// everywhere.
 ///
 /// # Panics
 /// When stderr cannot be written.
 pub fn lacks(name: &str, reason: &str) {
+    say("NOT POSSIBLE HERE", name, reason);
+}
+
+fn say(word: &str, name: &str, reason: &str) {
     // Unlike eprintln, this is seen without --nocapture too.
-    writeln!(io::stderr(), "SKIPPED: {name}: {reason}").expect("stderr can be written");
+    writeln!(io::stderr(), "{word}: {name}: {reason}").expect("stderr can be written");
 }

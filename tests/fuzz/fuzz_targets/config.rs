@@ -29,19 +29,24 @@ fuzz_target!(|data: &[u8]| {
                 said.starts_with("/etc/plexum/config.json:"),
                 "no path in {said:?}"
             );
-            let ConfigError::Invalid {
-                line,
-                column,
-                message,
-                ..
-            } = error
-            else {
+            let ConfigError::Invalid { mistakes, .. } = error else {
                 panic!("nothing was read from a file: {said}");
             };
-            assert!(!message.is_empty());
-            let lines = text.split('\n').count();
-            assert!((1..=lines).contains(&line), "line {line} of {lines}");
-            assert!(column >= 1, "column {column}");
+            assert!(!mistakes.is_empty());
+            let lines: Vec<&str> = text.split('\n').collect();
+            let mut before = (0, 0);
+            for mistake in mistakes {
+                let place = (mistake.line, mistake.column);
+                assert!(before <= place, "{place:?} is told after {before:?}");
+                before = place;
+                assert!(!mistake.problem.message.is_empty());
+                let line = lines.get(mistake.line.wrapping_sub(1));
+                let line = line.unwrap_or_else(|| panic!("line {place:?} of {}", lines.len()));
+                assert!(
+                    (1..=line.chars().count() + 1).contains(&mistake.column),
+                    "{place:?}: {line:?}"
+                );
+            }
         }
     }
 });

@@ -211,7 +211,8 @@ impl Child for Process<'_> {
     }
 }
 
-/// An exit, written as `1`, or `s9` for a signal, and a letter if the host stopped the process.
+/// An exit, written as `1`, or `s9` for a signal, a letter if the host stopped the process, `l` if it left one
+/// behind, and `x` if its output was cut.
 pub fn exit(written: &[u8], stderr: &[u8]) -> Exit {
     let has = |letter| written.contains(&letter);
     let number = crate::fields::number(written, 0) as i32;
@@ -220,6 +221,8 @@ pub fn exit(written: &[u8], stderr: &[u8]) -> Exit {
         (b'b', StopCause::StartTimeout),
         (b'i', StopCause::IdleTimeout),
         (b't', StopCause::TurnTimeout),
+        (b'o', StopCause::OutputLimit),
+        (b'g', StopCause::Lingering),
     ];
     Exit {
         status: if has(b's') {
@@ -231,5 +234,7 @@ pub fn exit(written: &[u8], stderr: &[u8]) -> Exit {
             .into_iter()
             .find_map(|(letter, cause)| has(letter).then_some(cause)),
         stderr: String::from_utf8_lossy(stderr).into_owned(),
+        left_behind: u32::from(has(b'l')),
+        output_cut: has(b'x'),
     }
 }

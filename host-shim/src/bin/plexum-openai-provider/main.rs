@@ -13,6 +13,7 @@ mod plexum_allow;
 mod provider_args;
 mod say;
 mod schema;
+mod screen;
 mod serve;
 mod session;
 

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use plexum_openai_provider::{Event, Failure, Message, Request, StopReason, Turn};
+use plexum_openai_provider::{Event, Message, Request, StopReason, Turn};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::provider_args::ProviderArgs;
+use super::screen::Screen;
 
 /// Say something to codex and show what it answers.
 ///
@@ -61,10 +62,10 @@ impl Say {
                 self.workspace.display()
             )
         })?;
-        let show: fn(&mut Screen, &Event) -> io::Result<()> = if self.json {
-            Screen::json
-        } else {
-            Screen::text
+        let mut screen = (!self.json).then(Screen::new);
+        let show = |event: &Event| match &mut screen {
+            Some(screen) => screen.show(event),
+            None => print_json(event),
         };
         super::runtime()?.block_on(async { follow(provider.turn(workspace, request), show).await })
     }
@@ -104,11 +105,10 @@ fn messages(file: Option<&Path>, prompt: Option<String>) -> Result<Vec<Message>>
 /// Shows a turn until its end; Ctrl-C and SIGTERM stop it, and it still ends in good order.
 async fn follow(
     mut turn: Turn,
-    show: fn(&mut Screen, &Event) -> io::Result<()>,
+    mut show: impl FnMut(&Event) -> io::Result<()>,
 ) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be watched")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
-    let mut screen = Screen::default();
     let mut stopped_by = None;
     loop {
         let event = tokio::select! {
@@ -119,7 +119,7 @@ async fn follow(
         let Some(event) = event else {
             bail!("the turn ended without saying how")
         };
-        match show(&mut screen, &event) {
+        match show(&event) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 // Whoever read this has seen enough: as a program that a closed pipe ends.
                 stopped_by.get_or_insert(141);
@@ -137,62 +137,10 @@ async fn follow(
     }
 }
 
-/// What has been shown so far.
-#[derive(Default)]
-struct Screen {
-    /// The block of text that was shown last, and whether it ended its line.
-    block: Option<(u32, bool)>,
-}
-
-impl Screen {
-    /// One event as one line of JSON.
-    fn json(&mut self, event: &Event) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        serde_json::to_writer(&mut stdout, event)?;
-        stdout.write_all(b"\n")?;
-        stdout.flush()
-    }
-
-    /// The answer on standard output, everything else on standard error.
-    fn text(&mut self, event: &Event) -> io::Result<()> {
-        match event {
-            Event::TextDelta { index, text } => {
-                let mut stdout = io::stdout().lock();
-                if self.block.is_some_and(|(shown, _)| shown != *index) {
-                    self.end_line(&mut stdout)?;
-                    stdout.write_all(b"\n")?;
-                }
-                stdout.write_all(text.as_bytes())?;
-                self.block = Some((*index, text.ends_with('\n')));
-                stdout.flush()
-            }
-            Event::ToolStart { title, .. } => self.aside(&format!("- {title}")),
-            Event::Notice { message, .. } => self.aside(&format!("notice: {message}")),
-            Event::MessageEnd { failure, .. } => {
-                self.end_line(&mut io::stdout().lock())?;
-                failure.iter().try_for_each(|Failure { message, .. }| {
-                    self.aside(&format!("error: {message}"))
-                })
-            }
-            Event::MessageStart { .. }
-            | Event::ThinkingDelta { .. }
-            | Event::ToolUpdate { .. }
-            | Event::ToolEnd { .. }
-            | Event::Plan { .. } => Ok(()),
-        }
-    }
-
-    fn aside(&mut self, line: &str) -> io::Result<()> {
-        self.end_line(&mut io::stdout().lock())?;
-        writeln!(io::stderr().lock(), "{line}")
-    }
-
-    fn end_line(&mut self, stdout: &mut impl Write) -> io::Result<()> {
-        if let Some((_, ended @ false)) = &mut self.block {
-            *ended = true;
-            stdout.write_all(b"\n")?;
-            stdout.flush()?;
-        }
-        Ok(())
-    }
+/// One event as one line of JSON.
+fn print_json(event: &Event) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer(&mut stdout, event)?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()
 }

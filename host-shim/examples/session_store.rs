@@ -1,0 +1,90 @@
+//! Sessions of one's own: here in the memory of the process, as a runtime might keep them in a database because its
+//! workspaces move between machines.
+//!
+//! ```sh
+//! cargo run --example session_store -- WORKSPACE "My name is Ada." "What is my name?"
+//! ```
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use plexum_openai_provider::{
+    Config, Event, Provider, Request, SessionEntry, SessionGuard, SessionStore, StoreFuture,
+};
+use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
+
+/// One record and one lock a workspace.
+#[derive(Clone, Default)]
+struct InMemory {
+    entries: Arc<Mutex<HashMap<PathBuf, SessionEntry>>>,
+    locks: Arc<Mutex<HashMap<PathBuf, Arc<Lock<()>>>>>,
+}
+
+/// Held while a turn runs. A store that others share, on whatever machine, holds a lease there.
+struct Guard(#[allow(dead_code, reason = "it is held")] OwnedMutexGuard<()>);
+
+impl SessionGuard for Guard {}
+
+fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SessionStore for InMemory {
+    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+        let lock = Arc::clone(held(&self.locks).entry(workspace.to_owned()).or_default());
+        Box::pin(
+            async move { Ok(Arc::new(Guard(lock.lock_owned().await)) as Arc<dyn SessionGuard>) },
+        )
+    }
+
+    fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
+        let entry = held(&self.entries).get(workspace).cloned();
+        Box::pin(async move { Ok(entry) })
+    }
+
+    fn save<'a>(&'a self, workspace: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()> {
+        // A real store has made this durable before it returns: after a crash the conversation must be there.
+        held(&self.entries).insert(workspace.to_owned(), entry);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn set_aside<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, ()> {
+        let removed = held(&self.entries).remove(workspace);
+        eprintln!("put aside: {removed:?}");
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let workspace = args
+        .next()
+        .ok_or("usage: session_store WORKSPACE PROMPT...")?;
+    let store = InMemory::default();
+    let provider = Provider::new(Config::read_default()?)?.with_session_store(store.clone());
+    for prompt in args {
+        let mut turn = provider.turn(&workspace, Request::prompt(prompt));
+        while let Some(event) = turn.next().await {
+            match event {
+                Event::MessageStart {
+                    thread_id, resumed, ..
+                } => {
+                    println!("{thread_id} ({})", if resumed { "resumed" } else { "new" });
+                }
+                Event::TextDelta { text, .. } => println!("{text}"),
+                Event::MessageEnd {
+                    failure: Some(failure),
+                    ..
+                } => return Err(failure.message.into()),
+                _ => {}
+            }
+        }
+    }
+    let stored = held(&store.entries);
+    for entry in stored.values() {
+        println!("kept: {}", entry.thread_id);
+    }
+    Ok(())
+}
