@@ -73,3 +73,8 @@ pub use session_store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
 pub use spawner::Spawner;
 pub use supervised::Supervised;
 pub use turn::Turn;
+
+/// The Rust in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
