@@ -15,6 +15,7 @@ Builds the provider, which takes some minutes the first time, and installs it fo
   ~/.plexum/plugins/plexum-openai-provider/   component, manifest, WIT, and config.json if there is none
   ~/.local/bin/plexum-openai-provider         the program
   ~/.local/share/…                            completions for bash, zsh and fish, manual pages
+  ~/.cache/plexum-openai-provider/            the component's machine code
 
 Run it again to upgrade. A config.json that is there is never changed.
 
@@ -151,6 +152,15 @@ as_installed() { # index: whether the file is there as it was installed
   [ -f "${old_paths[$1]}" ] && [ "$(digest "${old_paths[$1]}")" = "${old_digests[$1]}" ]
 }
 
+# Fills the user's cache of machine code, or clears it.
+machine_code() { # program, [--clear]
+  (
+    # Somebody else's home has its own.
+    if [ "$home" != "$own_home" ]; then unset XDG_CACHE_HOME; fi
+    HOME=$home exec "$1" cache "${@:2}" >/dev/null
+  )
+}
+
 remove() {
   read_record
   if [ ${#old_paths[@]} -eq 0 ]; then echo "Nothing is installed in $plugin."; fi
@@ -167,6 +177,15 @@ remove() {
     fi
   fi
   local index folder paths=()
+  for index in "${!old_paths[@]}"; do
+    if [[ ${old_paths[index]} == */bin/$name ]] && as_installed "$index"; then
+      if $dry_run; then
+        echo 'would remove the machine code that is kept in the cache'
+      else
+        machine_code "${old_paths[index]}" --clear || warn 'the machine code in the cache could not be removed'
+      fi
+    fi
+  done
   local -A folders=(["$plugin"]=1)
   for index in "${!old_paths[@]}"; do
     folders[${old_paths[index]%/*}]=1
@@ -345,6 +364,7 @@ tell_plan() {
     if exists "$place"; then echo "would replace $place"; else echo "would write $place"; fi
   done
   if exists "$config"; then echo "would keep $config"; else echo "would write $config"; fi
+  echo 'would compile the component into the cache of this user'
   if [ -n "$plexum_config" ]; then echo "would add $name to \`plugins.allow\` in $plexum_config"; fi
 }
 
@@ -403,6 +423,8 @@ if exists "$config"; then new=false; fi
 bundle
 if [ -n "$plexum_config" ]; then "$program" plexum-allow --dry-run -- "$plexum_config" >/dev/null || die 'nothing was installed'; fi
 put
+# So that no start has to compile the component, the first neither.
+machine_code "$installed" || warn "the component's machine code is not kept, so that every start compiles it, which takes a tenth of a second"
 if [ -n "$plexum_config" ]; then "$program" plexum-allow -- "$plexum_config" || die "everything else is installed; add \"$name\" to \`plugins.allow\` by hand"; fi
 if $new; then
   tell_codex

@@ -23,6 +23,7 @@
 pub mod audit;
 pub mod bindings;
 mod budget;
+mod cache;
 mod codex;
 pub mod config;
 mod ctx;
@@ -57,6 +58,7 @@ pub mod thread_id;
 mod ticker;
 mod turn;
 
+pub use cache::Cache;
 pub use codex::{Codex, OpenTurn, TurnStopper};
 pub use config::{Config, ConfigError, Limits};
 pub use ctx::CodexCtx;

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Engine, Store};
 
 use crate::bindings::CodexProviderPre;
+use crate::cache::Cache;
 use crate::codex::Codex;
 use crate::config::{Config, ConfigError};
 use crate::ctx::CodexCtx;
@@ -95,12 +96,20 @@ impl Provider {
     }
 
     /// Loads a component from its bytes. It gets the imports of the world `codex-provider` and
-    /// nothing else: one that wants more is refused here, before it runs.
+    /// nothing else: one that wants more is refused here, before it runs. Its machine code is kept in the user's
+    /// [`Cache`].
     pub fn with_component(config: Config, bytes: &[u8]) -> Result<Self, LoadError> {
+        Self::load(config, bytes, &Cache::of_user())
+    }
+
+    /// The same, with its machine code kept elsewhere, or nowhere.
+    pub fn load(config: Config, bytes: &[u8], cache: &Cache) -> Result<Self, LoadError> {
         let codex = Codex::new(config, bytes)?;
         let engine = engine().map_err(LoadError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(|error| LoadError::Engine(error.into()))?;
-        let component = Component::from_binary(&engine, bytes).map_err(LoadError::Compile)?;
+        let component = cache
+            .component(&engine, bytes, codex.component_sha256())
+            .map_err(LoadError::Compile)?;
         let mut linker = Linker::new(&engine);
         embed::add_to_linker(&mut linker).map_err(LoadError::World)?;
         let pre = linker

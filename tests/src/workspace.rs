@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::codex_home::CodexHome;
 use crate::fake_codex::{Call, Script, Step, calls};
+use crate::target_dir::target_dir;
 
 /// The program under test, built if need be.
 ///
@@ -102,8 +103,11 @@ impl Workspace {
             .arg(self.path())
             .arg("--config")
             .arg(self.config());
+        // Not the tester's.
+        let cache = target_dir().map(|target| ("XDG_CACHE_HOME", target.join("tmp/cache")));
         command
             .args(args)
+            .envs(cache)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

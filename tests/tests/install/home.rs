@@ -185,9 +185,17 @@ impl Home {
         std::fs::create_dir(&self.temporary).unwrap();
     }
 
-    /// All that is in the home.
+    /// All that is in the home, but for its cache.
     pub fn tree(&self) -> Tree {
-        tree(&self.path)
+        let mut tree = tree(&self.path);
+        // A cache may stay or go.
+        tree.retain(|path, _| !path.starts_with(".cache"));
+        tree
+    }
+
+    /// Whether a component's machine code is kept.
+    pub fn has_machine_code(&self) -> bool {
+        self.path.join(".cache/plexum-openai-provider").exists()
     }
 
     /// The text of a file in the home.

@@ -41,8 +41,10 @@ fn purging_leaves_an_empty_home_empty() {
     let home = Home::named("it's a \"home\"");
     home.install(NONE);
     home.install(NONE);
+    assert!(home.has_machine_code());
     let ran = uninstall(&home, &["--purge"]);
     assert_eq!((ran.code, home.tree()), (Some(0), Tree::new()), "{ran:?}");
+    assert!(!home.has_machine_code());
 }
 
 #[test]

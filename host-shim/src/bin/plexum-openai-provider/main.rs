@@ -1,6 +1,7 @@
 //! The command-line program: the host for operators, for scripts, and for runtimes that are not Rust.
 
 mod audit;
+mod cache;
 mod completions;
 mod component;
 mod doctor;
@@ -46,6 +47,7 @@ enum Command {
     Manifest(manifest::ManifestCommand),
     NewConfig(new_config::NewConfig),
     PlexumAllow(plexum_allow::PlexumAllow),
+    Cache(cache::CacheCommand),
     Completions(completions::Completions),
     Man(man::Man),
     Doctor(doctor::DoctorCommand),
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Manifest(manifest) => manifest.run(),
         Command::NewConfig(new_config) => new_config.run(),
         Command::PlexumAllow(plexum_allow) => plexum_allow.run(),
+        Command::Cache(cache) => cache.run(),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
         Command::Doctor(doctor) => doctor.run(),

@@ -1,0 +1,342 @@
+//! The component's machine code, compiled once for all processes of a user.
+//!
+//! Compiling takes about a tenth of a second, loading what was compiled about a millisecond. Machine code runs with all
+//! rights of the host, so an entry is used only when nobody else can have written it: the folder and the file belong to
+//! this user and are closed to others, neither is a link, and the content is whole. Anything else is compiled anew. An
+//! entry's name holds the digest of the component and that of everything in the engine which the code depends on.
+
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::OFlags;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::digest;
+
+/// The name of the folder, in `$XDG_CACHE_HOME` or `~/.cache`.
+const FOLDER: &str = "plexum-openai-provider";
+
+/// How an entry begins; its digest in hexadecimal follows, and then the machine code.
+const MAGIC: &[u8] = b"plexum machine code 1\n";
+
+/// How many bytes the digest has, in hexadecimal.
+const DIGEST_BYTES: usize = 64;
+
+/// How many entries are kept: those of a few versions side by side.
+const MOST_ENTRIES: usize = 8;
+
+/// Far more than any component's machine code.
+const MOST_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Where machine code is kept, if anywhere.
+#[derive(Debug, Clone, Default)]
+pub struct Cache {
+    folder: Option<PathBuf>,
+}
+
+impl Cache {
+    /// Keeps nothing: the component is compiled each time.
+    #[must_use]
+    pub fn none() -> Self {
+        Cache::default()
+    }
+
+    /// Keeps it in this folder, which is made if it is not there. It must be this user's alone.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Cache {
+            folder: Some(folder.into()),
+        }
+    }
+
+    /// Keeps it in the user's cache folder: `$XDG_CACHE_HOME/plexum-openai-provider`, or
+    /// `~/.cache/plexum-openai-provider`. Nowhere, where neither variable names an absolute path.
+    #[must_use]
+    pub fn of_user() -> Self {
+        let absolute = |name| {
+            let path = std::env::var_os(name).map(PathBuf::from);
+            path.filter(|path| path.is_absolute())
+        };
+        let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+        Cache {
+            folder: base.map(|base| base.join(FOLDER)),
+        }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// Removes every entry, and the folder when nothing else is in it.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn clear(&self) -> io::Result<()> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        for (_, entry) in entries(folder)? {
+            std::fs::remove_file(entry)?;
+        }
+        match std::fs::remove_dir(folder) {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The component, from its machine code where that is kept, else compiled and then kept. That it cannot be kept is
+    /// no error: the next process compiles again.
+    pub(crate) fn component(
+        &self,
+        engine: &Engine,
+        bytes: &[u8],
+        sha256: &str,
+    ) -> wasmtime::Result<Component> {
+        let Some(folder) = &self.folder else {
+            return Component::from_binary(engine, bytes);
+        };
+        let path = folder.join(name(engine, sha256));
+        match load(engine, folder, &path) {
+            Ok(component) => return Ok(component),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "kept machine code is not used, and made anew");
+            }
+        }
+        let component = Component::from_binary(engine, bytes)?;
+        if let Err(error) = keep(folder, &path, &component.serialize()?) {
+            tracing::warn!(path = %path.display(), %error, "the component's machine code cannot be kept; the next start compiles it again");
+        }
+        Ok(component)
+    }
+}
+
+fn name(engine: &Engine, sha256: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{sha256}-{:016x}.code", hasher.finish())
+}
+
+fn load(engine: &Engine, folder: &Path, path: &Path) -> io::Result<Component> {
+    owned(&std::fs::symlink_metadata(folder)?, 0o700)?;
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    let metadata = file.metadata()?;
+    owned(&metadata, 0o600)?;
+    if !metadata.is_file() || metadata.len() > MOST_BYTES {
+        return Err(invalid("it is no entry"));
+    }
+    let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
+    file.take(MOST_BYTES).read_to_end(&mut content)?;
+    let code = content
+        .strip_prefix(MAGIC)
+        .and_then(|rest| rest.split_at_checked(DIGEST_BYTES))
+        .filter(|(kept, code)| digest::sha256(code).as_bytes() == *kept)
+        .map(|(_, code)| code)
+        .ok_or_else(|| invalid("it is damaged"))?;
+    // SAFETY: this is what `Component::serialize` gave to a process of this user, as [`keep`] wrote it: nobody else may
+    // write to the folder or to the file, and the digest shows that it is whole. The engine checks its version and
+    // settings itself.
+    unsafe { Component::deserialize(engine, code) }.map_err(io::Error::other)
+}
+
+/// Refuses what somebody else may change.
+fn owned(metadata: &std::fs::Metadata, mode: u32) -> io::Result<()> {
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(invalid("it belongs to somebody else"));
+    }
+    if metadata.file_type().is_symlink() || metadata.permissions().mode() & 0o777 != mode {
+        return Err(invalid("others may change it"));
+    }
+    Ok(())
+}
+
+fn keep(folder: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    owned(&std::fs::symlink_metadata(folder)?, 0o700)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(folder)?;
+    for part in [MAGIC, digest::sha256(code).as_bytes(), code] {
+        file.write_all(part)?;
+    }
+    // A crash of the machine may leave less than all of it, which the digest shows.
+    file.persist(path).map_err(|error| error.error)?;
+    let mut all = entries(folder)?;
+    all.sort();
+    let too_many = all.len().saturating_sub(MOST_ENTRIES);
+    for (_, entry) in all.into_iter().take(too_many) {
+        std::fs::remove_file(entry)?;
+    }
+    Ok(())
+}
+
+/// The entries, each with the time of its making.
+fn entries(folder: &Path) -> io::Result<Vec<(SystemTime, PathBuf)>> {
+    let read = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read?,
+    };
+    let mut found = Vec::new();
+    for entry in read {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".code") || name.starts_with(".new-") {
+            let made = std::fs::symlink_metadata(&path)?.modified()?;
+            found.push((made, path));
+        }
+    }
+    Ok(found)
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPONENT: &[u8] = crate::COMPONENT;
+
+    struct Kept {
+        _scratch: tempfile::TempDir,
+        engine: Engine,
+        cache: Cache,
+        folder: PathBuf,
+    }
+
+    impl Kept {
+        /// A cache with one entry.
+        fn new() -> (Self, PathBuf) {
+            let scratch = tempfile::tempdir().unwrap();
+            let folder = scratch.path().join("cache");
+            let kept = Kept {
+                _scratch: scratch,
+                engine: Engine::default(),
+                cache: Cache::in_folder(&folder),
+                folder,
+            };
+            kept.get();
+            let entry = kept.only();
+            (kept, entry)
+        }
+
+        fn get(&self) {
+            let sha256 = digest::sha256(COMPONENT);
+            let component = self.cache.component(&self.engine, COMPONENT, &sha256);
+            component.unwrap();
+        }
+
+        /// The only entry.
+        fn only(&self) -> PathBuf {
+            let mut entries = entries(&self.folder).unwrap();
+            let (_, path) = entries.pop().unwrap();
+            assert!(entries.is_empty());
+            path
+        }
+
+        /// Whether the entry is used as it is.
+        fn used(&self, entry: &Path) -> bool {
+            load(&self.engine, &self.folder, entry).is_ok()
+        }
+    }
+
+    #[test]
+    fn what_was_compiled_is_used_and_only_its_user_may_touch_it() {
+        let (kept, entry) = Kept::new();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&kept.folder), mode(&entry)), (0o700, 0o600));
+        assert!(kept.used(&entry));
+        let before = entry.metadata().unwrap().ino();
+        kept.get();
+        assert_eq!(kept.only().metadata().unwrap().ino(), before);
+    }
+
+    #[test]
+    fn what_is_damaged_or_may_be_foreign_is_made_anew() {
+        type Harm = fn(&Path);
+        let harms: [Harm; 6] = [
+            |entry| {
+                let mut content = std::fs::read(entry).unwrap();
+                let last = content.last_mut().unwrap();
+                *last ^= 1;
+                std::fs::write(entry, content).unwrap();
+            },
+            |entry| std::fs::write(entry, "").unwrap(),
+            |entry| std::fs::write(entry, MAGIC).unwrap(),
+            |entry| std::fs::set_permissions(entry, Permissions::from_mode(0o644)).unwrap(),
+            |entry| {
+                let elsewhere = entry.with_extension("elsewhere");
+                std::fs::rename(entry, &elsewhere).unwrap();
+                std::os::unix::fs::symlink(elsewhere, entry).unwrap();
+            },
+            // Whole and ours, but not machine code for this engine.
+            |entry| {
+                let mut content = MAGIC.to_vec();
+                content.extend_from_slice(digest::sha256(b"x").as_bytes());
+                content.push(b'x');
+                std::fs::write(entry, content).unwrap();
+            },
+        ];
+        for (number, harm) in harms.into_iter().enumerate() {
+            let (kept, entry) = Kept::new();
+            harm(&entry);
+            assert!(!kept.used(&entry), "{number}");
+            kept.get();
+            assert!(kept.used(&kept.only()), "{number}");
+        }
+        let (kept, entry) = Kept::new();
+        std::fs::set_permissions(&kept.folder, Permissions::from_mode(0o777)).unwrap();
+        assert!(!kept.used(&entry));
+        // It runs all the same.
+        kept.get();
+    }
+
+    #[test]
+    fn it_is_cleared_and_does_not_grow_for_ever() {
+        let (kept, entry) = Kept::new();
+        for number in 0..20 {
+            keep(
+                &kept.folder,
+                &kept.folder.join(format!("{number}.code")),
+                b"x",
+            )
+            .unwrap();
+        }
+        assert_eq!(entries(&kept.folder).unwrap().len(), MOST_ENTRIES);
+        assert!(!entry.exists());
+        kept.cache.clear().unwrap();
+        assert!(!kept.folder.exists());
+        kept.cache.clear().unwrap();
+    }
+
+    #[test]
+    fn where_nothing_can_be_kept_it_is_compiled() {
+        let engine = Engine::default();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for cache in [Cache::none(), Cache::in_folder(file.path().join("below"))] {
+            cache.component(&engine, COMPONENT, "0").unwrap();
+        }
+    }
+}
