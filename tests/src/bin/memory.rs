@@ -124,16 +124,14 @@ async fn until_open(turns: impl IntoIterator<Item = &mut Turn>) -> Result<()> {
 
 async fn end_of(turn: &mut Turn) -> Result<StopReason> {
     loop {
-        match turn.next().await.context("a turn had no end")? {
-            Event::MessageEnd {
-                stop_reason,
-                failure,
-                ..
-            } => {
-                ensure!(failure.is_none(), "a turn failed: {failure:?}");
-                return Ok(stop_reason);
-            }
-            _ => {}
+        if let Event::MessageEnd {
+            stop_reason,
+            failure,
+            ..
+        } = turn.next().await.context("a turn had no end")?
+        {
+            ensure!(failure.is_none(), "a turn failed: {failure:?}");
+            return Ok(stop_reason);
         }
     }
 }
