@@ -12,7 +12,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::ctx::CodexCtx;
 use crate::digest;
-use crate::event::{Event, Failure, FailureKind, StopReason};
+use crate::event::{Event, FailureKind, StopReason};
 use crate::grant::Grant;
 use crate::guest_limits::GuestLimits;
 use crate::image::StagedImages;
@@ -266,7 +266,7 @@ impl Codex {
 
     fn busy(&self) -> Event {
         let seconds = self.config.limits.busy_seconds;
-        retryable(
+        Event::failed_for_now(
             FailureKind::SessionBusy,
             StopReason::Error,
             format!(
@@ -277,7 +277,7 @@ impl Codex {
 
     fn crowded(&self) -> Event {
         let turns = self.config.limits.turns;
-        retryable(
+        Event::failed_for_now(
             FailureKind::TurnTimeout,
             StopReason::Error,
             format!(
@@ -289,23 +289,7 @@ impl Codex {
 
 fn stopped_waiting(what: &str) -> Event {
     let message = format!("The turn was stopped while it waited for {what}.");
-    retryable(FailureKind::Killed, StopReason::Aborted, message)
-}
-
-fn retryable(kind: FailureKind, stop_reason: StopReason, message: String) -> Event {
-    let failure = Some(Failure {
-        kind,
-        message,
-        retryable: true,
-        retry_after: None,
-        detail: None,
-    });
-    Event::MessageEnd {
-        stop_reason,
-        usage: None,
-        thread_usage: None,
-        failure,
-    }
+    Event::failed_for_now(FailureKind::Killed, StopReason::Aborted, message)
 }
 
 /// The request as the component gets it: images are numbers, and only those of the prompt are

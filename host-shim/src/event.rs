@@ -285,18 +285,35 @@ pub struct Failure {
 impl Event {
     /// The end of a turn that the component could not end itself.
     pub(crate) fn failed(kind: FailureKind, stop_reason: StopReason, message: String) -> Self {
-        let failure = Failure {
-            kind,
-            message,
-            retryable: false,
-            retry_after: None,
-            detail: None,
-        };
+        Self::end_with(kind, stop_reason, message, false)
+    }
+
+    /// The same, of a turn that may well complete when it is tried again.
+    pub(crate) fn failed_for_now(
+        kind: FailureKind,
+        stop_reason: StopReason,
+        message: String,
+    ) -> Self {
+        Self::end_with(kind, stop_reason, message, true)
+    }
+
+    fn end_with(
+        kind: FailureKind,
+        stop_reason: StopReason,
+        message: String,
+        retryable: bool,
+    ) -> Self {
         Event::MessageEnd {
             stop_reason,
             usage: None,
             thread_usage: None,
-            failure: Some(failure),
+            failure: Some(Failure {
+                kind,
+                message,
+                retryable,
+                retry_after: None,
+                detail: None,
+            }),
         }
     }
 }
