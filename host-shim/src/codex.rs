@@ -218,8 +218,7 @@ impl Codex {
     }
 
     /// For a component that is asked about itself: it can start nothing, and keep nothing.
-    pub(crate) fn without_turn(&self, ticking: Option<Ticking>) -> CodexCtx {
-        let (_stopper, stop) = stop();
+    pub(crate) fn without_turn(&self, stop: Stop, ticking: Option<Ticking>) -> CodexCtx {
         // Of no turn, and so of no board that anybody reads.
         let meter = Board::default().turn(Path::new(""), None);
         CodexCtx {

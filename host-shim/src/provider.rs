@@ -18,6 +18,7 @@ use crate::record::Recorder;
 use crate::request::Request;
 use crate::session_store::SessionStore;
 use crate::spawner::Spawner;
+use crate::stop::stop;
 use crate::ticker::{Ticker, Ticking};
 use crate::turn::{self, Turn};
 
@@ -160,7 +161,9 @@ impl Provider {
 
     /// What the component says of itself. It can start no codex meanwhile, and reach no session.
     pub async fn describe(&self) -> wasmtime::Result<Description> {
-        let mut store = self.store(self.codex.without_turn(Some(self.tick())));
+        // One that is gone would mean that nobody wants the answer.
+        let (_stopper, stop) = stop();
+        let mut store = self.store(self.codex.without_turn(stop, Some(self.tick())));
         let world = self.pre.instantiate_async(&mut store).await?;
         let description = world
             .plexum_provider_provider()
