@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, ensure};
+use escargot::CargoBuild;
 use plexum_openai_provider::{Event, Failure, FailureKind, SESSION_FILE, Usage};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -21,17 +22,23 @@ use crate::target_dir::target_dir;
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        escargot::CargoBuild::new()
-            .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-            // The whole workspace's features: with fewer, half of it would be built again.
-            .arg("--workspace")
+        cargo_build()
             .bin("plexum-openai-provider")
-            .current_release()
             .run()
             .unwrap_or_else(|error| panic!("the program cannot be built: {error}"))
             .path()
             .to_owned()
     })
+}
+
+/// A build as the tests themselves were built, to be told of what.
+#[must_use]
+pub fn cargo_build() -> CargoBuild {
+    CargoBuild::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        // The whole workspace's features: with fewer, half of it would be built again.
+        .arg("--workspace")
+        .current_release()
 }
 
 /// A scratch workspace with a configuration beside it.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plexum_openai_provider::SESSION_FILE;
+use plexum_openai_provider_tests::workspace::cargo_build;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -34,14 +35,7 @@ impl Home {
 
     /// What the example printed.
     fn run(&self, name: &str, args: &[&str]) -> (String, String) {
-        let example = escargot::CargoBuild::new()
-            .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-            // The whole workspace's features: with fewer, half of it would be built again.
-            .arg("--workspace")
-            .example(name)
-            .current_release()
-            .run()
-            .unwrap();
+        let example = cargo_build().example(name).run().unwrap();
         let output = Command::new(example.path())
             .args(args)
             .env("HOME", self.0.path())

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 use wasmtime::Engine;
-use wasmtime::component::{Component as Compiled, HasSelf, Linker};
+use wasmtime::component::{Component as Compiled, Linker};
 
 use super::component::{Import, Interface};
-use crate::bindings::{CodexProvider, CodexProviderPre};
+use crate::bindings::CodexProviderPre;
 use crate::ctx::CodexCtx;
+use crate::embed;
 
 /// The world that this host offers.
 const WORLD: &str = "plexum:provider/codex-provider@0.1.0";
@@ -61,7 +62,7 @@ pub fn fit(
         .map(|required| (*required).to_owned())
         .collect();
     let mut linker = Linker::<CodexCtx>::new(engine);
-    let linked = CodexProvider::add_to_linker::<_, HasSelf<CodexCtx>>(&mut linker, |host| host);
+    let linked = embed::add_to_linker(&mut linker);
     let mut problem = linked.err().map(|error| format!("{error:#}"));
     let mut pre = linker.instantiate_pre(compiled);
     if let Err(error) = &pre {

@@ -8,12 +8,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{Config, Event, Limits, Provider, Request, StopReason, Turn};
-use plexum_openai_provider_tests::chaos::{Census, processes_below};
+use plexum_openai_provider_tests::chaos::{Census, parent_of, processes_below};
 use plexum_openai_provider_tests::fake_codex::{Script, Step};
 use tempfile::TempDir;
-
-/// How much more memory than after the first turns there may be at the end.
-const GROWTH: f64 = 1.2;
 
 const USAGE: &str = "usage: memory open CODEX TURNS SECONDS, or memory sequence CODEX TURNS";
 
@@ -159,12 +156,7 @@ async fn sequence(codex: &Path, turns: usize) -> Result<()> {
         after_first.descriptors.len(),
         after.descriptors.len(),
     );
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "sizes of memory are far from 2^53 KiB"
-    )]
-    let growth = after.resident_kib as f64 / after_first.resident_kib as f64;
-    ensure!(growth <= GROWTH, "memory has grown {growth:.2} times");
+    after.check_memory(&after_first)?;
     ensure!(
         after.descriptors.len() <= after_first.descriptors.len(),
         "descriptors have leaked: {:?}",
@@ -177,9 +169,7 @@ async fn sequence(codex: &Path, turns: usize) -> Result<()> {
 fn supervisors_of(codexes: &[i32]) -> Result<u64> {
     let mut total = 0;
     for codex in codexes {
-        let stat = std::fs::read_to_string(format!("/proc/{codex}/stat"))?;
-        let (_, rest) = stat.rsplit_once(") ").context("a stat line")?;
-        let parent = rest.split(' ').nth(1).context("a parent")?;
+        let parent = parent_of(*codex)?;
         let rollup = std::fs::read_to_string(format!("/proc/{parent}/smaps_rollup"))?;
         let pss = rollup
             .lines()

@@ -13,7 +13,7 @@ use plexum_openai_provider::{
 };
 use tempfile::TempDir;
 
-use super::census::{leftovers, processes_below};
+use super::census::{leftovers, parent_of, processes_below};
 use super::fault::Fault;
 use crate::fake_codex::{Script, calls};
 use crate::hostile::SEPARATOR;
@@ -231,9 +231,7 @@ async fn take(mut turn: Turn, fault: Fault, workspace: &Path, random: &mut Rando
 fn kill_supervisor(workspace: &Path) -> Result<()> {
     let calls = calls(workspace)?;
     let codex = calls.first().context("codex has begun")?.pid;
-    let stat = fs::read_to_string(format!("/proc/{codex}/stat"))?;
-    let (_, rest) = stat.rsplit_once(") ").context("a stat line")?;
-    let supervisor = rest.split(' ').nth(1).context("a parent")?.parse()?;
+    let supervisor = parent_of(codex)?;
     // SAFETY: takes numbers only. The parent of codex is its supervisor.
     unsafe { libc::kill(supervisor, libc::SIGKILL) };
     Ok(())

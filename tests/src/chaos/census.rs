@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::wait::pids;
+
+/// How much more memory than at an earlier moment there may be.
+const GROWTH: f64 = 1.2;
 
 /// What this process holds at a moment.
 #[derive(Debug, Clone)]
@@ -32,6 +35,30 @@ impl Census {
             resident_kib: resident.trim().trim_end_matches(" kB").parse()?,
         })
     }
+
+    /// Refuses more than 1.2 times the memory of an earlier moment.
+    ///
+    /// # Errors
+    /// When there is more.
+    pub fn check_memory(&self, earlier: &Self) -> Result<()> {
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "sizes of memory are far from 2^53 KiB"
+        )]
+        let growth = self.resident_kib as f64 / earlier.resident_kib as f64;
+        ensure!(growth <= GROWTH, "memory has grown {growth:.2} times");
+        Ok(())
+    }
+}
+
+/// The process that started this one.
+///
+/// # Errors
+/// When there is no such process.
+pub fn parent_of(pid: i32) -> Result<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, rest) = stat.rsplit_once(") ").context("a stat line")?;
+    Ok(rest.split(' ').nth(1).context("a parent")?.parse()?)
 }
 
 fn descriptors() -> Result<Vec<String>> {

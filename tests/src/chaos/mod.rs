@@ -8,5 +8,5 @@ mod census;
 mod fault;
 
 pub use bench::Bench;
-pub use census::{Census, processes_below};
+pub use census::{Census, parent_of, processes_below};
 pub use fault::Fault;

@@ -47,10 +47,7 @@ pub const NOT_THIS_WORLD: u8 = 3;
 
 impl AuditCommand {
     pub fn run(self) -> Result<ExitCode> {
-        let config = match &self.config {
-            Some(path) => Config::read(path),
-            None => Config::read_default(),
-        }?;
+        let config = super::config(self.config.as_deref())?;
         let audit = match examined(self.component.as_deref(), &config)? {
             Ok(audit) => audit,
             Err(code) => return Ok(ExitCode::from(code)),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use plexum_openai_provider::doctor::{self, Status};
 
@@ -37,12 +37,7 @@ pub struct DoctorCommand {
 
 impl DoctorCommand {
     pub fn run(self) -> Result<ExitCode> {
-        let workspace = std::path::absolute(&self.workspace).with_context(|| {
-            format!(
-                "the workspace {} has no absolute path",
-                self.workspace.display()
-            )
-        })?;
+        let workspace = super::absolute(&self.workspace)?;
         let doctor = doctor::Doctor {
             config: self.config,
             workspace,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use plexum_openai_provider::grant::{Call, Explanation};
-use plexum_openai_provider::{Config, SessionFiles, SessionStore};
+use plexum_openai_provider::{SessionFiles, SessionStore};
 
 use super::audit::print;
 
@@ -37,10 +37,7 @@ pub struct Explain {
 
 impl Explain {
     pub fn run(self) -> Result<ExitCode> {
-        let config = match &self.config {
-            Some(path) => Config::read(path),
-            None => Config::read_default(),
-        }?;
+        let config = super::config(self.config.as_deref())?;
         let entry = super::runtime()?.block_on(SessionFiles::default().load(&self.workspace))?;
         let stored = entry.map(|entry| entry.thread_id);
         let call = Call {

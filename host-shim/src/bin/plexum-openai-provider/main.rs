@@ -18,10 +18,12 @@ mod screen;
 mod serve;
 mod session;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use plexum_openai_provider::{Config, ConfigError};
 use tracing_subscriber::EnvFilter;
 
 /// Runs the Plexum provider for OpenAI's Codex.
@@ -95,4 +97,18 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build();
     runtime.context("the runtime could not be started")
+}
+
+/// The configuration in this file, or the usual one.
+fn config(file: Option<&Path>) -> Result<Config, ConfigError> {
+    match file {
+        Some(file) => Config::read(file),
+        None => Config::read_default(),
+    }
+}
+
+/// The workspace by its absolute path.
+fn absolute(workspace: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(workspace)
+        .with_context(|| format!("the workspace {} has no absolute path", workspace.display()))
 }

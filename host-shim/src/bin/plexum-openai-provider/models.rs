@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use plexum_openai_provider::{Config, Provider};
+use plexum_openai_provider::Provider;
 use serde::Serialize;
 
 use super::audit::print;
@@ -44,10 +44,7 @@ struct Model {
 
 impl Models {
     pub fn run(self) -> Result<ExitCode> {
-        let config = match &self.config {
-            Some(path) => Config::read(path),
-            None => Config::read_default(),
-        }?;
+        let config = super::config(self.config.as_deref())?;
         let provider = Provider::new(config.clone())?;
         let description = super::runtime()?
             .block_on(provider.describe())

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use plexum_openai_provider::{Config, Provider, Recorder};
+use plexum_openai_provider::{Provider, Recorder};
 
 /// What a provider is made from.
 #[derive(Args)]
@@ -23,10 +23,7 @@ pub struct ProviderArgs {
 impl ProviderArgs {
     /// Loads the provider.
     pub fn provider(&self) -> Result<Provider> {
-        let config = match &self.config {
-            Some(path) => Config::read(path),
-            None => Config::read_default(),
-        }?;
+        let config = super::config(self.config.as_deref())?;
         let mut provider = match &self.component {
             Some(path) => Provider::from_file(config, path),
             None => Provider::new(config),

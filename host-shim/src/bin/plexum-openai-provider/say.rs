@@ -56,12 +56,7 @@ impl Say {
             model: self.model,
             messages: messages(self.messages.as_deref(), self.prompt)?,
         };
-        let workspace = std::path::absolute(&self.workspace).with_context(|| {
-            format!(
-                "the workspace {} has no absolute path",
-                self.workspace.display()
-            )
-        })?;
+        let workspace = super::absolute(&self.workspace)?;
         let mut screen = (!self.json).then(Screen::new);
         let show = |event: &Event| match &mut screen {
             Some(screen) => screen.show(event),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use plexum_openai_provider::{SESSION_FILE, SessionFiles, SessionStore};
 
@@ -33,12 +33,7 @@ enum Action {
 
 impl Session {
     pub fn run(self) -> Result<ExitCode> {
-        let workspace = std::path::absolute(&self.workspace).with_context(|| {
-            format!(
-                "the workspace {} has no absolute path",
-                self.workspace.display()
-            )
-        })?;
+        let workspace = super::absolute(&self.workspace)?;
         super::runtime()?.block_on(act(self.action, &workspace))
     }
 }
