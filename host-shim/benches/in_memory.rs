@@ -1,0 +1,76 @@
+//! A codex that is no process and a store that is no file, so that nothing but the host and the component is measured.
+
+use std::io::{self, Cursor};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::Arc;
+
+use plexum_openai_provider::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
+use plexum_openai_provider::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
+
+/// Prints a text and ends well.
+pub struct Printed(pub Arc<str>);
+
+impl Spawner for Printed {
+    fn spawn<'a>(&'a self, _: Command<'a>) -> SpawnFuture<'a, Spawned> {
+        let text = Arc::clone(&self.0);
+        Box::pin(async move {
+            Ok(Spawned {
+                id: 0,
+                stdin: None,
+                stdout: Box::new(Cursor::new(Bytes(text))),
+                stderr: Box::new(io::Cursor::new([])),
+                child: Box::new(Ended),
+            })
+        })
+    }
+}
+
+struct Bytes(Arc<str>);
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+struct Ended;
+
+impl Child for Ended {
+    fn stop(&mut self) {}
+
+    fn ended(&mut self) -> SpawnFuture<'_, ExitStatus> {
+        Box::pin(std::future::ready(Ok(ExitStatus::from_raw(0))))
+    }
+
+    fn gone(&mut self) -> SpawnFuture<'_, Gone> {
+        Box::pin(std::future::ready(Ok(Gone::All { ended: 0 })))
+    }
+}
+
+/// Keeps nothing.
+pub struct Forgetful;
+
+struct NoGuard;
+
+impl SessionGuard for NoGuard {}
+
+impl SessionStore for Forgetful {
+    fn lock<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+        let guard: Arc<dyn SessionGuard> = Arc::new(NoGuard);
+        Box::pin(std::future::ready(Ok(guard)))
+    }
+
+    fn load<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn save<'a>(&'a self, _: &'a Path, _: SessionEntry) -> StoreFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn set_aside<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
