@@ -7,12 +7,47 @@ use core::panic::PanicInfo;
 use crate::bindings::log::{self, Level};
 
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
 // SAFETY: declares nothing. It makes the linker take `memcmp` and its like from the
 // target's own libc; without it they stay unresolved imports.
 #[link(name = "c")]
 unsafe extern "C" {}
+
+/// Compares two blocks as C's `memcmp` does. That of the target's libc goes byte by byte, and half of a translation
+/// was spent in there: the names of members are compared, and texts that are only said again.
+///
+/// # Safety
+/// Both must be readable for `len` bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, len: usize) -> i32 {
+    const CHUNK: usize = size_of::<u64>();
+    let mut at = 0;
+    // SAFETY: `at + CHUNK` is at most `len`, and in the second loop `at` is less.
+    unsafe {
+        while at + CHUNK <= len {
+            let left = left.add(at).cast::<u64>().read_unaligned();
+            let right = right.add(at).cast::<u64>().read_unaligned();
+            if left != right {
+                // The first byte that differs decides, and wasm is little-endian.
+                return if left.swap_bytes() < right.swap_bytes() {
+                    -1
+                } else {
+                    1
+                };
+            }
+            at += CHUNK;
+        }
+        while at < len {
+            let (left, right) = (*left.add(at), *right.add(at));
+            if left != right {
+                return i32::from(left) - i32::from(right);
+            }
+            at += 1;
+        }
+    }
+    0
+}
 
 /// A panic's words, as many as fit: the allocator may be what panicked.
 struct Words {

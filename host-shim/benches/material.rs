@@ -16,6 +16,12 @@ pub struct Output {
 /// A turn with at least `total` bytes of items, in lines of about `length` bytes.
 pub fn output(length: usize, total: usize) -> Output {
     let recorded = recorded_items();
+    // Only items that fit with all their lines and that end: others would stay open for the whole turn.
+    let fits = |item: &&Item| {
+        let lines = || recorded.iter().filter(|line| line.key() == item.key());
+        lines().all(|line| line.line.len() <= length) && lines().any(Item::is_end)
+    };
+    let fitting: Vec<_> = recorded.iter().filter(fits).collect();
     let mut text = String::from(concat!(
         r#"{"type":"thread.started","thread_id":"01a20000-0000-7000-8000-000000000001"}"#,
         "\n",
@@ -27,12 +33,10 @@ pub fn output(length: usize, total: usize) -> Output {
         if text.len() >= total {
             break;
         }
-        for item in &recorded {
-            if let Some(line) = item.line(length, round) {
-                text.push_str(&line);
-                text.push('\n');
-                items += 1;
-            }
+        for item in &fitting {
+            text.push_str(&item.line(length, round));
+            text.push('\n');
+            items += 1;
         }
     }
     text.push_str(concat!(
@@ -68,15 +72,25 @@ impl Item {
         })
     }
 
-    /// The line with this length; nothing when it is longer.
-    fn line(&self, length: usize, round: usize) -> Option<String> {
-        let missing = length.checked_sub(self.line.len())?;
+    /// Which item it is about.
+    fn key(&self) -> (usize, &str) {
+        (self.transcript, &self.id)
+    }
+
+    /// Whether the item is complete with it.
+    fn is_end(&self) -> bool {
+        self.line.contains(r#""type":"item.completed""#)
+    }
+
+    /// The line with about this length.
+    fn line(&self, length: usize, round: usize) -> String {
+        let missing = length.saturating_sub(self.line.len());
         let words = inner(&self.text);
         let text = format!("\"{}\"", words.repeat(1 + missing / words.len()));
         // As codex does it: each item has an id of its own, and what is told of one item has the same.
         let id = format!("\"{}_{round}_{}\"", inner(&self.id), self.transcript);
         let line = self.line.replacen(&self.text, &text, 1);
-        Some(line.replacen(&self.id, &id, 1))
+        line.replacen(&self.id, &id, 1)
     }
 }
 

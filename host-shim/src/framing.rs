@@ -1,5 +1,6 @@
 //! Bytes become whole lines. This is all that the host knows about what codex prints.
 
+use memchr::{memchr, memrchr};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// The longest line that is passed on, in bytes; codex prints a 5 MB answer as one line.
@@ -86,7 +87,7 @@ impl<R: AsyncRead + Unpin> Framer<R> {
     fn take(&mut self, max_bytes: usize) -> Option<Lines> {
         self.discard_overlong();
         let unscanned = self.buffer.get(self.scanned..).unwrap_or_default();
-        let Some(first) = unscanned.iter().position(|byte| *byte == b'\n') else {
+        let Some(first) = memchr(b'\n', unscanned) else {
             self.scanned = self.buffer.len();
             let reports = !self.skipped.is_empty();
             return (self.ended || reports).then(|| Lines {
@@ -99,10 +100,7 @@ impl<R: AsyncRead + Unpin> Framer<R> {
             .buffer
             .get(..max_bytes.min(self.buffer.len()))
             .unwrap_or_default();
-        let end = within
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(first, |last| first.max(last + 1));
+        let end = memrchr(b'\n', within).map_or(first, |last| first.max(last + 1));
         let rest = self.buffer.split_off(end);
         let taken = std::mem::replace(&mut self.buffer, rest);
         self.scanned = 0;
@@ -113,7 +111,7 @@ impl<R: AsyncRead + Unpin> Framer<R> {
     /// Throws an unfinished line away as soon as it is too long, so that it costs no memory.
     fn discard_overlong(&mut self) {
         if let Some(length) = self.skipping {
-            match self.buffer.iter().position(|byte| *byte == b'\n') {
+            match memchr(b'\n', &self.buffer) {
                 Some(end) => {
                     self.skipped.push(length + end as u64);
                     self.buffer.drain(..=end);
@@ -125,7 +123,7 @@ impl<R: AsyncRead + Unpin> Framer<R> {
                 }
             }
             self.scanned = 0;
-        } else if self.buffer.len() > self.max_line && !self.buffer.contains(&b'\n') {
+        } else if self.buffer.len() > self.max_line && memchr(b'\n', &self.buffer).is_none() {
             self.skipping = Some(self.buffer.len() as u64);
             self.buffer.clear();
             self.scanned = 0;

@@ -171,7 +171,7 @@ impl<C: Capabilities> Turn<C> {
             );
             events.push(translate::notice(NoticeKind::LineSkipped, message));
         }
-        for line in output.text.split_terminator('\n') {
+        for line in lines(&output.text) {
             if let Err(GiveUp(failure)) = self.take_line(&mut run, line, events) {
                 return Self::give_up(*run, failure, events);
             }
@@ -262,6 +262,13 @@ impl<C: Capabilities> Turn<C> {
         }
         Ok(())
     }
+}
+
+/// The lines of some output, without their line feeds.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes());
+    let mut start = 0;
+    ends.filter_map(move |end| text.get(mem::replace(&mut start, end + 1)..end))
 }
 
 fn choose_model(settings: &Settings, asked: Option<&str>) -> Result<ModelArgs, Unusable> {
