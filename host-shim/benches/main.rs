@@ -14,9 +14,10 @@ mod material;
 mod native;
 mod sandbox;
 mod start;
+mod stream;
 mod translation;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(benches, translation::bench, start::bench);
+criterion_group!(benches, translation::bench, start::bench, stream::bench);
 criterion_main!(benches);

@@ -11,6 +11,10 @@ pub struct Output {
     pub text: String,
     /// How many of them are items.
     pub items: usize,
+    /// Where in the text these begin.
+    pub items_at: usize,
+    /// Where they end.
+    pub items_end: usize,
 }
 
 /// A turn with at least `total` bytes of items, in lines of about `length` bytes.
@@ -28,6 +32,7 @@ pub fn output(length: usize, total: usize) -> Output {
         r#"{"type":"turn.started"}"#,
         "\n"
     ));
+    let items_at = text.len();
     let mut items = 0;
     for round in 0.. {
         if text.len() >= total {
@@ -39,11 +44,17 @@ pub fn output(length: usize, total: usize) -> Output {
             items += 1;
         }
     }
+    let items_end = text.len();
     text.push_str(concat!(
         r#"{"type":"turn.completed","usage":{"input_tokens":24763,"cached_input_tokens":24448,"output_tokens":122}}"#,
         "\n"
     ));
-    Output { text, items }
+    Output {
+        text,
+        items,
+        items_at,
+        items_end,
+    }
 }
 
 /// A line that the real codex printed about an item.
