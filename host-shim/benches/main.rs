@@ -16,8 +16,15 @@ mod sandbox;
 mod start;
 mod stream;
 mod translation;
+mod turn;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(benches, translation::bench, start::bench, stream::bench);
+criterion_group!(
+    benches,
+    translation::bench,
+    start::bench,
+    turn::bench,
+    stream::bench
+);
 criterion_main!(benches);

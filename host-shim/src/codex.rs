@@ -209,7 +209,8 @@ impl Codex {
         let ctx = CodexCtx {
             workspace,
             guard: Some(guard),
-            threads: KnownThreads::new(stored.map(|entry| entry.thread_id)),
+            threads: KnownThreads::new(stored.as_ref().map(|entry| entry.thread_id.clone())),
+            stored: Some(stored),
             images,
             _place: Some(place),
             ..self.ctx(stop, deadline, meter.clone(), ticking)
@@ -244,6 +245,7 @@ impl Codex {
             grant: Arc::clone(&self.grant),
             sessions: Arc::clone(&self.sessions),
             workspace: PathBuf::new(),
+            stored: None,
             threads: KnownThreads::default(),
             program: Arc::clone(&self.program),
             component_sha256: Arc::clone(&self.component_sha256),

@@ -38,6 +38,9 @@ pub struct CodexCtx {
     pub(crate) grant: Arc<Grant>,
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) workspace: PathBuf,
+    /// What the store held when the turn began, until the component has asked for it or changes it. Nobody else does
+    /// meanwhile.
+    pub(crate) stored: Option<Option<SessionEntry>>,
     /// The thread ids that may be kept; the one that the store held when the turn began may be
     /// resumed.
     pub(crate) threads: KnownThreads,
@@ -338,7 +341,10 @@ impl codex::HostChild for CodexCtx {
 
 impl session::Host for CodexCtx {
     async fn load(&mut self) -> Result<Result<Option<session::Entry>, String>> {
-        let loaded = self.sessions.load(&self.workspace).await;
+        let loaded = match self.stored.take() {
+            Some(stored) => Ok(stored),
+            None => self.sessions.load(&self.workspace).await,
+        };
         Ok(loaded
             .map(|entry| entry.map(Into::into))
             .map_err(|error| error.to_string()))
@@ -350,11 +356,13 @@ impl session::Host for CodexCtx {
             self.budget.refused(reason)?;
             return Ok(Err(reason.into()));
         }
+        self.stored = None;
         let saved = self.sessions.save(&self.workspace, entry.into()).await;
         Ok(saved.map_err(|error| error.to_string()))
     }
 
     async fn set_aside(&mut self) -> Result<Result<(), String>> {
+        self.stored = None;
         let set_aside = self.sessions.set_aside(&self.workspace).await;
         Ok(set_aside.map_err(|error| error.to_string()))
     }

@@ -48,7 +48,7 @@ pub enum SaveStep {
     HalfWritten,
     /// It holds its content.
     Written,
-    /// Its content is on the disk.
+    /// Its content is on the disk. The totals are not synced, and so skip this step and the last.
     Synced,
     /// It has taken the place of the real file.
     Renamed,
@@ -67,6 +67,15 @@ impl SaveStep {
         SaveStep::Renamed,
         SaveStep::FolderSynced,
     ];
+}
+
+/// What a file's new content must survive, once it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Survives {
+    /// The death of this process, at whatever moment.
+    Crash,
+    /// That of the machine.
+    PowerFailure,
 }
 
 type Observer = Arc<dyn Fn(&Path, SaveStep) + Send + Sync>;
@@ -135,10 +144,15 @@ impl SessionFiles {
             .transpose()?;
         // Rewriting what is there would cost a sync and risk it for nothing.
         if !matches!(read_small(&session_path), Ok(Some(held)) if held == entry.thread_id) {
-            self.replace(&session_path, entry.thread_id.as_bytes())?;
+            self.replace(
+                &session_path,
+                entry.thread_id.as_bytes(),
+                Survives::PowerFailure,
+            )?;
         }
         match record {
-            Some(record) => self.replace(&usage_path, &record),
+            // Lost ones are unknown ones, which is no reason to wait for the disk in every turn.
+            Some(record) => self.replace(&usage_path, &record, Survives::Crash),
             None => remove(&usage_path),
         }
     }
@@ -156,7 +170,7 @@ impl SessionFiles {
     }
 
     /// Gives a file a new content, all of it or none.
-    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+    fn replace(&self, path: &Path, content: &[u8], survives: Survives) -> io::Result<()> {
         let step = |step| {
             if let Some(observer) = &self.observer {
                 observer(path, step);
@@ -172,7 +186,11 @@ impl SessionFiles {
             step(SaveStep::HalfWritten);
             file.write_all(second)?;
             step(SaveStep::Written);
-            file.sync_all()
+            if survives == Survives::PowerFailure {
+                file.sync_all()?;
+                step(SaveStep::Synced);
+            }
+            Ok(())
         })();
         if let Err(error) = written {
             let error = at(&temporary, "cannot be written", error);
@@ -182,15 +200,16 @@ impl SessionFiles {
                 Err(leftover) => io::Error::new(error.kind(), format!("{error}; {leftover}")),
             });
         }
-        step(SaveStep::Synced);
         std::fs::rename(&temporary, path).map_err(|error| at(path, "cannot be replaced", error))?;
         step(SaveStep::Renamed);
-        if let Some(folder) = path.parent() {
+        if survives == Survives::PowerFailure
+            && let Some(folder) = path.parent()
+        {
             File::open(folder)
                 .and_then(|folder| folder.sync_all())
                 .map_err(|error| at(folder, "cannot be synced", error))?;
+            step(SaveStep::FolderSynced);
         }
-        step(SaveStep::FolderSynced);
         Ok(())
     }
 }

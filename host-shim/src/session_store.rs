@@ -43,8 +43,8 @@ pub trait SessionStore: Send + Sync + 'static {
     /// What is kept for this workspace.
     fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>>;
 
-    /// Keeps `entry`. When this returns, a crash of the machine does not lose it; a crash before
-    /// that leaves what was kept before, whole.
+    /// Keeps `entry`. When this returns, a crash of the machine does not lose its thread id; a crash before
+    /// that leaves what was kept before, whole. The totals may be lost: they are then not known.
     fn save<'a>(&'a self, workspace: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()>;
 
     /// Puts what is kept out of the way, where a person can still find it.

@@ -32,9 +32,12 @@ int main(int argc, char **argv)
     while (read(STDIN_FILENO, input, sizeof input) > 0)
         ;
     /* A thread id has to be a UUID, and no two threads may share one. */
-    snprintf(first, sizeof first,
-             "{\"type\":\"thread.started\",\"thread_id\":\"01a2b3c4-0000-7000-8000-%012x\"}\n",
-             (unsigned)getpid());
+    char thread[64];
+    snprintf(thread, sizeof thread, "01a2b3c4-0000-7000-8000-%012x", (unsigned)getpid());
+    for (int i = 1; i + 1 < argc; i++)
+        if (strcmp(argv[i], "resume") == 0)
+            snprintf(thread, sizeof thread, "%s", argv[i + 1]);
+    snprintf(first, sizeof first, "{\"type\":\"thread.started\",\"thread_id\":\"%s\"}\n", thread);
     print(first);
     print("{\"type\":\"turn.started\"}\n");
     print("{\"type\":\"item.completed\",\"item\":{\"id\":\"item_0\",\"type\":\"agent_message\","
