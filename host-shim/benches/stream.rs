@@ -44,7 +44,6 @@ pub fn bench(criterion: &mut Criterion) {
         &Cache::none(),
     )
     .unwrap();
-    let before = peak_kib();
     let mut group = criterion.benchmark_group("stream");
     group.sample_size(10);
     group.throughput(Throughput::Bytes(printer.bytes));
@@ -58,7 +57,6 @@ pub fn bench(criterion: &mut Criterion) {
         });
     });
     group.finish();
-    println!("peak memory: {before} KiB before, {} KiB after", peak_kib());
 }
 
 /// A codex that prints one long turn.
@@ -122,13 +120,4 @@ async fn take(provider: &Provider, workspace: &Path) -> Duration {
         }
     }
     began.elapsed()
-}
-
-fn peak_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    peak.trim().trim_end_matches(" kB").parse().unwrap()
 }

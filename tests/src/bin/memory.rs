@@ -1,21 +1,42 @@
-//! What turns cost in memory: `memory open CODEX TURNS SECONDS`, `memory sequence CODEX TURNS`.
+//! What turns cost in memory: `memory open CODEX TURNS SECONDS`, `memory sequence CODEX TURNS`, `memory stream CODEX MIB`.
 //!
 //! `open`: that many turns open at once, on a fake codex that says nothing for so many seconds. All must complete.
 //! `sequence`: that many turns, one after the other, in one workspace. The memory at the end may be 1.2 times that
 //! after the first tenth.
+//! `stream`: one turn in which codex prints that much. The memory may at no moment be 64 MiB more than before.
+//!
+//! A last argument `--json=FILE` has the figures written there too.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use plexum_openai_provider::{Config, Event, Limits, Provider, Request, StopReason, Turn};
+use plexum_openai_provider::{
+    Config, Event, GuestLimits, Limits, Provider, Request, StopReason, Turn,
+};
 use plexum_openai_provider_tests::chaos::{Census, parent_of, processes_below};
 use plexum_openai_provider_tests::fake_codex::{Script, Step};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const USAGE: &str = "usage: memory open CODEX TURNS SECONDS, or memory sequence CODEX TURNS";
+const USAGE: &str = "usage: memory open CODEX TURNS SECONDS, memory sequence CODEX TURNS, or memory stream CODEX MIB; and --json=FILE last";
+
+/// How much more memory than before a turn may take, however much codex prints.
+const MOST_FOR_A_STREAM_KIB: u64 = 64 * 1024;
 
 fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1);
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let json = args
+        .pop_if(|last| last.starts_with("--json="))
+        .map(|last| last.replacen("--json=", "", 1));
+    let figures = measure(args.into_iter())?;
+    if let Some(file) = json {
+        std::fs::write(&file, format!("{figures}\n"))
+            .with_context(|| format!("{file} cannot be written"))?;
+    }
+    Ok(())
+}
+
+fn measure(mut args: impl Iterator<Item = String>) -> Result<Value> {
     let mode = args.next().context(USAGE)?;
     let codex = std::path::absolute(args.next().context(USAGE)?)?;
     let turns: usize = args.next().context(USAGE)?.parse()?;
@@ -28,6 +49,8 @@ fn main() -> Result<()> {
             runtime.block_on(open(&codex, turns, seconds))
         }
         "sequence" => runtime.block_on(sequence(&codex, turns)),
+        // The number is not one of turns here.
+        "stream" => runtime.block_on(stream(&codex, turns as u64)),
         _ => bail!(USAGE),
     }
 }
@@ -46,7 +69,7 @@ fn provider(codex: &Path, turns: usize) -> Result<Provider> {
     })?)
 }
 
-async fn open(codex: &Path, turns: usize, seconds: u64) -> Result<()> {
+async fn open(codex: &Path, turns: usize, seconds: u64) -> Result<Value> {
     raise_descriptor_limit()?;
     let provider = provider(codex, turns + 1)?;
     let root = TempDir::new()?;
@@ -105,7 +128,11 @@ async fn open(codex: &Path, turns: usize, seconds: u64) -> Result<()> {
         each((all.descriptors.len() - first.descriptors.len()) as u64),
         each(supervisors),
     );
-    Ok(())
+    Ok(json!({
+        "turns": turns,
+        "kib_a_turn": each(all.resident_kib.saturating_sub(first.resident_kib)),
+        "supervisor_kib": each(supervisors),
+    }))
 }
 
 /// Takes the first event of each: its codex runs then.
@@ -133,7 +160,7 @@ async fn end_of(turn: &mut Turn) -> Result<StopReason> {
     }
 }
 
-async fn sequence(codex: &Path, turns: usize) -> Result<()> {
+async fn sequence(codex: &Path, turns: usize) -> Result<Value> {
     let provider = provider(codex, 1)?;
     let workspace = TempDir::new()?;
     let first = (turns / 10).max(1);
@@ -162,7 +189,65 @@ async fn sequence(codex: &Path, turns: usize) -> Result<()> {
         "descriptors have leaked: {:?}",
         after.descriptors
     );
-    Ok(())
+    Ok(json!({
+        "turns": turns,
+        "after_first_kib": after_first.resident_kib,
+        "after_all_kib": after.resident_kib,
+    }))
+}
+
+async fn stream(codex: &Path, mib: u64) -> Result<Value> {
+    let provider = Provider::new(Config {
+        binary: Some(codex.to_owned()),
+        guest: GuestLimits {
+            events: u32::MAX,
+            event_mib: u32::try_from(mib)? * 2,
+            ..GuestLimits::default()
+        },
+        limits: Limits {
+            output_mib: u32::try_from(mib)? * 2,
+            ..Limits::default()
+        },
+        ..Config::default()
+    })?;
+    // What there is once is there after a short one.
+    let workspace = TempDir::new()?;
+    end_of(&mut provider.turn(workspace.path(), Request::prompt("hello"))).await?;
+    let flood = Step::Flood {
+        bytes: mib * 1024 * 1024,
+        line_len: 2000,
+    };
+    let steps = [
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        flood,
+        Step::TurnCompleted,
+    ];
+    let workspace = TempDir::new()?;
+    Script::new().call(steps).write_to(workspace.path())?;
+    let before = Census::take()?.resident_kib;
+    let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
+    ensure!(
+        end_of(&mut turn).await? == StopReason::EndTurn,
+        "the turn did not complete"
+    );
+    let peak = peak_kib()?;
+    println!("{mib} MiB of lines in one turn\nmemory: {before} KiB before, {peak} KiB at most");
+    ensure!(
+        peak <= before + MOST_FOR_A_STREAM_KIB,
+        "a stream takes more than {MOST_FOR_A_STREAM_KIB} KiB"
+    );
+    Ok(json!({ "mib": mib, "before_kib": before, "peak_kib": peak }))
+}
+
+/// The most memory that this process ever had.
+fn peak_kib() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .context("/proc/self/status has VmHWM")?;
+    Ok(peak.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// The memory of the parents of these processes, each counted by its share of what it shares, in KiB.

@@ -1,0 +1,66 @@
+//! Puts what `scripts/bench.sh` has measured into one table, one file of JSON and one chart.
+//!
+//! `bench-report FOLDER CRITERION MACHINE COMMAND`: FOLDER has `peers.json`, `open.json`, `sequence.json` and
+//! `stream.json`, and gets `results.json`, `table.md` and `chart.svg`; CRITERION is criterion's folder; MACHINE and
+//! COMMAND are told as they are.
+
+mod chart;
+mod criterion;
+mod line;
+mod measured;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use line::Line;
+use measured::Measured;
+
+const USAGE: &str = "usage: bench-report FOLDER CRITERION MACHINE COMMAND";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-report: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let mut words = std::env::args().skip(1);
+    let mut word = || words.next().context(USAGE);
+    let (folder, criterion) = (PathBuf::from(word()?), PathBuf::from(word()?));
+    let (machine, command) = (word()?, word()?);
+    let measured = Measured::read(&folder, &criterion)?;
+    let lines = line::all(&measured)?;
+    let table = format!("`{command}`, {machine}\n\n{}", line::table(&lines));
+    println!("{table}");
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    write("table.md", table)?;
+    let results = json!({
+        "machine": machine,
+        "command": command,
+        "lines": lines.iter().map(Line::to_json).collect::<Vec<_>>(),
+        "criterion_ns": measured.criterion,
+        "peers": measured.peers,
+        "memory": { "open": measured.open, "sequence": measured.sequence, "stream": measured.stream },
+    });
+    write(
+        "results.json",
+        serde_json::to_string_pretty(&results)? + "\n",
+    )?;
+    write("chart.svg", chart::svg(&measured, &machine)?)?;
+    eprintln!(
+        "Written to {}: results.json, table.md, chart.svg",
+        folder.display()
+    );
+    Ok(())
+}
