@@ -69,13 +69,13 @@ impl SaveStep {
     ];
 }
 
-/// What a file's new content must survive, once it is kept.
+/// What is left of a file when this process or the machine dies while it is replaced, or a little later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Survives {
-    /// The death of this process, at whatever moment.
-    Crash,
-    /// That of the machine.
-    PowerFailure,
+enum Loss {
+    /// The old content or the new one.
+    Never,
+    /// Perhaps none.
+    Tolerable,
 }
 
 type Observer = Arc<dyn Fn(&Path, SaveStep) + Send + Sync>;
@@ -144,15 +144,11 @@ impl SessionFiles {
             .transpose()?;
         // Rewriting what is there would cost a sync and risk it for nothing.
         if !matches!(read_small(&session_path), Ok(Some(held)) if held == entry.thread_id) {
-            self.replace(
-                &session_path,
-                entry.thread_id.as_bytes(),
-                Survives::PowerFailure,
-            )?;
+            self.replace(&session_path, entry.thread_id.as_bytes(), Loss::Never)?;
         }
         match record {
             // Lost ones are unknown ones, which is no reason to wait for the disk in every turn.
-            Some(record) => self.replace(&usage_path, &record, Survives::Crash),
+            Some(record) => self.replace(&usage_path, &record, Loss::Tolerable),
             None => remove(&usage_path),
         }
     }
@@ -170,7 +166,7 @@ impl SessionFiles {
     }
 
     /// Gives a file a new content, all of it or none.
-    fn replace(&self, path: &Path, content: &[u8], survives: Survives) -> io::Result<()> {
+    fn replace(&self, path: &Path, content: &[u8], loss: Loss) -> io::Result<()> {
         let step = |step| {
             if let Some(observer) = &self.observer {
                 observer(path, step);
@@ -186,7 +182,7 @@ impl SessionFiles {
             step(SaveStep::HalfWritten);
             file.write_all(second)?;
             step(SaveStep::Written);
-            if survives == Survives::PowerFailure {
+            if loss == Loss::Never {
                 file.sync_all()?;
                 step(SaveStep::Synced);
             }
@@ -200,9 +196,14 @@ impl SessionFiles {
                 Err(leftover) => io::Error::new(error.kind(), format!("{error}; {leftover}")),
             });
         }
+        if loss == Loss::Tolerable {
+            // Some file systems (ext4, btrfs) write a file to the disk when it takes another's place, so that
+            // nothing is lost. That costs more than all the rest of this.
+            remove(path)?;
+        }
         std::fs::rename(&temporary, path).map_err(|error| at(path, "cannot be replaced", error))?;
         step(SaveStep::Renamed);
-        if survives == Survives::PowerFailure
+        if loss == Loss::Never
             && let Some(folder) = path.parent()
         {
             File::open(folder)

@@ -116,6 +116,7 @@ fn the_same_source_gives_the_same_component_in_another_folder() {
     }
     std::fs::create_dir_all(&folder).unwrap();
     for name in [
+        ".cargo",
         "Cargo.toml",
         "Cargo.lock",
         "rust-toolchain.toml",
@@ -149,6 +150,7 @@ fn the_same_source_gives_the_same_component_in_another_folder() {
     let host = String::from_utf8(host.stdout).unwrap();
     let built = Command::new(&script)
         .env("CARGO", env!("CARGO"))
+        .env("RUSTC", "rustc")
         .env("TARGET", host.trim())
         .env("CARGO_MANIFEST_DIR", folder.join("host-shim"))
         .env("OUT_DIR", &folder)

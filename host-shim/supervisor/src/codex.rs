@@ -1,8 +1,8 @@
 //! Codex, the one child that this process starts.
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::File;
-use std::io::{self, PipeWriter, Read};
+use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -20,26 +20,35 @@ impl Codex {
     /// say what codex gets when this process is killed without doing so.
     pub fn start(command: &[CString], stdin: Option<OwnedFd>) -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        let stdin = stdin.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd);
         let argv: Vec<*const c_char> = command
             .iter()
             .map(|word| word.as_ptr())
             .chain([ptr::null()])
             .collect();
-        let (mut errors, report) = io::pipe()?;
-        // SAFETY: this process has one thread, so the child may do whatever this one may.
-        let pid = match unsafe { libc::fork() } {
-            -1 => return Err(io::Error::last_os_error()),
-            0 => become_codex(&argv, stdin, &report),
-            pid => pid,
+        let mut start = Start {
+            argv: argv.as_ptr(),
+            stdin: stdin.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd),
+            error: 0,
         };
-        drop(report);
-        // The pipe ends without a word when the program runs.
-        let mut error = [0; 4];
-        if errors.read(&mut error)? == error.len() {
-            // SAFETY: waits for the child above, which is about to end.
+        let mut stack = Box::new(Stack([0; STACK_SIZE]));
+        // Not `fork`, which would copy the page tables only for `exec` to throw them away.
+        // SAFETY: the child uses memory of this process, with a stack of its own, while this one stands still: until
+        // the child has become another program or has ended. The stack grows down from its aligned end.
+        let pid = unsafe {
+            libc::clone(
+                become_codex,
+                stack.0.as_mut_ptr_range().end.cast(),
+                libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+                (&raw mut start).cast(),
+            )
+        };
+        if pid == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        if start.error != 0 {
+            // SAFETY: waits for the child above, which has ended.
             unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-            return Err(io::Error::from_raw_os_error(c_int::from_ne_bytes(error)));
+            return Err(io::Error::from_raw_os_error(start.error));
         }
         for taken_over in [1, 2] {
             // SAFETY: both are open; the number is codex's now, and here only kept from being used again.
@@ -68,28 +77,43 @@ impl Codex {
     }
 }
 
+/// Enough for a few system calls.
+const STACK_SIZE: usize = 16 * 1024;
+
+/// The stack of the child until it is codex.
+#[repr(align(16))]
+struct Stack([u8; STACK_SIZE]);
+
+/// What the child needs, and what it answers.
+struct Start {
+    /// Ends with a null pointer.
+    argv: *const *const c_char,
+    stdin: RawFd,
+    /// Why it has not become codex, an error number; 0 when it has.
+    error: c_int,
+}
+
 /// In the child: becomes the program, or says why it cannot.
-fn become_codex(argv: &[*const c_char], stdin: RawFd, report: &PipeWriter) -> ! {
-    // SAFETY: the pointers are to strings that outlive the call and end with a null pointer; the
-    // rest takes numbers only. This is the only thread.
+extern "C" fn become_codex(start: *mut c_void) -> c_int {
+    // SAFETY: the parent hands over its `Start`, which nobody else uses until this has ended. The words are strings
+    // that outlive the call; all else takes numbers only.
     unsafe {
+        let start = &mut *start.cast::<Start>();
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&raw mut none);
         let ready = libc::setpgid(0, 0) == 0
-            && libc::dup2(stdin, 0) == 0
+            && libc::dup2(start.stdin, 0) == 0
             // Rust's start-up ignores it, and a program inherits that.
             && libc::signal(libc::SIGPIPE, libc::SIG_DFL) != libc::SIG_ERR
             && libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) == 0
             // Should somebody kill the supervisor, codex still ends, and its tools with it.
             && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGINT) == 0;
-        if ready && let Some(program) = argv.first() {
-            libc::execv(*program, argv.as_ptr());
+        if ready {
+            libc::execv(*start.argv, start.argv);
         }
-        let error = io::Error::last_os_error()
+        start.error = io::Error::last_os_error()
             .raw_os_error()
             .unwrap_or(libc::EIO);
-        let bytes = error.to_ne_bytes();
-        libc::write(report.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
         libc::_exit(127)
     }
 }

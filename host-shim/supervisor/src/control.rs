@@ -33,16 +33,21 @@ pub enum Word {
 
 const MOST_DESCRIPTORS: usize = 2;
 
+/// `CLOSE_RANGE_CLOEXEC` of `linux/close_range.h`.
+const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
+
 impl Control {
     /// Takes standard input for the socket and waits for the host's first byte.
     pub fn on_stdin() -> io::Result<(Self, Orders)> {
-        // Whatever else the host's process had left open is none of codex's business.
+        // Whatever else the host's process had left open is none of codex's business. (The crate `libc` has this
+        // call for glibc only.)
         // SAFETY: only marks descriptors of this process, all of which belong to nobody yet.
         unsafe {
-            libc::close_range(
+            libc::syscall(
+                libc::SYS_close_range,
                 3,
                 libc::c_uint::MAX,
-                libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
+                CLOSE_RANGE_CLOEXEC,
             )
         };
         // SAFETY: descriptor 0 is open, which `receive` finds out, and nobody else reads it; codex gets another one in

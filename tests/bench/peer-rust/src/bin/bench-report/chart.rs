@@ -70,7 +70,7 @@ fn draw(
         let bars: Vec<(&str, f64)> = sides
             .iter()
             .filter_map(|side| {
-                let figure = measured.peer(side, "fake", panel.mode, false, panel.key)?;
+                let figure = measured.peer(side, "fake", panel.mode, 1, panel.key)?;
                 Some((*side, figure / panel.unit))
             })
             .collect();
@@ -85,6 +85,8 @@ fn draw(
         chart
             .configure_mesh()
             .disable_y_mesh()
+            .x_max_light_lines(1)
+            .y_labels(bars.len())
             .y_label_formatter(&|place| match place {
                 SegmentValue::CenterOf(place) => bars
                     .get(*place)

@@ -1,9 +1,10 @@
-//! Puts what `scripts/bench.sh` has measured into one table, one file of JSON and one chart.
+//! Puts what `scripts/bench.sh` has measured into tables, a file of JSON, and a chart.
 //!
 //! `bench-report FOLDER CRITERION MACHINE COMMAND`: FOLDER has `peers.json`, `open.json`, `sequence.json` and
 //! `stream.json`, and gets `results.json`, `table.md` and `chart.svg`; CRITERION is criterion's folder; MACHINE and
 //! COMMAND are told as they are.
 
+mod beside;
 mod chart;
 mod criterion;
 mod line;
@@ -38,7 +39,8 @@ fn run() -> anyhow::Result<()> {
     let (machine, command) = (word()?, word()?);
     let measured = Measured::read(&folder, &criterion)?;
     let lines = line::all(&measured)?;
-    let table = format!("`{command}`, {machine}\n\n{}", line::table(&lines));
+    let table =
+        format!("`{command}`, {machine}\n\n{}", line::table(&lines)) + &beside::tables(&measured);
     println!("{table}");
     let write = |name: &str, text: String| {
         let path = folder.join(name);

@@ -51,27 +51,47 @@ impl Measured {
             .with_context(|| format!("`{benchmark}` was not measured"))
     }
 
-    /// A figure of a side that ran on a codex in a mode; nothing when it did not run.
-    pub fn peer(&self, side: &str, codex: &str, mode: &str, many: bool, key: &str) -> Option<f64> {
+    /// A figure of a side that ran on a codex in a mode, with so many turns at a time; nothing when it did not run.
+    pub fn peer(
+        &self,
+        side: &str,
+        codex: &str,
+        mode: &str,
+        concurrency: u64,
+        key: &str,
+    ) -> Option<f64> {
         let row = self.peers.iter().find(|row| {
             row["side"] == side
                 && row["codex"] == codex
                 && row["mode"] == mode
-                && (row["concurrency"] != 1) == many
+                && row["concurrency"] == concurrency
         })?;
         row[key].as_f64()
     }
 
+    /// In which modes a codex was driven, and with how many turns at a time.
+    pub fn settings(&self, codex: &str) -> Vec<(&str, u64)> {
+        let of_codex = self.peers.iter().filter(|row| row["codex"] == codex);
+        distinct(
+            of_codex.filter_map(|row| Some((row["mode"].as_str()?, row["concurrency"].as_u64()?))),
+        )
+    }
+
     /// The sides, in their order.
     pub fn sides(&self) -> Vec<&str> {
-        let mut sides: Vec<&str> = Vec::new();
-        for side in self.peers.iter().filter_map(|row| row["side"].as_str()) {
-            if !sides.contains(&side) {
-                sides.push(side);
-            }
-        }
-        sides
+        distinct(self.peers.iter().filter_map(|row| row["side"].as_str()))
     }
+}
+
+/// Each once, in their order.
+fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut distinct = Vec::new();
+    for one in all {
+        if !distinct.contains(&one) {
+            distinct.push(one);
+        }
+    }
+    distinct
 }
 
 /// A figure of a file of `memory`.
