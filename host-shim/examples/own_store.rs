@@ -70,10 +70,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             break;
         }
         for event in events {
+            let event = Event::from(event);
+            // For the metrics.
+            store.data().codex.note(&event);
             store.data_mut().events += 1;
-            println!("{}", serde_json::to_string(&Event::from(event))?);
+            println!("{}", serde_json::to_string(&event)?);
         }
     }
-    eprintln!("{} events", store.data().events);
+    let events = store.data().events;
+    // The turn is over when its context is gone.
+    drop(store);
+    let completed = codex.metrics().turns_completed;
+    eprintln!("{events} events, turns completed: {completed}");
     Ok(())
 }

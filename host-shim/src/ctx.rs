@@ -15,7 +15,7 @@ use crate::bindings::{codex, log, session, settings};
 use crate::budget::{Budget, Exceeded};
 use crate::config::{Config, LostSession, PromptTransport, Sandbox};
 use crate::environment::EnvironmentRule;
-use crate::event::Usage;
+use crate::event::{Event, Usage};
 use crate::grant::{Call, Grant};
 use crate::image::StagedImages;
 use crate::metrics::Meter;
@@ -214,6 +214,12 @@ const ARGV_RULE: &str = "argv grammar";
 const LIMITS_RULE: &str = "guest limits";
 
 impl CodexCtx {
+    /// Notes an event that the runtime passes on, for [`Codex::metrics`](crate::Codex::metrics) and the turn's span. Of a
+    /// turn whose [`Event::MessageEnd`] is not noted, they say that its caller went away.
+    pub fn note(&self, event: &Event) {
+        self.meter.event(event);
+    }
+
     /// The clock has ticked while the component computed.
     pub(crate) fn tick(&mut self) -> Result<(), Exceeded> {
         let stopped = self.stop.cause().is_some();

@@ -45,7 +45,9 @@
 //!         break;
 //!     }
 //!     for event in events {
-//!         println!("{:?}", Event::from(event));
+//!         let event = Event::from(event);
+//!         store.data().codex.note(&event);
+//!         println!("{event:?}");
 //!     }
 //! }
 //! # Ok(())
@@ -53,6 +55,7 @@
 //! ```
 //!
 //! What [`Provider`](crate::Provider) adds, and such a runtime does itself: one end for every turn, also after a trap;
+//! [`CodexCtx::note`] for each event, so that the metrics know how the turn ended;
 //! events at the pace of who takes them; the end of a turn that nobody wants; the count of events; an engine whose
 //! epoch moves on every 10 ms while turns run, without which `guest.cpu_seconds` does not hold.
 

@@ -106,7 +106,7 @@ fn own_store() {
         .map(|event| event["type"].as_str().unwrap())
         .collect();
     assert_eq!(types, ["message_start", "text_delta", "message_end"]);
-    assert_eq!(stderr, "3 events\n");
+    assert_eq!(stderr, "3 events, turns completed: 1\n");
     let kept = fs::read_to_string(workspace.join(SESSION_FILE)).unwrap();
     assert_eq!(events[0]["thread_id"], kept);
 }
