@@ -7,7 +7,7 @@
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
-use core::fmt;
+use core::{fmt, mem};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -35,8 +35,26 @@ impl<'a> Json<'a> {
         match self {
             Json::Object(members) => members
                 .iter()
-                .find(|(name, value)| name == key && *value != Json::Null)
+                .find(|(name, value)| name == key && !value.is_null())
                 .map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self, Json::Null)
+    }
+
+    /// Moves the text out of the member of that name, which keeps an empty one; nothing if it is no text.
+    pub fn take_text(&mut self, key: &str) -> Option<Cow<'a, str>> {
+        let Json::Object(members) = self else {
+            return None;
+        };
+        let member = members
+            .iter_mut()
+            .find(|(name, value)| name == key && !value.is_null());
+        match member {
+            Some((_, Json::Text(text))) => Some(mem::take(text)),
             _ => None,
         }
     }
@@ -185,6 +203,17 @@ mod tests {
         assert_eq!(document.count("b"), Some(7));
         assert_eq!(document.count("c"), None);
         assert!(document.array("c").is_empty());
+    }
+
+    #[test]
+    fn text_that_is_taken_is_the_one_that_is_found() {
+        let mut document = Json::parse(r#"{"a":null,"a":"x","b":7,"a":"y"}"#).unwrap();
+        assert_eq!(document.take_text("a").as_deref(), Some("x"));
+        assert_eq!(document.text("a"), Some(""));
+        assert_eq!(document.take_text("b"), None);
+        assert_eq!(document.count("b"), Some(7));
+        assert_eq!(document.take_text("z"), None);
+        assert_eq!(Json::Null.take_text("a"), None);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! This knows nothing of processes or sessions: it is fed events, and says at the end
 //! what the turn came to.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
+
+use serde::ser::{Serialize, Serializer};
 
 use crate::bindings::provider::{
     Delta, Event, Notice, NoticeKind, PlanStep, ToolEnd, ToolKind, ToolStart, ToolStatus,
@@ -190,22 +192,25 @@ impl Translator {
     }
 
     /// An item began, changed or ended.
-    pub fn item(&mut self, phase: Phase, item: &Json<'_>, events: &mut Vec<Event>) {
+    pub fn item(&mut self, phase: Phase, mut item: Json<'_>, events: &mut Vec<Event>) {
         self.survive(events);
-        let kind = item.text("type").unwrap_or("item without type");
+        let kind = item.take_text("type");
+        let kind = kind.as_deref().unwrap_or("item without type");
         // Warnings come before the turn, too.
         self.began |= kind != "error";
         let Some(tool) = tool_kind(kind) else {
             match kind {
                 // These come whole, when they are complete.
-                "agent_message" if phase == Phase::Completed => {
-                    self.text(item.text("text").unwrap_or_default(), events)
-                }
-                "reasoning" if phase == Phase::Completed => {
-                    self.thought(item.text("text").unwrap_or_default(), events)
-                }
+                "agent_message" if phase == Phase::Completed => self.text(
+                    item.take_text("text").unwrap_or_default().into_owned(),
+                    events,
+                ),
+                "reasoning" if phase == Phase::Completed => self.thought(
+                    item.take_text("text").unwrap_or_default().into_owned(),
+                    events,
+                ),
                 "agent_message" | "reasoning" => {}
-                "todo_list" => self.plan(item, events),
+                "todo_list" => self.plan(&item, events),
                 "error" => events.push(warning(
                     item.text("message")
                         .unwrap_or("codex gave a warning without words"),
@@ -215,28 +220,29 @@ impl Translator {
             return;
         };
         self.went_on();
-        let item_id = item.text("id").unwrap_or(kind);
+        let item_id = item.take_text("id").unwrap_or(Cow::Borrowed(kind));
         let open = self.open_tools.iter().find(|open| open.item_id == item_id);
         let id = if let Some(open) = open {
             let id = open.id.clone();
             if phase == Phase::Updated {
                 events.push(Event::ToolUpdate(ToolUpdate {
                     id: id.clone(),
-                    output: output(tool, item),
+                    output: output(tool, &mut item),
                 }));
             }
             id
         } else {
-            let id = self.unique_tool_id(item_id);
+            let id = self.unique_tool_id(&item_id);
             self.open_tools.push(OpenTool {
-                item_id: item_id.to_owned(),
+                item_id: item_id.into_owned(),
                 id: id.clone(),
             });
             events.push(Event::ToolStart(ToolStart {
                 id: id.clone(),
                 kind: tool,
-                title: title(tool, item),
-                input: input(tool, item),
+                // Before the title, which may take a text away.
+                input: input(tool, &item),
+                title: title(tool, &mut item),
             }));
             id
         };
@@ -244,9 +250,9 @@ impl Translator {
             self.open_tools.retain(|open| open.id != id);
             events.push(Event::ToolEnd(ToolEnd {
                 id,
-                status: status(item),
-                output: output(tool, item),
+                status: status(&item),
                 exit_code: item.get("exit_code").and_then(exit_code),
+                output: output(tool, &mut item),
             }));
         }
     }
@@ -264,21 +270,15 @@ impl Translator {
         }
     }
 
-    fn text(&mut self, text: &str, events: &mut Vec<Event>) {
-        if let Some(index) = self.texts.take(text, self.reconnected) {
-            events.push(Event::TextDelta(Delta {
-                index,
-                text: text.to_owned(),
-            }));
+    fn text(&mut self, text: String, events: &mut Vec<Event>) {
+        if let Some(index) = self.texts.take(&text, self.reconnected) {
+            events.push(Event::TextDelta(Delta { index, text }));
         }
     }
 
-    fn thought(&mut self, text: &str, events: &mut Vec<Event>) {
-        if let Some(index) = self.thoughts.take(text, self.reconnected) {
-            events.push(Event::ThinkingDelta(Delta {
-                index,
-                text: text.to_owned(),
-            }));
+    fn thought(&mut self, text: String, events: &mut Vec<Event>) {
+        if let Some(index) = self.thoughts.take(&text, self.reconnected) {
+            events.push(Event::ThinkingDelta(Delta { index, text }));
         }
     }
 
@@ -351,10 +351,11 @@ fn tool_kind(item_type: &str) -> Option<ToolKind> {
     })
 }
 
-fn title(tool: ToolKind, item: &Json<'_>) -> String {
-    let text = |key| item.text(key).unwrap_or_default();
+/// One line about a tool. May take texts out of the item.
+fn title(tool: ToolKind, item: &mut Json<'_>) -> String {
+    let mut text = |key| item.take_text(key).unwrap_or_default();
     match tool {
-        ToolKind::Command => text("command").to_owned(),
+        ToolKind::Command => text("command").into_owned(),
         ToolKind::FileChange => {
             let changes = item.array("changes").iter();
             let lines: Vec<String> = changes
@@ -369,8 +370,8 @@ fn title(tool: ToolKind, item: &Json<'_>) -> String {
             lines.join(", ")
         }
         ToolKind::McpCall => format!("{}.{}", text("server"), text("tool")),
-        ToolKind::WebSearch => text("query").to_owned(),
-        ToolKind::Agent | ToolKind::Other => text("tool").to_owned(),
+        ToolKind::WebSearch => text("query").into_owned(),
+        ToolKind::Agent | ToolKind::Other => text("tool").into_owned(),
     }
 }
 
@@ -387,15 +388,26 @@ fn input(tool: ToolKind, item: &Json<'_>) -> String {
         ToolKind::WebSearch => &["query", "action"],
         ToolKind::Agent | ToolKind::Other => &["prompt", "receiver_thread_ids"],
     };
-    let present = members
-        .iter()
-        .filter_map(|key| Some(((*key).into(), item.get(key)?.clone())));
-    render(&Json::Object(present.collect()))
+    render(&Members { of: item, members })
 }
 
-fn output(tool: ToolKind, item: &Json<'_>) -> Option<String> {
+/// Some members of a document, as a document of their own.
+struct Members<'a> {
+    of: &'a Json<'a>,
+    members: &'a [&'a str],
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let present = self.members.iter();
+        serializer.collect_map(present.filter_map(|key| Some((key, self.of.get(key)?))))
+    }
+}
+
+/// What a tool has said. May take texts out of the item.
+fn output(tool: ToolKind, item: &mut Json<'_>) -> Option<String> {
     match tool {
-        ToolKind::Command => item.text("aggregated_output").map(ToString::to_string),
+        ToolKind::Command => item.take_text("aggregated_output").map(Cow::into_owned),
         ToolKind::McpCall => match item.get("error").and_then(|error| error.text("message")) {
             Some(error) => Some(
                 error
@@ -443,7 +455,7 @@ fn exit_code(value: &Json<'_>) -> Option<i32> {
     }
 }
 
-fn render(value: &Json<'_>) -> String {
+fn render(value: &impl Serialize) -> String {
     // Cannot fail: the keys are strings and the writer is memory.
     serde_json::to_string(value).unwrap_or_else(|error| format!("{error}"))
 }
@@ -455,7 +467,7 @@ mod tests {
     fn message(translator: &mut Translator, kind: &str, text: &str) -> usize {
         let line = format!(r#"{{"id":"item_0","type":"{kind}","text":"{text}"}}"#);
         let mut events = Vec::new();
-        translator.item(Phase::Completed, &Json::parse(&line).unwrap(), &mut events);
+        translator.item(Phase::Completed, Json::parse(&line).unwrap(), &mut events);
         events.len()
     }
 
@@ -473,7 +485,7 @@ mod tests {
             (Phase::Started, ""),
         ] {
             let line = format!(r#"{{{id}"type":"web_search"}}"#);
-            translator.item(phase, &Json::parse(&line).unwrap(), &mut events);
+            translator.item(phase, Json::parse(&line).unwrap(), &mut events);
         }
         translator.close_open_tools(&mut events);
         let told: Vec<String> = events

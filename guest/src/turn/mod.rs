@@ -234,7 +234,7 @@ impl<C: Capabilities> Turn<C> {
                 if item.text("type") != Some("error") {
                     self.model_answered(run);
                 }
-                run.translator.item(phase, &item, events);
+                run.translator.item(phase, item, events);
             }
             Ok(CodexEvent::Unknown { kind }) => {
                 self.host

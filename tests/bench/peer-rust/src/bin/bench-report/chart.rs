@@ -85,6 +85,7 @@ fn draw(
         chart
             .configure_mesh()
             .disable_y_mesh()
+            .set_all_tick_mark_size(0)
             .x_max_light_lines(1)
             .y_labels(bars.len())
             .y_label_formatter(&|place| match place {
