@@ -4,17 +4,16 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
-use plexum_openai_provider::{
-    COMPONENT, Cache, Config, Event, GuestLimits, Provider, Request, StopReason,
-};
+use plexum_openai_provider::{COMPONENT, Cache, Config, GuestLimits, Provider};
 use tempfile::TempDir;
 
 use crate::material;
+use crate::turn::take;
 
 /// How long the stream is.
 const BYTES: usize = 1024 * 1024 * 1024;
@@ -103,21 +102,5 @@ fn parse(printer: &Printer) -> Duration {
         line.clear();
     }
     process.wait().unwrap();
-    began.elapsed()
-}
-
-async fn take(provider: &Provider, workspace: &Path) -> Duration {
-    let began = Instant::now();
-    let mut turn = provider.turn(workspace, Request::prompt("hello"));
-    while let Some(event) = turn.next().await {
-        if let Event::MessageEnd {
-            stop_reason,
-            failure,
-            ..
-        } = event
-        {
-            assert_eq!(stop_reason, StopReason::EndTurn, "{failure:?}");
-        }
-    }
     began.elapsed()
 }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use plexum_openai_provider::{COMPONENT, Cache, Config, Event, Provider, Request, StopReason};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
 use crate::in_memory::{Forgetful, Printed};
 use crate::material;
@@ -40,7 +39,7 @@ pub fn bench(criterion: &mut Criterion) {
         bencher.iter_custom(|turns| {
             let turn = |_| {
                 let workspace = TempDir::new_in(workspaces.path()).unwrap();
-                take(&runtime, &provider, workspace.path())
+                runtime.block_on(take(&provider, workspace.path()))
             };
             (0..turns).map(turn).sum()
         });
@@ -51,11 +50,11 @@ pub fn bench(criterion: &mut Criterion) {
         ("next, without process and disk", &without_disk),
     ] {
         let workspace = TempDir::new_in(workspaces.path()).unwrap();
-        take(&runtime, provider, workspace.path());
+        runtime.block_on(take(provider, workspace.path()));
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|turns| {
                 (0..turns)
-                    .map(|_| take(&runtime, provider, workspace.path()))
+                    .map(|_| runtime.block_on(take(provider, workspace.path())))
                     .sum()
             });
         });
@@ -97,20 +96,19 @@ fn bare(codex: &Path, workspace: &Path) -> Duration {
     began.elapsed()
 }
 
-fn take(runtime: &Runtime, provider: &Provider, workspace: &Path) -> Duration {
+/// A turn from its beginning until its end has come; how long that took.
+pub async fn take(provider: &Provider, workspace: &Path) -> Duration {
     let began = Instant::now();
-    runtime.block_on(async {
-        let mut turn = provider.turn(workspace, Request::prompt("hello"));
-        while let Some(event) = turn.next().await {
-            if let Event::MessageEnd {
-                stop_reason,
-                failure,
-                ..
-            } = event
-            {
-                assert_eq!(stop_reason, StopReason::EndTurn, "{failure:?}");
-            }
+    let mut turn = provider.turn(workspace, Request::prompt("hello"));
+    while let Some(event) = turn.next().await {
+        if let Event::MessageEnd {
+            stop_reason,
+            failure,
+            ..
+        } = event
+        {
+            assert_eq!(stop_reason, StopReason::EndTurn, "{failure:?}");
         }
-    });
+    }
     began.elapsed()
 }
