@@ -38,6 +38,20 @@ impl Line {
         }
     }
 
+    /// What was measured.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// How much of what is aimed at the figure takes, more than 1 where that is not reached; nothing without an aim.
+    pub fn share_of_aim(&self) -> Option<f64> {
+        match self.aim {
+            Aim::AtMost(most) => Some(self.figure / most),
+            Aim::AtLeast(least) => Some(least / self.figure),
+            Aim::None => None,
+        }
+    }
+
     /// The line as JSON.
     pub fn to_json(&self) -> Value {
         json!({

@@ -59,7 +59,7 @@ fn run() -> anyhow::Result<()> {
         "results.json",
         serde_json::to_string_pretty(&results)? + "\n",
     )?;
-    write("chart.svg", chart::svg(&measured, &machine)?)?;
+    write("chart.svg", chart::svg(&measured, &lines, &machine)?)?;
     eprintln!(
         "Written to {}: results.json, table.md, chart.svg",
         folder.display()
