@@ -1,6 +1,6 @@
 //! Where the turns run, and what must hold for each of them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{
-    Config, Event, GuestLimits, Limits, Metrics, Provider, Request, SESSION_FILE, SessionEntry,
-    SessionFiles, SessionGuard, SessionStore, StoreFuture, Turn,
+    Config, Event, GuestLimits, LOCK_FILE, Limits, Metrics, Provider, Request, SESSION_FILE,
+    SessionEntry, SessionFiles, SessionGuard, SessionStore, StoreFuture, Turn,
 };
 use tempfile::TempDir;
 
@@ -149,6 +149,11 @@ impl Bench {
                 bail!("{fault:?}: processes are left: {left:?}");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if fault == Fault::Dropped {
+            // Codex may be gone while the turn still keeps its thread's id. It is over when its lock is open.
+            let lock = File::open(workspace.join(LOCK_FILE))?;
+            tokio::task::spawn_blocking(move || lock.lock()).await??;
         }
         let files = leftovers(workspace)?;
         ensure!(files.is_empty(), "{fault:?}: files are left: {files:?}");
