@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::{Digest, Sha256};
+
 const GUEST: &str = "plexum-openai-provider-guest";
 const GUEST_TARGET: &str = "wasm32-wasip2";
 const SUPERVISOR: &str = "plexum-openai-provider-supervisor";
@@ -30,7 +32,14 @@ fn build() -> Result<(), String> {
 
     let guest = release_build(&workspace, GUEST, GUEST_TARGET, &out.join("guest"), &[])?;
     let built = guest.join(GUEST.replace('-', "_")).with_extension("wasm");
-    copy(&built, &out.join("plugin.wasm"))?;
+    let component = out.join("plugin.wasm");
+    copy(&built, &component)?;
+    let bytes =
+        std::fs::read(&component).map_err(|error| format!("{}: {error}", component.display()))?;
+    println!(
+        "cargo::rustc-env=COMPONENT_SHA256={:x}",
+        Sha256::digest(bytes)
+    );
 
     let supervisor = build_supervisor(&workspace, &out.join("supervisor"))?;
     copy(

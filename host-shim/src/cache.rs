@@ -4,10 +4,14 @@
 //! rights of the host, so an entry is used only when nobody else can have written it: the folder and the file belong to
 //! this user and are closed to others, neither is a link, and the content is whole. Anything else is compiled anew. An
 //! entry's name holds the digest of the component and that of everything in the engine which the code depends on.
+//!
+//! The machine code is not read into memory but mapped: a start touches what it needs, and processes share it. So an
+//! entry is never written to, only replaced.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -16,16 +20,14 @@ use rustix::fs::OFlags;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::digest;
-
 /// The name of the folder, in `$XDG_CACHE_HOME` or `~/.cache`.
 const FOLDER: &str = "plexum-openai-provider";
 
-/// How an entry begins; its digest in hexadecimal follows, and then the machine code.
-const MAGIC: &[u8] = b"plexum machine code 1\n";
+/// How an entry ends; before it stands its checksum, and before that the machine code.
+const MAGIC: [u8; 23] = *b"\nplexum machine code 2\n";
 
-/// How many bytes the digest has, in hexadecimal.
-const DIGEST_BYTES: usize = 64;
+/// How much of an entry is read at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// How many entries are kept: those of a few versions side by side.
 const MOST_ENTRIES: usize = 8;
@@ -126,6 +128,8 @@ impl Cache {
 
 fn name(engine: &Engine, sha256: &str) -> String {
     let mut hasher = DefaultHasher::new();
+    // Versions of this program that differ in the form of an entry must not replace each other's at each start.
+    MAGIC.hash(&mut hasher);
     engine.precompile_compatibility_hash().hash(&mut hasher);
     format!("{sha256}-{:016x}.code", hasher.finish())
 }
@@ -142,18 +146,50 @@ fn load(engine: &Engine, folder: &Path, path: &Path) -> io::Result<Component> {
     if !metadata.is_file() || metadata.len() > MOST_BYTES {
         return Err(invalid("it is no entry"));
     }
-    let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
-    file.take(MOST_BYTES).read_to_end(&mut content)?;
-    let code = content
-        .strip_prefix(MAGIC)
-        .and_then(|rest| rest.split_at_checked(DIGEST_BYTES))
-        .filter(|(kept, code)| digest::sha256(code).as_bytes() == *kept)
-        .map(|(_, code)| code)
-        .ok_or_else(|| invalid("it is damaged"))?;
+    whole(&file, metadata.len())?;
+    // The file that was looked at, whatever has its path by now.
+    let looked_at = format!("/proc/self/fd/{}", file.as_raw_fd());
     // SAFETY: this is what `Component::serialize` gave to a process of this user, as [`keep`] wrote it: nobody else may
-    // write to the folder or to the file, and the digest shows that it is whole. The engine checks its version and
-    // settings itself.
-    unsafe { Component::deserialize(engine, code) }.map_err(io::Error::other)
+    // write to the folder or to the file, and the checksum shows that it is whole. Nor does this user's own process
+    // write to it while it is mapped: entries are only replaced. The engine checks its version and settings itself.
+    unsafe { Component::deserialize_file(engine, looked_at) }.map_err(io::Error::other)
+}
+
+/// Refuses an entry of this length that has not all of its content.
+fn whole(file: &File, length: u64) -> io::Result<()> {
+    let damaged = || invalid("it is damaged");
+    let mut end = End::default();
+    let code = length.checked_sub(end.len() as u64).ok_or_else(damaged)?;
+    let mut checksum = crc32fast::Hasher::new();
+    let mut reader = BufReader::with_capacity(CHUNK_BYTES, file.take(code));
+    loop {
+        let chunk = reader.fill_buf()?;
+        if chunk.is_empty() {
+            break;
+        }
+        checksum.update(chunk);
+        let read = chunk.len();
+        reader.consume(read);
+    }
+    reader.into_inner().into_inner().read_exact(&mut end)?;
+    if end == end_with(checksum) {
+        Ok(())
+    } else {
+        Err(damaged())
+    }
+}
+
+/// What stands in an entry behind the machine code.
+type End = [u8; size_of::<u32>() + MAGIC.len()];
+
+/// The end of an entry with this checksum. No digest: who may write the file could write that too, so that it only
+/// has to show damage, and finding it takes a tenth of the time.
+fn end_with(checksum: crc32fast::Hasher) -> End {
+    let mut end = End::default();
+    let (sum, magic) = end.split_at_mut(size_of::<u32>());
+    sum.copy_from_slice(&checksum.finalize().to_le_bytes());
+    magic.copy_from_slice(&MAGIC);
+    end
 }
 
 /// Refuses what somebody else may change.
@@ -177,10 +213,11 @@ fn keep(folder: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
         .prefix(".new-")
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
-    for part in [MAGIC, digest::sha256(code).as_bytes(), code] {
-        file.write_all(part)?;
-    }
-    // A crash of the machine may leave less than all of it, which the digest shows.
+    file.write_all(code)?;
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(code);
+    file.write_all(&end_with(checksum))?;
+    // A crash of the machine may leave less than all of it, which the checksum shows.
     file.persist(path).map_err(|error| error.error)?;
     let mut all = entries(folder)?;
     all.sort();
@@ -243,7 +280,7 @@ mod tests {
         }
 
         fn get(&self) {
-            let sha256 = digest::sha256(COMPONENT);
+            let sha256 = crate::digest::sha256(COMPONENT);
             let component = self.cache.component(&self.engine, COMPONENT, &sha256);
             component.unwrap();
         }
@@ -276,13 +313,17 @@ mod tests {
     #[test]
     fn what_is_damaged_or_may_be_foreign_is_made_anew() {
         type Harm = fn(&Path);
-        let harms: [Harm; 6] = [
-            |entry| {
-                let mut content = std::fs::read(entry).unwrap();
-                let last = content.last_mut().unwrap();
-                *last ^= 1;
-                std::fs::write(entry, content).unwrap();
-            },
+        fn change(entry: &Path, at: fn(usize) -> usize) {
+            let mut content = std::fs::read(entry).unwrap();
+            let at = at(content.len());
+            content[at] ^= 1;
+            std::fs::write(entry, content).unwrap();
+        }
+        let harms: [Harm; 9] = [
+            |entry| change(entry, |_| 0),
+            |entry| change(entry, |length| length / 2),
+            |entry| change(entry, |length| length - MAGIC.len() - 1),
+            |entry| change(entry, |length| length - 1),
             |entry| std::fs::write(entry, "").unwrap(),
             |entry| std::fs::write(entry, MAGIC).unwrap(),
             |entry| std::fs::set_permissions(entry, Permissions::from_mode(0o644)).unwrap(),
@@ -292,12 +333,7 @@ mod tests {
                 std::os::unix::fs::symlink(elsewhere, entry).unwrap();
             },
             // Whole and ours, but not machine code for this engine.
-            |entry| {
-                let mut content = MAGIC.to_vec();
-                content.extend_from_slice(digest::sha256(b"x").as_bytes());
-                content.push(b'x');
-                std::fs::write(entry, content).unwrap();
-            },
+            |entry| keep(entry.parent().unwrap(), entry, b"x").unwrap(),
         ];
         for (number, harm) in harms.into_iter().enumerate() {
             let (kept, entry) = Kept::new();
@@ -311,6 +347,17 @@ mod tests {
         assert!(!kept.used(&entry));
         // It runs all the same.
         kept.get();
+    }
+
+    #[test]
+    fn an_entry_that_is_replaced_or_removed_is_still_that_of_who_uses_it() {
+        let (kept, entry) = Kept::new();
+        let component = load(&kept.engine, &kept.folder, &entry).unwrap();
+        keep(&kept.folder, &entry, b"x").unwrap();
+        kept.cache.clear().unwrap();
+        let code = component.serialize().unwrap();
+        // SAFETY: what `serialize` has just given.
+        unsafe { Component::deserialize(&kept.engine, code) }.unwrap();
     }
 
     #[test]

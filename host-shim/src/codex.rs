@@ -75,7 +75,7 @@ impl Codex {
     /// When the configuration asks for what cannot be, or pins another component.
     pub fn new(config: Config, component: &[u8]) -> Result<Self, LoadError> {
         config.check()?;
-        let component_sha256 = digest::sha256(component);
+        let component_sha256 = digest::of_component(component);
         if let Some(pinned) = &config.component_sha256
             && !pinned.eq_ignore_ascii_case(&component_sha256)
         {

@@ -23,7 +23,14 @@ use crate::ticker::{Ticker, Ticking};
 use crate::turn::{self, Turn};
 
 /// The component that this crate was built with.
-pub const COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm"));
+pub const COMPONENT: &[u8] = &BYTES;
+
+/// In one place, so that it can be told by its address.
+static BYTES: [u8; include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm")).len()] =
+    *include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm"));
+
+/// Its SHA-256, in lower-case hexadecimal.
+pub(crate) const COMPONENT_SHA256: &str = env!("COMPONENT_SHA256");
 
 /// Why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
