@@ -9,7 +9,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Any JSON value.
@@ -91,11 +91,39 @@ impl<'a> Json<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(DocumentVisitor)
+        DocumentVisitor::DOCUMENT.deserialize(deserializer)
     }
 }
 
-struct DocumentVisitor;
+/// Room for the members of an object: codex's hardly ever have more.
+const MEMBERS: usize = 8;
+
+/// Makes a document of a value.
+#[derive(Clone, Copy)]
+struct DocumentVisitor {
+    /// How many levels of objects get their room at once. Those below may be very many, and begin without.
+    roomy: usize,
+}
+
+impl DocumentVisitor {
+    /// An event and its item have room.
+    const DOCUMENT: Self = DocumentVisitor { roomy: 2 };
+    const SMALL: Self = DocumentVisitor { roomy: 0 };
+
+    fn inside(self) -> Self {
+        DocumentVisitor {
+            roomy: self.roomy.saturating_sub(1),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for DocumentVisitor {
+    type Value = Json<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 impl<'de> Visitor<'de> for DocumentVisitor {
     type Value = Json<'de>;
@@ -134,16 +162,16 @@ impl<'de> Visitor<'de> for DocumentVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
         let mut array = Vec::new();
-        while let Some(item) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(Self::SMALL)? {
             array.push(item);
         }
         Ok(Json::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
-        let mut object = Vec::new();
+        let mut object = Vec::with_capacity(if self.roomy > 0 { MEMBERS } else { 0 });
         while let Some(key) = members.next_key::<Key<'de>>()? {
-            object.push((key.0, members.next_value()?));
+            object.push((key.0, members.next_value_seed(self.inside())?));
         }
         Ok(Json::Object(object))
     }
@@ -154,7 +182,7 @@ struct Key<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_str(DocumentVisitor)? {
+        match deserializer.deserialize_str(DocumentVisitor::SMALL)? {
             Json::Text(text) => Ok(Key(text)),
             _ => Err(serde::de::Error::custom("a key that is no string")),
         }

@@ -221,40 +221,43 @@ impl Translator {
         };
         self.went_on();
         let item_id = item.take_text("id").unwrap_or(Cow::Borrowed(kind));
-        let open = self.open_tools.iter().find(|open| open.item_id == item_id);
-        let id = if let Some(open) = open {
-            let id = open.id.clone();
-            if phase == Phase::Updated {
-                events.push(Event::ToolUpdate(ToolUpdate {
-                    id: id.clone(),
-                    output: output(tool, &mut item),
-                }));
+        let mut open = self.open_tools.iter();
+        let id = match open.position(|open| open.item_id == item_id) {
+            Some(at) if phase == Phase::Completed => self.open_tools.remove(at).id,
+            Some(at) => {
+                if let Some(open) = self.open_tools.get(at)
+                    && phase == Phase::Updated
+                {
+                    events.push(Event::ToolUpdate(ToolUpdate {
+                        id: open.id.clone(),
+                        output: output(tool, &mut item),
+                    }));
+                }
+                return;
             }
-            id
-        } else {
-            let id = self.unique_tool_id(&item_id);
-            self.open_tools.push(OpenTool {
-                item_id: item_id.into_owned(),
-                id: id.clone(),
-            });
-            events.push(Event::ToolStart(ToolStart {
-                id: id.clone(),
-                kind: tool,
-                // Before the title, which may take a text away.
-                input: input(tool, &item),
-                title: title(tool, &mut item),
-            }));
-            id
+            None => {
+                let id = self.unique_tool_id(&item_id);
+                events.push(Event::ToolStart(ToolStart {
+                    id: id.clone(),
+                    kind: tool,
+                    // Before the title, which may take a text away.
+                    input: input(tool, &item),
+                    title: title(tool, &mut item),
+                }));
+                if phase != Phase::Completed {
+                    let item_id = item_id.into_owned();
+                    self.open_tools.push(OpenTool { item_id, id });
+                    return;
+                }
+                id
+            }
         };
-        if phase == Phase::Completed {
-            self.open_tools.retain(|open| open.id != id);
-            events.push(Event::ToolEnd(ToolEnd {
-                id,
-                status: status(&item),
-                exit_code: item.get("exit_code").and_then(exit_code),
-                output: output(tool, &mut item),
-            }));
-        }
+        events.push(Event::ToolEnd(ToolEnd {
+            id,
+            status: status(&item),
+            exit_code: item.get("exit_code").and_then(exit_code),
+            output: output(tool, &mut item),
+        }));
     }
 
     /// The id that a new tool is told as: codex's own, with a number behind it if there was one of that id in this turn.

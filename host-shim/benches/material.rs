@@ -114,12 +114,17 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// The longest text in a document.
+/// The longest text in a document, words that name things left out.
 fn longest(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text),
         Value::Array(items) => longest_of(items.iter()),
-        Value::Object(members) => longest_of(members.values()),
+        Value::Object(members) => {
+            let words = members
+                .iter()
+                .filter(|(name, _)| !matches!(name.as_str(), "id" | "type" | "status"));
+            longest_of(words.map(|(_, value)| value))
+        }
         _ => None,
     }
 }

@@ -38,6 +38,17 @@ fn text(text: &str, index: u32) -> Option<Event> {
     })
 }
 
+/// Takes events up to this one.
+async fn until(turn: &mut Turn, event: Option<Event>) {
+    loop {
+        let next = turn.next().await;
+        if next == event {
+            return;
+        }
+        assert_ne!(next, None, "the turn is over");
+    }
+}
+
 #[tokio::test]
 async fn an_event_arrives_while_codex_waits() {
     let (workspace, mut turn) = paused([
@@ -68,10 +79,27 @@ async fn an_event_arrives_while_codex_waits() {
     assert_eq!(turn.next().await, None);
 }
 
+/// The component copies short texts in other ways than long ones.
+#[tokio::test]
+async fn texts_of_every_length_arrive_whole() {
+    let texts: Vec<String> = (1..=1100)
+        .map(|length: usize| {
+            let letters = (0..length).map(|at| b'a' + ((at * 7 + at / 26 + length) % 26) as u8);
+            String::from_utf8(letters.collect()).unwrap()
+        })
+        .collect();
+    let messages = texts.iter().map(|text| Step::message(text));
+    let (_workspace, mut turn) = paused(messages.chain([Step::TurnCompleted]));
+    until(&mut turn, text("first", 0)).await;
+    for (index, expected) in (1..).zip(&texts) {
+        assert_eq!(turn.next().await, text(expected, index));
+    }
+}
+
 #[tokio::test]
 async fn a_cancelled_turn_ends_and_leaves_no_codex() {
     let (workspace, mut turn) = paused([Step::Forever]);
-    while turn.next().await != text("first", 0) {}
+    until(&mut turn, text("first", 0)).await;
     turn.cancel();
     let Some(Event::MessageEnd {
         stop_reason,
@@ -100,7 +128,7 @@ async fn a_codex_that_ignores_the_interrupt_is_killed() {
         Step::message("deaf"),
         Step::Forever,
     ]);
-    while turn.next().await != text("deaf", 1) {}
+    until(&mut turn, text("deaf", 1)).await;
     turn.cancel();
     assert!(matches!(
         turn.next().await,
@@ -115,7 +143,7 @@ async fn a_codex_that_ignores_the_interrupt_is_killed() {
 #[tokio::test]
 async fn a_dropped_turn_stops_codex() {
     let (workspace, mut turn) = paused([Step::Forever]);
-    while turn.next().await != text("first", 0) {}
+    until(&mut turn, text("first", 0)).await;
     drop(turn);
     let pid = workspace.calls().unwrap()[0].pid;
     tokio::task::spawn_blocking(move || wait_until("codex has ended", || !is_running(pid)))
