@@ -15,6 +15,22 @@ use wasmtime::component::Component;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/component-imports.txt");
 
+/// The host's build script as a program, with the crates that `Cargo.lock` names.
+const BUILD_SCRIPT: &str = r#"
+[package]
+name = "build-script"
+edition = "2024"
+
+[[bin]]
+name = "build-script"
+path = "../host-shim/build.rs"
+
+[dependencies]
+sha2 = { version = "*", default-features = false }
+
+[workspace]
+"#;
+
 /// One line for each import and export, imports first.
 fn interfaces(bytes: &[u8]) -> String {
     let engine = Engine::default();
@@ -44,7 +60,7 @@ fn check(bytes: &[u8], how: &str) {
     }
 }
 
-/// Runs a build of the guest into a target folder of its own; cargo may hold the usual one.
+/// Runs a build into a target folder of its own; cargo may hold the usual one.
 fn build(mut command: Command, target: &Path, artifact: &str) -> Vec<u8> {
     let output = command
         .current_dir(ROOT)
@@ -133,15 +149,16 @@ fn the_same_source_gives_the_same_component_in_another_folder() {
             .unwrap();
         assert!(copied.success(), "{name}");
     }
-    let script = folder.join("build-script");
-    let compiled = Command::new("rustc")
-        .args(["--edition", "2024", "-o"])
-        .arg(&script)
-        .arg(folder.join("host-shim/build.rs"))
-        .current_dir(&folder)
-        .status()
-        .unwrap();
-    assert!(compiled.success());
+    let package = folder.join("build-script");
+    std::fs::create_dir(&package).unwrap();
+    std::fs::copy(folder.join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
+    std::fs::write(package.join("Cargo.toml"), BUILD_SCRIPT).unwrap();
+    let mut compile = Command::new(env!("CARGO"));
+    compile
+        .args(["build", "--offline", "--manifest-path"])
+        .arg(package.join("Cargo.toml"));
+    let script = package.join("target/debug/build-script");
+    build(compile, &package.join("target"), "debug/build-script");
     // The script gets what cargo gives it.
     let host = Command::new("rustc")
         .args(["--print", "host-tuple"])
