@@ -12,7 +12,7 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -146,17 +146,29 @@ fn load(engine: &Engine, folder: &Path, path: &Path) -> io::Result<Component> {
     if !metadata.is_file() || metadata.len() > MOST_BYTES {
         return Err(invalid("it is no entry"));
     }
-    whole(&file, metadata.len())?;
+    let length = whole(&file, metadata.len())?;
     // The file that was looked at, whatever has its path by now.
     let looked_at = format!("/proc/self/fd/{}", file.as_raw_fd());
     // SAFETY: this is what `Component::serialize` gave to a process of this user, as [`keep`] wrote it: nobody else may
     // write to the folder or to the file, and the checksum shows that it is whole. Nor does this user's own process
     // write to it while it is mapped: entries are only replaced. The engine checks its version and settings itself.
-    unsafe { Component::deserialize_file(engine, looked_at) }.map_err(io::Error::other)
+    let mapped = unsafe { Component::deserialize_file(engine, looked_at) };
+    let component = mapped.or_else(|error| {
+        tracing::debug!(
+            error = format!("{error:#}"),
+            "machine code cannot be mapped, and is read"
+        );
+        // Where a file system is mounted `noexec`, what is on it may be read and not mapped to be run.
+        let mut code = vec![0; length];
+        file.read_exact_at(&mut code, 0)?;
+        // SAFETY: as above.
+        unsafe { Component::deserialize(engine, code) }
+    });
+    component.map_err(|error| io::Error::other(format!("{error:#}")))
 }
 
-/// Refuses an entry of this length that has not all of its content.
-fn whole(file: &File, length: u64) -> io::Result<()> {
+/// Refuses an entry of this length that has not all of its content. The length of the machine code in it.
+fn whole(file: &File, length: u64) -> io::Result<usize> {
     let damaged = || invalid("it is damaged");
     let mut end = End::default();
     let code = length.checked_sub(end.len() as u64).ok_or_else(damaged)?;
@@ -171,9 +183,9 @@ fn whole(file: &File, length: u64) -> io::Result<()> {
         let read = chunk.len();
         reader.consume(read);
     }
-    reader.into_inner().into_inner().read_exact(&mut end)?;
+    file.read_exact_at(&mut end, code)?;
     if end == end_with(checksum) {
-        Ok(())
+        usize::try_from(code).map_err(io::Error::other)
     } else {
         Err(damaged())
     }

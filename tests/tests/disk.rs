@@ -213,6 +213,37 @@ fn can_mount(test: &str) -> bool {
 }
 
 #[test]
+fn machine_code_on_a_disk_from_which_nothing_runs_is_used_all_the_same() {
+    if !can_mount("machine_code_on_a_disk_from_which_nothing_runs_is_used_all_the_same") {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let script = r#"
+        set -eu
+        mount -t tmpfs -o noexec none "$HOME"
+        "$PROGRAM" models
+        ls "$HOME/.cache/plexum-openai-provider"
+        echo second >&2
+        "$PROGRAM" models
+    "#;
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+        .env("PROGRAM", program())
+        .env("HOME", home.path())
+        .env("PLEXUM_LOG", "warn,plexum_openai_provider::cache=debug")
+        .env_remove("XDG_CACHE_HOME")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains(".code"));
+    // Else the disk lets what is on it run, and this shows nothing.
+    let (_, second) = stderr.split_once("second\n").unwrap();
+    assert!(second.contains("cannot be mapped, and is read"), "{second}");
+    assert!(!second.contains("made anew"), "{second}");
+}
+
+#[test]
 fn a_full_disk_stops_a_new_conversation_and_keeps_an_old_one() {
     if !can_mount("a_full_disk_stops_a_new_conversation_and_keeps_an_old_one") {
         return;
