@@ -88,7 +88,7 @@ async fn texts_of_every_length_arrive_whole() {
             String::from_utf8(letters.collect()).unwrap()
         })
         .collect();
-    let messages = texts.iter().map(|text| Step::message(text));
+    let messages = texts.iter().map(Step::message);
     let (_workspace, mut turn) = paused(messages.chain([Step::TurnCompleted]));
     until(&mut turn, text("first", 0)).await;
     for (index, expected) in (1..).zip(&texts) {
