@@ -107,7 +107,7 @@ impl Board {
     }
 }
 
-/// One turn, measured. The turn has ended when all clones are gone.
+/// One turn, measured. It is counted when its end is told, or else when all clones are gone.
 #[derive(Debug, Clone)]
 pub struct Meter(Arc<Measured>);
 
@@ -128,6 +128,8 @@ struct State {
     first_line: Option<Duration>,
     first_text: Option<Duration>,
     end: Option<(StopReason, Option<FailureKind>)>,
+    /// Whether the turn has been counted; then all else here is empty.
+    counted: bool,
 }
 
 impl Meter {
@@ -202,6 +204,8 @@ impl Meter {
                     metrics.input_tokens = metrics.input_tokens.saturating_add(*input_tokens);
                     metrics.output_tokens = metrics.output_tokens.saturating_add(*output_tokens);
                 }
+                // Before the caller gets it, who may look at the metrics then.
+                self.0.count();
             }
             _ => {}
         }
@@ -212,13 +216,18 @@ impl Measured {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// However a turn ends, a panic included, this is where it is counted.
-impl Drop for Measured {
-    fn drop(&mut self) {
+    /// Counts the turn, once.
+    fn count(&self) {
         let turn = self.began.elapsed();
-        let state = std::mem::take(&mut *self.state());
+        let counted = State {
+            counted: true,
+            ..State::default()
+        };
+        let state = std::mem::replace(&mut *self.state(), counted);
+        if state.counted {
+            return;
+        }
         let outcome = match state.end {
             Some((StopReason::EndTurn, _)) => "end_turn".to_owned(),
             Some((StopReason::Aborted, _)) => "aborted".to_owned(),
@@ -266,5 +275,39 @@ impl Drop for Measured {
         if let Some(first) = state.first_text {
             metrics.to_first_text.add(first);
         }
+    }
+}
+
+/// However a turn ends, a panic included, it is counted.
+impl Drop for Measured {
+    fn drop(&mut self) {
+        self.count();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_counted_once_when_its_end_is_told_or_when_it_is_dropped() {
+        let board = Board::default();
+        let counted = || {
+            let metrics = board.read();
+            let ended = (metrics.turns_aborted, metrics.to_end.count);
+            (metrics.turns_waiting, metrics.turns_open, ended)
+        };
+        let meter = board.turn(Path::new("workspace"), None);
+        meter.runs();
+        assert_eq!(counted(), (0, 1, (0, 0)));
+        let end = Event::failed(FailureKind::Killed, StopReason::Aborted, String::new());
+        meter.event(&end);
+        assert_eq!(counted(), (0, 0, (1, 1)));
+        drop(meter);
+        assert_eq!(counted(), (0, 0, (1, 1)));
+        let meter = board.turn(Path::new("workspace"), None);
+        assert_eq!(counted(), (1, 0, (1, 1)));
+        drop(meter);
+        assert_eq!(counted(), (0, 0, (2, 2)));
     }
 }
