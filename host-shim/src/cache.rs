@@ -184,7 +184,7 @@ fn whole(file: &File, length: u64) -> io::Result<usize> {
         reader.consume(read);
     }
     file.read_exact_at(&mut end, code)?;
-    if end == end_with(checksum) {
+    if end == end_with(checksum.finalize()) {
         usize::try_from(code).map_err(io::Error::other)
     } else {
         Err(damaged())
@@ -196,10 +196,10 @@ type End = [u8; size_of::<u32>() + MAGIC.len()];
 
 /// The end of an entry with this checksum. No digest: who may write the file could write that too, so that it only
 /// has to show damage, and finding it takes a tenth of the time.
-fn end_with(checksum: crc32fast::Hasher) -> End {
+fn end_with(checksum: u32) -> End {
     let mut end = End::default();
     let (sum, magic) = end.split_at_mut(size_of::<u32>());
-    sum.copy_from_slice(&checksum.finalize().to_le_bytes());
+    sum.copy_from_slice(&checksum.to_le_bytes());
     magic.copy_from_slice(&MAGIC);
     end
 }
@@ -226,9 +226,7 @@ fn keep(folder: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
     file.write_all(code)?;
-    let mut checksum = crc32fast::Hasher::new();
-    checksum.update(code);
-    file.write_all(&end_with(checksum))?;
+    file.write_all(&end_with(crc32fast::hash(code)))?;
     // A crash of the machine may leave less than all of it, which the checksum shows.
     file.persist(path).map_err(|error| error.error)?;
     let mut all = entries(folder)?;

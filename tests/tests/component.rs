@@ -31,6 +31,9 @@ sha2 = { version = "*", default-features = false }
 [workspace]
 "#;
 
+/// Where cargo puts that program, in the target folder.
+const SCRIPT: &str = "debug/build-script";
+
 /// One line for each import and export, imports first.
 fn interfaces(bytes: &[u8]) -> String {
     let engine = Engine::default();
@@ -157,15 +160,15 @@ fn the_same_source_gives_the_same_component_in_another_folder() {
     compile
         .args(["build", "--offline", "--manifest-path"])
         .arg(package.join("Cargo.toml"));
-    let script = package.join("target/debug/build-script");
-    build(compile, &package.join("target"), "debug/build-script");
+    let compiled = package.join("target");
+    build(compile, &compiled, SCRIPT);
     // The script gets what cargo gives it.
     let host = Command::new("rustc")
         .args(["--print", "host-tuple"])
         .output()
         .unwrap();
     let host = String::from_utf8(host.stdout).unwrap();
-    let built = Command::new(&script)
+    let built = Command::new(compiled.join(SCRIPT))
         .env("CARGO", env!("CARGO"))
         .env("RUSTC", "rustc")
         .env("TARGET", host.trim())

@@ -1,0 +1,82 @@
+//! What one turn is granted. Each file in here is one of the component's imports, and does what it offers.
+
+mod codex;
+mod log;
+mod session;
+mod settings;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use wasmtime::component::ResourceTable;
+
+use crate::budget::{Budget, Exceeded};
+use crate::config::Config;
+use crate::event::Event;
+use crate::grant::Grant;
+use crate::image::StagedImages;
+use crate::metrics::Meter;
+use crate::program::PinnedProgram;
+use crate::record::Recorder;
+use crate::session_store::{SessionEntry, SessionGuard, SessionStore};
+use crate::spawner::Spawner;
+use crate::stop::Stop;
+use crate::thread_id::KnownThreads;
+use crate::ticker::Ticking;
+
+pub(crate) use codex::MAX_BATCH_BYTES;
+
+/// What is granted to one turn. It is in the data of the store that the component runs in; dropping it ends codex
+/// and lets other turns into the workspace.
+pub struct CodexCtx {
+    pub(crate) config: Arc<Config>,
+    pub(crate) grant: Arc<Grant>,
+    pub(crate) sessions: Arc<dyn SessionStore>,
+    pub(crate) workspace: PathBuf,
+    /// What the store held when the turn began, until the component has asked for it or changes it. Nobody else does
+    /// meanwhile.
+    pub(crate) stored: Option<Option<SessionEntry>>,
+    /// The thread ids that may be kept; the one that the store held when the turn began may be
+    /// resumed.
+    pub(crate) threads: KnownThreads,
+    pub(crate) program: Arc<PinnedProgram>,
+    /// The digest of the component, for the record.
+    pub(crate) component_sha256: Arc<str>,
+    pub(crate) recorder: Option<Recorder>,
+    /// What keeps other turns out of the workspace.
+    pub(crate) guard: Option<Arc<dyn SessionGuard>>,
+    /// How codex is started.
+    pub(crate) spawner: Arc<dyn Spawner>,
+    /// The images of the request.
+    pub(crate) images: StagedImages,
+    pub(crate) stop: Stop,
+    /// When the turn must be over.
+    pub(crate) turn_deadline: Instant,
+    pub(crate) meter: Meter,
+    /// How long to wait, and until when, while somebody else uses the conversation.
+    pub(crate) next_back_off: Option<Duration>,
+    pub(crate) busy_deadline: Option<Instant>,
+    pub(crate) table: ResourceTable,
+    /// What the component has used up.
+    pub(crate) budget: Budget,
+    /// What the provider keeps while the turn runs: its clock and one of its places.
+    pub(crate) _ticking: Option<Ticking>,
+    pub(crate) _place: Option<OwnedSemaphorePermit>,
+}
+
+impl CodexCtx {
+    /// Notes an event that the runtime passes on, for [`Codex::metrics`](crate::Codex::metrics) and the turn's span. Of a
+    /// turn whose [`Event::MessageEnd`] is not noted, they say that its caller went away.
+    pub fn note(&self, event: &Event) {
+        self.meter.event(event);
+    }
+
+    /// The clock has ticked while the component computed.
+    pub(crate) fn tick(&mut self) -> Result<(), Exceeded> {
+        let stopped = self.stop.cause().is_some();
+        self.budget.tick(stopped, self.stop.is_abandoned())
+    }
+}
