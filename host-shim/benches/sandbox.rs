@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plexum_openai_provider::bindings::{CodexProvider, CodexProviderPre};
-use plexum_openai_provider::{COMPONENT, Codex, CodexCtx, Config, OpenTurn, Request, embed};
+use plexum_openai_provider::{COMPONENT, CodexCtx, Config, GrantedCodex, OpenTurn, Request, embed};
 use tempfile::TempDir;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
@@ -14,7 +14,7 @@ use crate::in_memory::{Forgetful, Printed};
 /// The component, loaded, and what it is granted.
 pub struct Sandbox {
     pre: CodexProviderPre<CodexCtx>,
-    codex: Codex,
+    codex: GrantedCodex,
     workspace: TempDir,
 }
 
@@ -32,7 +32,7 @@ impl Sandbox {
             binary: Some(std::env::current_exe().unwrap()),
             ..Config::default()
         };
-        let codex = Codex::new(config, COMPONENT)
+        let codex = GrantedCodex::new(config, COMPONENT)
             .unwrap()
             .with_spawner(Printed(Arc::clone(output)))
             .with_session_store(Forgetful);

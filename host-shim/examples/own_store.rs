@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use plexum_openai_provider::bindings::CodexProvider;
 use plexum_openai_provider::embed::{self, CodexView};
-use plexum_openai_provider::{COMPONENT, Codex, CodexCtx, Config, Event, Request};
+use plexum_openai_provider::{COMPONENT, CodexCtx, Config, Event, GrantedCodex, Request};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 
@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
 
     // What the operator grants, and a turn of it.
-    let codex = Codex::new(Config::read_default()?, COMPONENT)?;
+    let codex = GrantedCodex::new(Config::read_default()?, COMPONENT)?;
     let turn = match codex.open(workspace, Request::prompt(prompt)).await {
         Ok(turn) => turn,
         // The end of a turn that cannot begin.

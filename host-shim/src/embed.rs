@@ -7,7 +7,7 @@
 //! ```no_run
 //! use plexum_openai_provider::bindings::CodexProvider;
 //! use plexum_openai_provider::embed::{self, CodexView};
-//! use plexum_openai_provider::{COMPONENT, Codex, CodexCtx, Config, Event, Request};
+//! use plexum_openai_provider::{COMPONENT, CodexCtx, Config, Event, GrantedCodex, Request};
 //! use wasmtime::component::{Component, Linker};
 //! use wasmtime::{Engine, Store};
 //!
@@ -30,7 +30,7 @@
 //! let mut linker = Linker::<State>::new(&engine);
 //! embed::add_to_linker(&mut linker)?;
 //!
-//! let codex = Codex::new(Config::read_default()?, COMPONENT)?;
+//! let codex = GrantedCodex::new(Config::read_default()?, COMPONENT)?;
 //! let opened = codex.open("/path/to/workspace", Request::prompt("hello")).await;
 //! let turn = opened.map_err(|end| format!("{end:?}"))?;
 //! let mut store = Store::new(&engine, State { codex: turn.ctx });
@@ -59,44 +59,4 @@
 //! events at the pace of who takes them; the end of a turn that nobody wants; the count of events; an engine whose
 //! epoch moves on every 10 ms while turns run, without which `guest.cpu_seconds` does not hold.
 
-use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Store, UpdateDeadline};
-
-use crate::bindings::CodexProvider;
-use crate::ctx::CodexCtx;
-use crate::guest_limits::{MAX_CALL_BYTES, MAX_HANDLES};
-
-/// The data of a store in which a provider component runs.
-pub trait CodexView: Send + 'static {
-    /// What the turn is granted.
-    fn codex(&mut self) -> &mut CodexCtx;
-}
-
-impl CodexView for CodexCtx {
-    fn codex(&mut self) -> &mut CodexCtx {
-        self
-    }
-}
-
-/// Adds the imports of the world `codex-provider`, and nothing else.
-///
-/// # Errors
-/// When the linker has one of them already.
-pub fn add_to_linker<T: CodexView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    CodexProvider::add_to_linker::<T, HasSelf<CodexCtx>>(linker, T::codex)
-}
-
-/// Holds a store, of one turn, to the limits of the configuration (`guest`): memory, tables, handles, the size of a
-/// call, and computing time where the engine interrupts at epochs. One epoch is taken to be 10 ms.
-pub fn limit<T: CodexView>(store: &mut Store<T>) {
-    store.limiter(|data| &mut data.codex().budget);
-    store.set_hostcall_fuel(MAX_CALL_BYTES);
-    store.set_max_component_handles(MAX_HANDLES);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|mut store| {
-        store.data_mut().codex().tick()?;
-        // The runtime's own yield lets it look at its sockets and timers too.
-        let others = Box::pin(tokio::task::yield_now());
-        Ok(UpdateDeadline::YieldCustom(1, others))
-    });
-}
+pub use crate::capability::view::{CodexView, add_to_linker, limit};

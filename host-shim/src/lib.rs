@@ -21,60 +21,41 @@
 #![warn(missing_docs)]
 
 pub mod audit;
-pub mod bindings;
-mod budget;
-mod cache;
+mod capability;
 mod codex;
 pub mod config;
-mod ctx;
-mod digest;
+mod contract;
 #[cfg(feature = "doctor")]
 pub mod doctor;
 pub mod embed;
-pub mod environment;
-mod event;
-pub mod framing;
+mod engine;
 pub mod grant;
-pub mod guest_limits;
-mod image;
-mod lock_file;
-pub mod metrics;
-pub mod npm_script;
-mod permission;
-mod process;
-mod program;
 mod provider;
-mod record;
-mod request;
-mod session_file;
-mod session_store;
-pub mod spawner;
-mod stop;
-mod supervised;
-#[cfg(not(fuzzing))]
-mod thread_id;
-#[cfg(fuzzing)]
-pub mod thread_id;
-mod ticker;
+mod session;
+mod telemetry;
 mod turn;
 
-pub use cache::Cache;
-pub use codex::{Codex, OpenTurn, TurnStopper};
+pub use capability::CodexCtx;
+pub use capability::bindings;
+pub use codex::supervised::Supervised;
+pub use codex::{framing, spawner};
+pub use config::guest_limits::{self, GuestLimits};
 pub use config::{Config, ConfigError, Limits};
-pub use ctx::CodexCtx;
-pub use event::{
+pub use contract::event::{
     Event, Failure, FailureKind, NoticeKind, PlanStep, StopReason, ToolKind, ToolStatus, Usage,
 };
-pub use guest_limits::GuestLimits;
-pub use metrics::Metrics;
-pub use provider::{COMPONENT, Description, LoadError, Provider};
-pub use record::Recorder;
-pub use request::{Content, ImageSource, Message, Request, Role};
-pub use session_file::{LOCK_FILE, SESSION_FILE, SaveStep, SessionFiles, USAGE_FILE};
-pub use session_store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
+pub use contract::request::{Content, ImageSource, Message, Request, Role};
+pub use engine::builtin::COMPONENT;
+pub use engine::cache::Cache;
+pub use engine::load_error::LoadError;
+pub use provider::{Description, Provider};
+pub use session::files::{LOCK_FILE, SESSION_FILE, SaveStep, SessionFiles, USAGE_FILE};
+pub use session::store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
 pub use spawner::Spawner;
-pub use supervised::Supervised;
+pub use telemetry::metrics::{self, Metrics};
+pub use telemetry::record::Recorder;
 pub use turn::Turn;
+pub use turn::open::{GrantedCodex, OpenTurn, TurnStopper};
 
 /// The Rust in the README.
 #[cfg(doctest)]

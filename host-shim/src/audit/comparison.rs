@@ -184,7 +184,7 @@ mod tests {
     use super::*;
     use crate::Config;
     use crate::audit::Audit;
-    use crate::provider::COMPONENT;
+    use crate::engine::builtin::COMPONENT;
 
     fn differences(ours: &str, theirs: &str) -> Vec<String> {
         let parse = |text| Interfaces::parse(text).unwrap();

@@ -9,8 +9,8 @@ use wasmtime::component::types::ComponentItem;
 use super::producers::{Producer, producers};
 use super::world::{IMPORTS, World, compatible, fit};
 use crate::config::Config;
-use crate::digest::sha256;
-use crate::provider::COMPONENT;
+use crate::engine::builtin::COMPONENT;
+use crate::engine::builtin::sha256;
 
 /// What a component may get from elsewhere, and where from: the beginnings of interface names.
 const ABSENT: [(&str, &[&str]); 6] = [

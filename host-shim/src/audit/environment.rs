@@ -1,7 +1,7 @@
 //! What of the environment codex gets.
 
 use crate::config::Config;
-use crate::environment::EnvironmentRule;
+use crate::grant::environment::EnvironmentRule;
 
 /// What of this process's environment codex gets, a sentence a line: names and patterns, never
 /// values.

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::capability::MAX_BATCH_BYTES;
+use crate::capability::image::MAX_IMAGE_BYTES;
+use crate::codex::framing::MAX_LINE_BYTES;
+use crate::codex::process::{DRAIN, STDERR_BYTES};
 use crate::config::Config;
-use crate::ctx::MAX_BATCH_BYTES;
-use crate::framing::MAX_LINE_BYTES;
+use crate::config::guest_limits as guest;
 use crate::grant::MAX_ARGUMENT_BYTES;
-use crate::guest_limits as guest;
-use crate::image::MAX_IMAGE_BYTES;
-use crate::process::{DRAIN, STDERR_BYTES};
-use crate::session_file::MAX_FILE_BYTES;
+use crate::session::files::MAX_FILE_BYTES;
 
 /// A limit.
 #[derive(Debug, Clone, PartialEq, Serialize)]

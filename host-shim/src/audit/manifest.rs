@@ -120,7 +120,7 @@ fn package(interface: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::provider::COMPONENT;
+    use crate::engine::builtin::COMPONENT;
 
     #[test]
     fn the_manifest_of_the_built_in_component_says_what_it_may_do() {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(manifest.id, "plexum-openai-provider");
         assert_eq!(manifest.wit, "plexum:provider@0.1.0");
         assert_eq!(manifest.world, "plexum:provider/codex-provider@0.1.0");
-        assert_eq!(manifest.sha256, crate::digest::sha256(COMPONENT));
+        assert_eq!(manifest.sha256, crate::engine::builtin::sha256(COMPONENT));
         let codex = manifest.capabilities.iter().find(|capability| {
             capability.import == "plexum:provider/codex@0.1.0"
                 && capability.functions.contains(&"spawn".to_owned())

@@ -140,7 +140,7 @@ fn sandbox_name(sandbox: Sandbox) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::COMPONENT;
+    use crate::engine::builtin::COMPONENT;
 
     #[test]
     fn the_built_in_component_is_within_the_grant() {
@@ -155,7 +155,7 @@ mod tests {
             component_sha256: Some(digest.to_owned()),
             ..Config::default()
         };
-        let digest = crate::digest::sha256(COMPONENT).to_uppercase();
+        let digest = crate::engine::builtin::sha256(COMPONENT).to_uppercase();
         let same = Audit::of(COMPONENT, &config(&digest)).unwrap();
         assert_eq!(
             (same.verdict, same.component.pin),

@@ -10,8 +10,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
-use crate::permission::{changeable_by_others, octal};
-use crate::program::{REMEDY, resolve};
+use crate::grant::permission::{changeable_by_others, octal};
+use crate::grant::program::{REMEDY, resolve};
 
 /// The codex program.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!((file.mode.as_str(), file.size), ("0755", 16));
         assert_eq!(
             file.sha256.unwrap(),
-            crate::digest::sha256(b"#!/bin/false -x\n")
+            crate::engine::builtin::sha256(b"#!/bin/false -x\n")
         );
         assert_eq!(file.interpreter.unwrap(), "/bin/false -x");
         assert!(file.modified.unwrap().ends_with('Z'));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::session_file::{LOCK_FILE, SESSION_FILE, USAGE_FILE};
+use crate::session::files::{LOCK_FILE, SESSION_FILE, USAGE_FILE};
 
 /// A file that the host keeps.
 #[derive(Debug, Clone, PartialEq, Serialize)]

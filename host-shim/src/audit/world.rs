@@ -5,8 +5,8 @@ use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
 
 use super::component::{Import, Interface};
-use crate::bindings::CodexProviderPre;
-use crate::ctx::CodexCtx;
+use crate::capability::CodexCtx;
+use crate::capability::bindings::CodexProviderPre;
 use crate::embed;
 
 /// The world that this host offers.

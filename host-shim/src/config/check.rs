@@ -47,7 +47,7 @@ pub fn findings(config: &Config) -> Vec<Finding> {
     let extra_args = top("extra_args");
     arguments(&extra_args, &config.extra_args, &mut found);
     for (index, entry) in config.env.iter().enumerate() {
-        if let Err(problem) = crate::environment::check(entry) {
+        if let Err(problem) = super::variable::check(entry) {
             found.push(Finding::new(top("env").index(index), problem));
         }
     }

@@ -8,7 +8,7 @@ use super::document::{Content, Node};
 use super::key_path::Step;
 use super::nearest::{did_you_mean, nearest};
 use super::{Config, Limits, Problem};
-use crate::guest_limits::GuestLimits;
+use crate::config::guest_limits::GuestLimits;
 
 /// What serde reports, with the value that it was about.
 #[derive(Debug)]

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::guest_limits::GuestLimits;
+use crate::config::guest_limits::GuestLimits;
 
 mod check;
 mod document;
 mod error;
 mod fault;
 mod file;
+pub mod guest_limits;
 mod key_path;
 mod limits;
 mod nearest;
@@ -19,6 +20,7 @@ pub(crate) mod numbers;
 mod reader;
 #[cfg(feature = "schema")]
 mod schema;
+mod variable;
 
 pub use error::{ConfigError, Mistake, Problem};
 pub use limits::Limits;

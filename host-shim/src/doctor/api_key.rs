@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::config::Config;
-use crate::environment::EnvironmentRule;
+use crate::grant::environment::EnvironmentRule;
 
 /// Whether codex would get a variable of this name, and one that holds something.
 pub fn reaches_codex(config: &Config, name: &str) -> bool {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use crate::config::Config;
-use crate::environment::EnvironmentRule;
+use crate::grant::environment::EnvironmentRule;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Check, child};
 use crate::audit::Program;
 use crate::config::Config;
-use crate::program::{self, ProgramError};
+use crate::grant::program::{self, ProgramError};
 
 /// The oldest version that is supported, and the newest that was tested.
 const SUPPORTED: (Version, Version) = (Version(0, 135, 0), Version(0, 169, u64::MAX));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Check;
 use crate::config::{Config, ConfigError, default_path};
-use crate::permission::changeable_by_others;
+use crate::grant::permission::changeable_by_others;
 
 const ID: &str = "config";
 

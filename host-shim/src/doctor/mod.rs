@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use crate::audit::Audit;
 use crate::config::Config;
-use crate::provider::COMPONENT;
+use crate::engine::builtin::COMPONENT;
 
 use codex::Codex;
 

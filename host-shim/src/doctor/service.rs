@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Check, SYSTEMD_PATH, quoted, under_systemd};
 use crate::config::Config;
-use crate::npm_script::program_behind;
+use crate::grant::npm_script::program_behind;
 
 /// What is said of a codex at `found`, which this shell's PATH or the configuration leads to.
 pub fn check(config: &Config, found: &Path) -> Vec<Check> {

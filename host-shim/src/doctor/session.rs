@@ -4,9 +4,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::Check;
-use crate::grant::is_uuid;
-use crate::lock_file::LockFile;
-use crate::session_file::{LOCK_FILE, SESSION_FILE, SessionFiles, USAGE_FILE};
+use crate::contract::thread_id::is_uuid;
+use crate::session::files::{LOCK_FILE, SESSION_FILE, SessionFiles, USAGE_FILE};
+use crate::session::lock::LockFile;
 
 const RESET: &str =
     "run `plexum-openai-provider session reset` with this --workspace, or remove the file";

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::Check;
 use crate::config::Config;
-use crate::event::{Event, StopReason};
+use crate::contract::event::{Event, StopReason};
+use crate::contract::request::Request;
 use crate::provider::Provider;
-use crate::request::Request;
 
 const ID: &str = "turn";
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::codex::{Codex, Version};
 use super::{Check, quoted, under_systemd};
-use crate::npm_script::{interpreter, is_node, native};
+use crate::grant::npm_script::{interpreter, is_node, native};
 
 /// From this version on, with a node that can, the script becomes the program and leaves no process of its own.
 const LEAVES_NO_PROCESS: Version = Version(0, 169, 0);

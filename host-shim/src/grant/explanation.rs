@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{Allowed, Call, Grant, Refused, Role, split_images};
+use super::argv::{Allowed, Call, Grant, Refused, Role, split_images};
 use crate::config::{Config, Sandbox};
 
 /// What the grant says to a call.

@@ -1,5 +1,7 @@
 //! One turn, seen from outside.
 
+pub mod loaded;
+pub mod open;
 mod run;
 mod sink;
 
@@ -11,11 +13,11 @@ use futures_core::Stream;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use crate::event::{Event, FailureKind, StopReason};
-use crate::provider::Provider;
-use crate::request::Request;
-use crate::stop::{StopCause, Stopper, stop};
+use crate::codex::stop::{StopCause, Stopper, stop};
+use crate::contract::event::{Event, FailureKind, StopReason};
+use crate::contract::request::Request;
 
+use loaded::Loaded;
 use run::run;
 use sink::{Sink, Waiting};
 
@@ -64,10 +66,10 @@ impl Stream for Turn {
 }
 
 /// Starts the task that runs a turn; the handle stops it by going away.
-pub(crate) fn begin(provider: Provider, workspace: PathBuf, request: Request) -> Turn {
-    let deadline = provider.codex().deadline();
-    let meter = provider
-        .codex()
+pub(crate) fn begin(loaded: Loaded, workspace: PathBuf, request: Request) -> Turn {
+    let deadline = loaded.codex.deadline();
+    let meter = loaded
+        .codex
         .board()
         .turn(&workspace, request.model.as_deref());
     let (mut sink, events) = Sink::new(meter.clone(), deadline);
@@ -75,7 +77,7 @@ pub(crate) fn begin(provider: Provider, workspace: PathBuf, request: Request) ->
     let span = meter.span().clone();
     let task = async move {
         let outcome = run(
-            &provider, workspace, request, stop, deadline, &meter, &mut sink,
+            &loaded, workspace, request, stop, deadline, &meter, &mut sink,
         )
         .await;
         // Whatever happened in there, the caller gets exactly one end.

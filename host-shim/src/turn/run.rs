@@ -5,21 +5,21 @@ use std::path::PathBuf;
 use tokio::time::Instant;
 use wasmtime::{Store, Trap};
 
+use super::loaded::Loaded;
 use super::sink::{Sent, Sink};
-use crate::bindings::provider as wit;
-use crate::budget::{Exceeded, text_bytes};
-use crate::ctx::CodexCtx;
-use crate::event::{Event, FailureKind, StopReason};
-use crate::guest_limits::{MAX_CALL_BYTES, MAX_STACK_BYTES};
-use crate::metrics::Meter;
-use crate::provider::Provider;
-use crate::request::Request;
-use crate::stop::Stop;
-use crate::thread_id;
+use crate::capability::CodexCtx;
+use crate::capability::bindings::provider as wit;
+use crate::capability::budget::{Exceeded, text_bytes};
+use crate::codex::stop::Stop;
+use crate::config::guest_limits::{MAX_CALL_BYTES, MAX_STACK_BYTES};
+use crate::contract::event::{Event, FailureKind, StopReason};
+use crate::contract::request::Request;
+use crate::contract::thread_id;
+use crate::telemetry::metrics::Meter;
 
 /// Runs the component. An error is the end that is to be sent, unless there was one already.
 pub(super) async fn run(
-    provider: &Provider,
+    loaded: &Loaded,
     workspace: PathBuf,
     request: Request,
     stop: Stop,
@@ -27,25 +27,25 @@ pub(super) async fn run(
     meter: &Meter,
     sink: &mut Sink,
 ) -> Result<(), Event> {
-    let codex = provider.codex();
-    let ticking = Some(provider.tick());
+    let codex = &loaded.codex;
+    let ticking = Some(loaded.tick());
     let prepared = codex.prepare(workspace, request, stop, deadline, meter, ticking);
     let (ctx, request) = prepared.await?;
-    let mut store = provider.store(ctx);
-    let done = drive(provider, &mut store, &request, sink).await;
+    let mut store = loaded.store(ctx);
+    let done = drive(loaded, &mut store, &request, sink).await;
     store.data_mut().end_codex().await;
     done
 }
 
 /// Runs the component in its store, which may leave a codex running.
 async fn drive(
-    provider: &Provider,
+    loaded: &Loaded,
     store: &mut Store<CodexCtx>,
     request: &wit::Request,
     sink: &mut Sink,
 ) -> Result<(), Event> {
-    let world = provider
-        .pre()
+    let world = loaded
+        .pre
         .instantiate_async(&mut *store)
         .await
         .map_err(|error| stopped(store, &error))?;

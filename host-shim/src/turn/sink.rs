@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
-use crate::event::Event;
-use crate::metrics::Meter;
+use crate::contract::event::Event;
+use crate::telemetry::metrics::Meter;
 
 /// How many events may wait for the caller before the component waits too, and with it codex.
 const WAITING_EVENTS: usize = 64;

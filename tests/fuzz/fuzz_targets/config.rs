@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use plexum_openai_provider::environment::EnvironmentRule;
+use plexum_openai_provider::grant::environment::EnvironmentRule;
 use plexum_openai_provider::grant::{Call, Grant};
 use plexum_openai_provider::{Config, ConfigError};
 

@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use plexum_openai_provider::thread_id::{KnownThreads, Opening};
+use plexum_openai_provider::grant::known_threads::{KnownThreads, Opening};
 use plexum_openai_provider_fuzz::fields::{RECORD, number, split};
 
 fuzz_target!(|data: &[u8]| {

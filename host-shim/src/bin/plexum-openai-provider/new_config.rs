@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use plexum_openai_provider::{Config, npm_script};
+use plexum_openai_provider::Config;
+use plexum_openai_provider::grant::npm_script;
 use serde::Serialize;
 
 use super::audit::print;

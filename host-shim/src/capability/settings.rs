@@ -3,7 +3,7 @@
 use wasmtime::Result;
 
 use super::CodexCtx;
-use crate::bindings::settings;
+use crate::capability::bindings::settings;
 use crate::config::{LostSession, PromptTransport, Sandbox};
 
 impl settings::Host for CodexCtx {

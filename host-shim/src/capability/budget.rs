@@ -2,13 +2,13 @@
 
 use wasmtime::{ResourceLimiter, Result};
 
-use crate::bindings::log::Level;
-use crate::bindings::provider as wit;
-use crate::guest_limits::{
+use crate::capability::bindings::log::Level;
+use crate::capability::bindings::provider as wit;
+use crate::config::guest_limits::{
     CANCELLED_MILLISECONDS, GuestLimits, MAX_ARGUMENTS, MAX_ARGUMENTS_BYTES, MAX_INSTANCES,
     MAX_LOG_BYTES, MAX_MEMORIES, MAX_REFUSALS, MAX_TABLE_ELEMENTS, MAX_TABLES,
 };
-use crate::ticker::TICK;
+use crate::engine::ticker::TICK;
 
 const MIB: usize = 1024 * 1024;
 

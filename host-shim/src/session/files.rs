@@ -21,10 +21,11 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use crate::event::Usage;
-use crate::lock_file::LockFile;
-use crate::session_store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
-use crate::thread_id;
+use crate::contract::event::Usage;
+use crate::contract::thread_id::is_plain;
+use crate::session::lock::LockFile;
+use crate::session::place::{at, refused};
+use crate::session::store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
 
 /// The file that holds the thread id.
 pub const SESSION_FILE: &str = ".plexum-codex-session";
@@ -126,7 +127,7 @@ impl SessionFiles {
     fn save_blocking(&self, workspace: &Path, entry: &SessionEntry) -> io::Result<()> {
         let session_path = workspace.join(SESSION_FILE);
         // What is kept must be what is loaded: white space at an end, say, would not be.
-        if !thread_id::is_plain(&entry.thread_id) {
+        if !is_plain(&entry.thread_id) {
             return Err(refused(
                 &session_path,
                 "cannot hold this thread id, which is no plain word of at most 128 bytes",
@@ -313,16 +314,6 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or(OsStr::new("")).to_owned();
     name.push(suffix);
     path.with_file_name(name)
-}
-
-/// Says where and what, which `io::Error` does not.
-pub(crate) fn at(path: &Path, what: &str, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{} {what}: {error}", path.display()))
-}
-
-/// Says where and what, of a thing that the operating system has nothing against.
-pub(crate) fn refused(path: &Path, why: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, format!("{} {why}", path.display()))
 }
 
 #[cfg(test)]

@@ -8,11 +8,8 @@
 //! store held when the turn began, which of the configured models, and the prompt behind
 //! `--`. This decides and never spawns; the `process` module spawns and never decides.
 
-mod explanation;
-
-pub use explanation::{Change, Explanation};
-
 use crate::config::{Config, Sandbox};
+use crate::contract::thread_id::is_uuid;
 
 /// The longest single argument that Linux takes, less the closing NUL (`MAX_ARG_STRLEN`).
 pub(crate) const MAX_ARGUMENT_BYTES: usize = 131_071;
@@ -20,11 +17,11 @@ pub(crate) const MAX_ARGUMENT_BYTES: usize = 131_071;
 /// The calls that are allowed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grant {
-    fixed: Vec<(String, Role)>,
+    pub(super) fixed: Vec<(String, Role)>,
     /// For each model its name, and the arguments between the fixed flags and `--`.
-    models: Vec<(String, Vec<String>)>,
+    pub(super) models: Vec<(String, Vec<String>)>,
     /// How many of those, at their end, are `extra_args`.
-    extra: usize,
+    pub(super) extra: usize,
 }
 
 /// What an argument is in an allowed call.
@@ -114,7 +111,7 @@ impl Grant {
     }
 
     /// Checks a call's arguments and tells the role of each, in order, up to the one that is refused.
-    fn walk(
+    pub(super) fn walk(
         &self,
         args: &[String],
         call: &Call<'_>,
@@ -255,7 +252,7 @@ fn sandbox_flags(sandbox: Sandbox) -> &'static [&'static str] {
 }
 
 /// Takes the pairs `-i image:<n>` off the end, and gives their numbers.
-fn split_images(words: &[String], images: usize) -> (&[String], Vec<usize>) {
+pub(super) fn split_images(words: &[String], images: usize) -> (&[String], Vec<usize>) {
     let mut rest = words;
     let mut numbers = Vec::new();
     while let [before @ .., flag, image] = rest
@@ -274,19 +271,6 @@ fn common_prefix(left: &[String], right: &[String]) -> usize {
         .zip(right)
         .take_while(|(left, right)| left == right)
         .count()
-}
-
-/// Whether this is a UUID; codex takes anything else for a name, and silently begins a new
-/// conversation.
-pub(crate) fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(position, byte)| match position {
-                8 | 13 | 18 | 23 => byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
-            })
 }
 
 #[cfg(test)]

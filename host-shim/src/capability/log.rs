@@ -3,7 +3,7 @@
 use wasmtime::Result;
 
 use super::CodexCtx;
-use crate::bindings::log;
+use crate::capability::bindings::log;
 
 impl log::Host for CodexCtx {
     fn write(&mut self, level: log::Level, message: String) -> Result<()> {

@@ -1,9 +1,15 @@
 //! What one turn is granted. Each file in here is one of the component's imports, and does what it offers.
 
+pub mod bindings;
+pub mod budget;
 mod codex;
+mod from_wit;
+pub mod image;
 mod log;
 mod session;
 mod settings;
+pub mod to_wit;
+pub mod view;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,19 +19,19 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 
-use crate::budget::{Budget, Exceeded};
+use crate::capability::budget::{Budget, Exceeded};
+use crate::capability::image::StagedImages;
+use crate::codex::spawner::Spawner;
+use crate::codex::stop::Stop;
 use crate::config::Config;
-use crate::event::Event;
+use crate::contract::event::Event;
+use crate::engine::ticker::Ticking;
 use crate::grant::Grant;
-use crate::image::StagedImages;
-use crate::metrics::Meter;
-use crate::program::PinnedProgram;
-use crate::record::Recorder;
-use crate::session_store::{SessionEntry, SessionGuard, SessionStore};
-use crate::spawner::Spawner;
-use crate::stop::Stop;
-use crate::thread_id::KnownThreads;
-use crate::ticker::Ticking;
+use crate::grant::known_threads::KnownThreads;
+use crate::grant::program::PinnedProgram;
+use crate::session::store::{SessionEntry, SessionGuard, SessionStore};
+use crate::telemetry::metrics::Meter;
+use crate::telemetry::record::Recorder;
 
 pub(crate) use codex::MAX_BATCH_BYTES;
 
@@ -68,7 +74,7 @@ pub struct CodexCtx {
 }
 
 impl CodexCtx {
-    /// Notes an event that the runtime passes on, for [`Codex::metrics`](crate::Codex::metrics) and the turn's span. Of a
+    /// Notes an event that the runtime passes on, for [`GrantedCodex::metrics`](crate::GrantedCodex::metrics) and the turn's span. Of a
     /// turn whose [`Event::MessageEnd`] is not noted, they say that its caller went away.
     pub fn note(&self, event: &Event) {
         self.meter.event(event);

@@ -9,13 +9,13 @@ use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::CodexCtx;
-use crate::bindings::codex;
-use crate::environment::EnvironmentRule;
+use crate::capability::bindings::codex;
+use crate::codex::process::{Clock, Exit, Process, Start};
+use crate::codex::stop::StopCause;
 use crate::grant::Call;
-use crate::process::{Clock, Exit, Process, Start};
-use crate::program::ProgramError;
-use crate::record;
-use crate::stop::StopCause;
+use crate::grant::environment::EnvironmentRule;
+use crate::grant::program::ProgramError;
+use crate::telemetry::record;
 
 /// The most bytes of lines that the component gets at a time, unless one line is longer.
 pub(crate) const MAX_BATCH_BYTES: usize = 1024 * 1024;

@@ -8,7 +8,7 @@
 //!
 //! The host looks for the id as a piece of text; what a line means remains the component's business.
 
-use crate::grant::is_uuid;
+use crate::contract::thread_id::is_uuid;
 
 /// How many lines of codex's output are its opening. Every known version names the thread in the first; the model
 /// cannot speak before the third.
@@ -88,16 +88,6 @@ impl KnownThreads {
             )
         }
     }
-}
-
-/// Whether this could name a thread: one plain word, which runtimes may safely print, and make a
-/// file name of.
-pub fn is_plain(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 128
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 #[cfg(test)]

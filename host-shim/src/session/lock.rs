@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-use crate::session_file::{at, refused};
-use crate::session_store::SessionGuard;
+use crate::session::place::{at, refused};
+use crate::session::store::SessionGuard;
 
 /// How often a lock that somebody else holds is tried. The kernel can wait for one, but a thread that
 /// waits there cannot be told to stop.

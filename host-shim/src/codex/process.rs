@@ -16,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::framing::{Framer, Lines, MAX_LINE_BYTES};
-use crate::session_store::SessionGuard;
-use crate::spawner::{Child, Command, Gone, Spawned, Spawner};
-use crate::stop::{Stop, StopCause};
-use crate::thread_id::Opening;
+use crate::codex::framing::{Framer, Lines, MAX_LINE_BYTES};
+use crate::codex::spawner::{Child, Command, Gone, Spawned, Spawner};
+use crate::codex::stop::{Stop, StopCause};
+use crate::grant::known_threads::Opening;
+use crate::session::store::SessionGuard;
 
 /// How long output may still come after codex has ended: what it left behind may hold the pipes open, and may
 /// be what cannot be ended.

@@ -11,7 +11,7 @@ wasmtime::component::bindgen!({
         default: async | trappable,
     },
     exports: { default: async },
-    with: { "plexum:provider/codex.child": crate::process::Process },
+    with: { "plexum:provider/codex.child": crate::codex::process::Process },
 });
 
 pub use exports::plexum::provider::provider;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::event::Usage;
+use crate::contract::event::Usage;
 
 /// What is kept for a workspace.
 #[derive(Debug, Clone, PartialEq)]

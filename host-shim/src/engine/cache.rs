@@ -290,7 +290,7 @@ mod tests {
         }
 
         fn get(&self) {
-            let sha256 = crate::digest::sha256(COMPONENT);
+            let sha256 = crate::engine::builtin::sha256(COMPONENT);
             let component = self.cache.component(&self.engine, COMPONENT, &sha256);
             component.unwrap();
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tracing::Span;
 use tracing::field::Empty;
 
-use crate::event::{Event, FailureKind, StopReason, Usage};
+use crate::contract::event::{Event, FailureKind, StopReason, Usage};
 
 /// What has happened since the provider was loaded. Counters only grow, but for `turns_open` and `turns_waiting`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

@@ -7,34 +7,35 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 
-use crate::bindings::provider as wit;
-use crate::budget::Budget;
+use crate::capability::CodexCtx;
+use crate::capability::bindings::provider as wit;
+use crate::capability::budget::Budget;
+use crate::capability::image::StagedImages;
+use crate::capability::to_wit::to_wit;
+use crate::codex::spawner::Spawner;
+use crate::codex::stop::{Stop, StopCause, Stopper, stop};
+use crate::codex::supervised::Supervised;
 use crate::config::Config;
-use crate::ctx::CodexCtx;
-use crate::digest;
-use crate::event::{Event, FailureKind, StopReason};
+use crate::config::guest_limits::GuestLimits;
+use crate::contract::event::{Event, FailureKind, StopReason};
+use crate::contract::request::Request;
+use crate::engine::builtin;
+use crate::engine::load_error::LoadError;
+use crate::engine::ticker::Ticking;
 use crate::grant::Grant;
-use crate::guest_limits::GuestLimits;
-use crate::image::StagedImages;
-use crate::metrics::{Board, Meter, Metrics};
-use crate::program::PinnedProgram;
-use crate::provider::LoadError;
-use crate::record::Recorder;
-use crate::request::{Content, Request, Role};
-use crate::session_file::SessionFiles;
-use crate::session_store::{NoSession, SessionStore};
-use crate::spawner::Spawner;
-use crate::stop::{Stop, StopCause, Stopper, stop};
-use crate::supervised::Supervised;
-use crate::thread_id::KnownThreads;
-use crate::ticker::Ticking;
+use crate::grant::known_threads::KnownThreads;
+use crate::grant::program::PinnedProgram;
+use crate::session::files::SessionFiles;
+use crate::session::store::{NoSession, SessionStore};
+use crate::telemetry::metrics::{Board, Meter, Metrics};
+use crate::telemetry::record::Recorder;
 
 /// Codex, as an operator's configuration grants it to a component. Cheap to clone; make one a process.
 ///
 /// [`Provider`](crate::Provider) has one inside. Who runs the component in a wasmtime store of their own makes one: see
 /// [`embed`](crate::embed).
 #[derive(Clone)]
-pub struct Codex {
+pub struct GrantedCodex {
     config: Arc<Config>,
     grant: Arc<Grant>,
     sessions: Arc<dyn SessionStore>,
@@ -67,15 +68,15 @@ impl TurnStopper {
     }
 }
 
-impl Codex {
-    /// Codex for this component, which the configuration must allow. Keeps sessions in the workspaces, and starts codex
+impl GrantedCodex {
+    /// GrantedCodex for this component, which the configuration must allow. Keeps sessions in the workspaces, and starts codex
     /// as a process of this machine.
     ///
     /// # Errors
     /// When the configuration asks for what cannot be, or pins another component.
     pub fn new(config: Config, component: &[u8]) -> Result<Self, LoadError> {
         config.check()?;
-        let component_sha256 = digest::of_component(component);
+        let component_sha256 = builtin::digest_of(component);
         if let Some(pinned) = &config.component_sha256
             && !pinned.eq_ignore_ascii_case(&component_sha256)
         {
@@ -84,7 +85,7 @@ impl Codex {
                 pinned: pinned.clone(),
             });
         }
-        Ok(Codex {
+        Ok(GrantedCodex {
             grant: Arc::new(Grant::new(&config)),
             places: Arc::new(Semaphore::new(config.limits.turns as usize)),
             config: Arc::new(config),
@@ -188,7 +189,7 @@ impl Codex {
                 format!("The session cannot be used: {error}."),
             )
         };
-        // Held until codex is gone, also when the turn is dropped. Codex itself does not refuse a second writer before 0.150.
+        // Held until codex is gone, also when the turn is dropped. GrantedCodex itself does not refuse a second writer before 0.150.
         let guard = tokio::select! {
             lock = self.sessions.lock(&workspace) => lock.map_err(unreadable)?,
             () = tokio::time::sleep(self.config.limits.busy()) => return Err(self.busy()),
@@ -293,36 +294,80 @@ fn stopped_waiting(what: &str) -> Event {
     Event::failed_for_now(FailureKind::Killed, StopReason::Aborted, message)
 }
 
-/// The request as the component gets it: images are numbers, and only those of the prompt are
-/// there.
-fn to_wit(request: Request) -> wit::Request {
-    let prompt = request.prompt_position();
-    let mut images = 0;
-    let messages = request
-        .messages
-        .into_iter()
-        .enumerate()
-        .map(|(position, message)| wit::Message {
-            role: match message.role {
-                Role::System => wit::Role::System,
-                Role::User => wit::Role::User,
-                Role::Assistant => wit::Role::Assistant,
-            },
-            content: message
-                .content
-                .into_iter()
-                .filter_map(|piece| match piece {
-                    Content::Text { text } => Some(wit::Content::Text(text)),
-                    Content::Image { .. } if Some(position) == prompt => {
-                        images += 1;
-                        Some(wit::Content::Image(images - 1))
-                    }
-                    Content::Image { .. } => None,
-                })
-                .collect(),
-        });
-    wit::Request {
-        messages: messages.collect(),
-        model: request.model,
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
+
+    use super::*;
+    use crate::capability::bindings::session::Host as _;
+    use crate::session::store::{SessionEntry, SessionGuard, StoreFuture};
+
+    /// Saves when it is told to.
+    #[derive(Clone, Default)]
+    struct Slow {
+        lock: Arc<AsyncMutex<()>>,
+        begun: Arc<Notify>,
+        go_on: Arc<Notify>,
+        saved: Arc<Mutex<Option<SessionEntry>>>,
+    }
+
+    impl SessionGuard for OwnedMutexGuard<()> {}
+
+    impl SessionStore for Slow {
+        fn lock<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+            Box::pin(async {
+                let guard = Arc::clone(&self.lock).lock_owned().await;
+                Ok(Arc::new(guard) as Arc<dyn SessionGuard>)
+            })
+        }
+
+        fn load<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
+            Box::pin(std::future::ready(Ok(Some(entry()))))
+        }
+
+        fn save<'a>(&'a self, _: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()> {
+            Box::pin(async {
+                self.begun.notify_one();
+                self.go_on.notified().await;
+                *self.saved.lock().unwrap() = Some(entry);
+                Ok(())
+            })
+        }
+
+        fn set_aside<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, ()> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    fn entry() -> SessionEntry {
+        SessionEntry {
+            thread_id: "01a20000-0000-7000-8000-000000000001".into(),
+            totals: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_dropped_while_it_saves_keeps_others_out_until_that_is_done() {
+        let workspace = tempfile::tempdir().unwrap();
+        let store = Slow::default();
+        let codex = GrantedCodex::new(Config::default(), b"")
+            .unwrap()
+            .with_session_store(store.clone());
+        let request = Request::prompt("hello");
+        let mut turn = codex.open(workspace.path(), request).await.unwrap();
+        {
+            let save = turn.ctx.save(entry().into());
+            tokio::select! {
+                saved = save => panic!("{saved:?}"),
+                () = store.begun.notified() => {}
+            }
+        }
+        drop(turn);
+        assert!(store.lock.try_lock().is_err(), "another turn would begin");
+        store.go_on.notify_one();
+        let _next = store.lock.lock().await;
+        assert_eq!(*store.saved.lock().unwrap(), Some(entry()));
     }
 }

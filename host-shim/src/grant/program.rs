@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::npm_script;
+use crate::grant::npm_script;
 
 /// Why there is no program to start.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

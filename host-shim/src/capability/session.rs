@@ -8,9 +8,9 @@ use tracing::Instrument;
 use wasmtime::Result;
 
 use super::CodexCtx;
-use crate::bindings::session;
-use crate::event::Usage;
-use crate::session_store::{SessionEntry, SessionStore, StoreFuture};
+use crate::capability::bindings::session;
+use crate::contract::event::Usage;
+use crate::session::store::{SessionEntry, SessionStore, StoreFuture};
 
 impl session::Host for CodexCtx {
     async fn load(&mut self) -> Result<Result<Option<session::Entry>, String>> {
@@ -90,86 +90,5 @@ impl From<session::Entry> for SessionEntry {
             thread_id: entry.thread_id,
             totals,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
-
-    use super::*;
-    use crate::bindings::session::Host;
-    use crate::codex::Codex;
-    use crate::config::Config;
-    use crate::request::Request;
-    use crate::session_store::SessionGuard;
-
-    /// Saves when it is told to.
-    #[derive(Clone, Default)]
-    struct Slow {
-        lock: Arc<AsyncMutex<()>>,
-        begun: Arc<Notify>,
-        go_on: Arc<Notify>,
-        saved: Arc<Mutex<Option<SessionEntry>>>,
-    }
-
-    impl SessionGuard for OwnedMutexGuard<()> {}
-
-    impl SessionStore for Slow {
-        fn lock<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
-            Box::pin(async {
-                let guard = Arc::clone(&self.lock).lock_owned().await;
-                Ok(Arc::new(guard) as Arc<dyn SessionGuard>)
-            })
-        }
-
-        fn load<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
-            Box::pin(std::future::ready(Ok(Some(entry()))))
-        }
-
-        fn save<'a>(&'a self, _: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()> {
-            Box::pin(async {
-                self.begun.notify_one();
-                self.go_on.notified().await;
-                *self.saved.lock().unwrap() = Some(entry);
-                Ok(())
-            })
-        }
-
-        fn set_aside<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, ()> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-    }
-
-    fn entry() -> SessionEntry {
-        SessionEntry {
-            thread_id: "01a20000-0000-7000-8000-000000000001".into(),
-            totals: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_turn_that_is_dropped_while_it_saves_keeps_others_out_until_that_is_done() {
-        let workspace = tempfile::tempdir().unwrap();
-        let store = Slow::default();
-        let codex = Codex::new(Config::default(), b"")
-            .unwrap()
-            .with_session_store(store.clone());
-        let request = Request::prompt("hello");
-        let mut turn = codex.open(workspace.path(), request).await.unwrap();
-        {
-            let save = turn.ctx.save(entry().into());
-            tokio::select! {
-                saved = save => panic!("{saved:?}"),
-                () = store.begun.notified() => {}
-            }
-        }
-        drop(turn);
-        assert!(store.lock.try_lock().is_err(), "another turn would begin");
-        store.go_on.notify_one();
-        let _next = store.lock.lock().await;
-        assert_eq!(*store.saved.lock().unwrap(), Some(entry()));
     }
 }

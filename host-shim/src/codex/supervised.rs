@@ -22,7 +22,7 @@ use tokio::net::unix::pipe;
 use tokio::process;
 use tokio::time::Instant;
 
-use crate::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
+use crate::codex::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
 
 /// The supervisor's program, as it was built with this crate.
 const SUPERVISOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/supervisor.elf"));

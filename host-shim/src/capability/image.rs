@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::fs::OFlags;
 use tempfile::TempDir;
 
-use crate::request::{Content, ImageSource, Request};
+use crate::contract::request::{Content, ImageSource, Request};
 
 /// The largest image that is handed over.
 pub(crate) const MAX_IMAGE_BYTES: u64 = 20 * 1024 * 1024;
@@ -182,7 +182,7 @@ fn extension(bytes: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{Message, Role};
+    use crate::contract::request::{Message, Role};
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\nrest";
 

@@ -1,0 +1,9 @@
+//! A running codex: how it is started, read, stopped and waited for.
+//!
+//! **Invariant:** nothing in here decides what may be started; `grant/` decides and never starts.
+
+pub mod framing;
+pub mod process;
+pub mod spawner;
+pub mod stop;
+pub mod supervised;

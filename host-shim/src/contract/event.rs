@@ -1,0 +1,301 @@
+//! The canonical events: what happens in a turn, in the form that runtimes see.
+//!
+//! In JSON each is one object with a `type` in snake_case; members that do not apply
+//! are left out.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Something that happened in a turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// The conversation is open. The first event of a turn, absent only when the turn failed
+    /// before that.
+    MessageStart {
+        /// The model that was asked for.
+        model: String,
+        /// The conversation, as codex names it: a UUID.
+        thread_id: String,
+        /// Whether the model remembers earlier turns of it.
+        resumed: bool,
+    },
+    /// Text of the answer.
+    TextDelta {
+        /// Which block of the answer, counted from 0.
+        index: u32,
+        /// What to append to that block.
+        text: String,
+    },
+    /// Text of the model's reasoning.
+    ThinkingDelta {
+        /// Which block of the reasoning, counted from 0.
+        index: u32,
+        /// What to append to that block.
+        text: String,
+    },
+    /// A tool began. Tools run inside codex: show them, never run them.
+    ToolStart {
+        /// Pairs this with its later events; unique within the turn.
+        id: String,
+        /// What it does.
+        kind: ToolKind,
+        /// One line for a person.
+        title: String,
+        /// What it was called with.
+        input: Value,
+    },
+    /// A running tool has news.
+    ToolUpdate {
+        /// That of its `ToolStart`.
+        id: String,
+        /// Its output so far.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<String>,
+    },
+    /// A tool ended.
+    ToolEnd {
+        /// That of its `ToolStart`.
+        id: String,
+        /// How.
+        status: ToolStatus,
+        /// What it produced, where codex shows it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<String>,
+        /// The exit code of a command.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+    },
+    /// The model's plan, whole, each time it changes.
+    Plan {
+        /// Its steps, in order.
+        steps: Vec<PlanStep>,
+    },
+    /// Something worth knowing that does not end the turn.
+    Notice {
+        /// What it is about.
+        kind: NoticeKind,
+        /// A sentence for a person.
+        message: String,
+        /// With [`NoticeKind::SessionReplaced`]: what was stored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        old: Option<String>,
+        /// With [`NoticeKind::SessionReplaced`]: the thread that took its place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new: Option<String>,
+        /// With [`NoticeKind::SessionReplaced`]: why, in one word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The end. Every turn has exactly one, and nothing follows it.
+    MessageEnd {
+        /// Why it ended.
+        stop_reason: StopReason,
+        /// Tokens of this turn; absent when unknown, never a guess.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+        /// Tokens of the whole conversation so far, as codex counts them: from 0 again after
+        /// the conversation overflowed the model. Absent when unknown.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        thread_usage: Option<Usage>,
+        /// Present unless the turn completed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+    },
+}
+
+/// Why a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The model finished.
+    EndTurn,
+    /// The turn failed.
+    Error,
+    /// Somebody stopped it.
+    Aborted,
+}
+
+/// What a tool does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolKind {
+    /// Runs a command.
+    Command,
+    /// Changes files.
+    FileChange,
+    /// Calls a tool of an MCP server.
+    McpCall,
+    /// Searches the web.
+    WebSearch,
+    /// Hands work to another agent.
+    Agent,
+    /// Anything newer than this list.
+    Other,
+}
+
+/// How a tool ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolStatus {
+    /// It did what it was asked.
+    Completed,
+    /// It did not.
+    Failed,
+    /// It was not allowed to run.
+    Declined,
+    /// Codex never said.
+    Unknown,
+}
+
+/// What a notice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// Codex warns; the turn goes on.
+    Warning,
+    /// The connection broke and is being made again.
+    Reconnecting,
+    /// Another conversation took the place of the stored one.
+    SessionReplaced,
+    /// Another model answers than the one that answered before.
+    ModelChanged,
+    /// A line of codex was too long and was left out.
+    LineSkipped,
+    /// A line of codex could not be understood and was left out.
+    LineMalformed,
+    /// An event of a kind newer than the component; told once a kind.
+    UnknownEvent,
+}
+
+/// What kind of failure ended a turn. Decide by this, never by text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Codex is not on this machine, or cannot be run.
+    NotInstalled,
+    /// Not logged in, or the login was refused.
+    Auth,
+    /// The account or the provider does not offer this model.
+    ModelUnsupported,
+    /// The account's allowance is used up.
+    UsageLimit,
+    /// Too many requests for now.
+    RateLimited,
+    /// The service is at capacity.
+    Overloaded,
+    /// The conversation no longer fits the model.
+    ContextOverflow,
+    /// The service could not be reached, or the connection broke.
+    Network,
+    /// The service refused the request.
+    InvalidRequest,
+    /// The stored conversation no longer exists.
+    SessionLost,
+    /// Another turn is using the conversation.
+    SessionBusy,
+    /// The conversation was archived.
+    SessionArchived,
+    /// The conversation's record is damaged or cannot be read or written.
+    SessionUnreadable,
+    /// The configuration of the host or of codex is wrong.
+    Config,
+    /// Codex does not trust the workspace.
+    UntrustedDirectory,
+    /// Codex does not understand the arguments: too old or too new.
+    CliIncompatible,
+    /// The prompt is longer than codex takes.
+    PromptTooLarge,
+    /// No output within the start-up time.
+    StartTimeout,
+    /// No output for too long.
+    IdleTimeout,
+    /// The turn took longer than allowed.
+    TurnTimeout,
+    /// Codex was ended by a signal, or the turn was cancelled.
+    Killed,
+    /// Codex's output made no sense, or had no end.
+    Protocol,
+    /// The grant forbids what was asked for.
+    Denied,
+    /// A defect of the component or of this host.
+    Internal,
+}
+
+/// One step of the model's plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanStep {
+    /// What is to be done.
+    pub text: String,
+    /// Whether it is done.
+    pub completed: bool,
+}
+
+/// Tokens, counted by codex, under codex's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens read, the cached ones included.
+    pub input_tokens: u64,
+    /// Those of `input_tokens` that came from a cache.
+    pub cached_input_tokens: u64,
+    /// Tokens written to a cache; codex 0.135 does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_input_tokens: Option<u64>,
+    /// Tokens written, reasoning included.
+    pub output_tokens: u64,
+    /// Those of `output_tokens` that were reasoning.
+    pub reasoning_output_tokens: u64,
+}
+
+/// Why a turn did not complete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What a runtime decides by.
+    pub kind: FailureKind,
+    /// A sentence for a person: what happened, and what to do next.
+    pub message: String,
+    /// Whether it makes sense to try the same request again soon.
+    pub retryable: bool,
+    /// In how many seconds, where codex says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+    /// The original text, unshortened, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Event {
+    /// The end of a turn that the component could not end itself.
+    pub(crate) fn failed(kind: FailureKind, stop_reason: StopReason, message: String) -> Self {
+        Self::end_with(kind, stop_reason, message, false)
+    }
+
+    /// The same, of a turn that may well complete when it is tried again.
+    pub(crate) fn failed_for_now(
+        kind: FailureKind,
+        stop_reason: StopReason,
+        message: String,
+    ) -> Self {
+        Self::end_with(kind, stop_reason, message, true)
+    }
+
+    fn end_with(
+        kind: FailureKind,
+        stop_reason: StopReason,
+        message: String,
+        retryable: bool,
+    ) -> Self {
+        Event::MessageEnd {
+            stop_reason,
+            usage: None,
+            thread_usage: None,
+            failure: Some(Failure {
+                kind,
+                message,
+                retryable,
+                retry_after: None,
+                detail: None,
+            }),
+        }
+    }
+}

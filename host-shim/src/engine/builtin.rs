@@ -1,0 +1,43 @@
+//! The component that this crate was built with, and the digest that names a component.
+
+use std::ptr;
+
+use sha2::{Digest, Sha256};
+
+/// The component that this crate was built with.
+pub const COMPONENT: &[u8] = &BYTES;
+
+/// In one place, so that it can be told by its address.
+static BYTES: [u8; include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm")).len()] =
+    *include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm"));
+
+/// Its SHA-256, in lower-case hexadecimal.
+const COMPONENT_SHA256: &str = env!("COMPONENT_SHA256");
+
+/// The SHA-256 of some bytes, in lower-case hexadecimal.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+/// The [`sha256`] of a component. That of the built-in one is known, which saves each start the time to find it out.
+#[must_use]
+pub fn digest_of(bytes: &[u8]) -> String {
+    if ptr::eq(bytes, COMPONENT) {
+        COMPONENT_SHA256.to_owned()
+    } else {
+        sha256(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_of_the_built_in_component_is_the_same_as_found_out() {
+        assert_eq!(digest_of(COMPONENT), sha256(COMPONENT));
+        let other = &COMPONENT[1..];
+        assert_eq!(digest_of(other), sha256(other));
+    }
+}

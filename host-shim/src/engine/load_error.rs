@@ -1,0 +1,42 @@
+//! Why a component cannot be used.
+
+use std::path::PathBuf;
+
+use crate::config::ConfigError;
+
+/// Why a component cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The configuration asks for what cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The file cannot be read.
+    #[error("the component {} cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It is another component than the configuration allows.
+    #[error(
+        "the component has the SHA-256 {found}, and `component_sha256` in the configuration allows only {pinned}: audit the component, and change the line if it is the one you want"
+    )]
+    Digest {
+        /// That of the component.
+        found: String,
+        /// The one that is allowed.
+        pinned: String,
+    },
+    /// The engine or its clock cannot be started.
+    #[error("the engine that runs the component cannot be started: {0:#}")]
+    Engine(wasmtime::Error),
+    /// These bytes are no component, or the engine cannot compile them.
+    #[error("this is not a component that can be run: {0:#}")]
+    Compile(wasmtime::Error),
+    /// The component asks for more than this host gives, or is not a provider.
+    #[error(
+        "the component does not fit the world `plexum:provider/codex-provider@0.1.0`, and nothing beyond that world is granted: {0:#}; `plexum-openai-provider audit` shows what it asks for, and a component built for this world asks for no more"
+    )]
+    World(wasmtime::Error),
+}
