@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::component::{Component, Import};
+use super::component::Component;
+use super::interface::Import;
 use super::{Audit, Verdict};
 
 /// The file that a manifest names as the component, beside itself.

@@ -1,36 +1,14 @@
-//! The world that this host offers, and how a component fits it.
+//! How a component fits the world that this host offers.
 
 use serde::Serialize;
 use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
 
-use super::component::{Import, Interface};
+use super::interface::{Import, Interface};
+use super::offered::{EXPORTS, WORLD, compatible};
 use crate::capability::CodexCtx;
 use crate::capability::bindings::CodexProviderPre;
-use crate::embed;
-
-/// The world that this host offers.
-const WORLD: &str = "plexum:provider/codex-provider@0.1.0";
-
-/// What a component of that world must export.
-pub const EXPORTS: [&str; 1] = ["plexum:provider/provider@0.1.0"];
-
-/// What it may import, and what for.
-pub const IMPORTS: [(&str, &str); 4] = [
-    (
-        "plexum:provider/codex@0.1.0",
-        "start codex, read its lines, stop it",
-    ),
-    (
-        "plexum:provider/session@0.1.0",
-        "remember this workspace's conversation",
-    ),
-    (
-        "plexum:provider/settings@0.1.0",
-        "read the operator's settings",
-    ),
-    ("plexum:provider/log@0.1.0", "write to the host's log"),
-];
+use crate::capability::view;
 
 /// How a component fits the world that this host offers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -62,7 +40,7 @@ pub fn fit(
         .map(|required| (*required).to_owned())
         .collect();
     let mut linker = Linker::<CodexCtx>::new(engine);
-    let linked = embed::add_to_linker(&mut linker);
+    let linked = view::add_to_linker(&mut linker);
     let mut problem = linked.err().map(|error| format!("{error:#}"));
     let mut pre = linker.instantiate_pre(compiled);
     if let Err(error) = &pre {
@@ -97,14 +75,4 @@ pub fn fit(
         missing,
         problem,
     }
-}
-
-/// Whether an interface is the one that the world has: the engine takes 0.1.1 for 0.1.0.
-pub fn compatible(known: &str, name: &str) -> bool {
-    let parts = |name: &str| -> Option<(String, String)> {
-        let (interface, version) = name.split_once('@')?;
-        let (version, _patch) = version.rsplit_once('.')?;
-        Some((interface.to_owned(), version.to_owned()))
-    };
-    known == name || (parts(known).is_some() && parts(known) == parts(name))
 }
