@@ -152,30 +152,37 @@ fn by_ctrl_c_when_nobody_reads_any_more() {
     }
 }
 
-#[test]
-fn by_cancelling_and_by_dropping() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// A provider in this process that starts this codex with the agent's home: it has this process's environment.
+fn provider(agent: &Agent, codex: &RealCodex) -> Provider {
+    let binary = agent.workspace.outside("codex");
+    let script = format!(
+        "#!/bin/sh\nCODEX_HOME='{0}' HOME='{0}' exec '{1}' \"$@\"\n",
+        agent.home.path().display(),
+        codex.path.display()
+    );
+    std::fs::write(&binary, script).unwrap();
+    std::fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).unwrap();
+    let config = Config {
+        binary: Some(binary),
+        ..Config::default()
+    };
+    Provider::new(config).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .unwrap();
+        .unwrap()
+}
+
+#[test]
+fn by_cancelling_and_by_dropping() {
     for codex in all(real_codex!()) {
         for dropped in [false, true] {
             let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
-            let binary = agent.workspace.outside("codex");
-            // A provider in this process has this process's environment.
-            let script = format!(
-                "#!/bin/sh\nCODEX_HOME='{0}' HOME='{0}' exec '{1}' \"$@\"\n",
-                agent.home.path().display(),
-                codex.path.display()
-            );
-            std::fs::write(&binary, script).unwrap();
-            std::fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).unwrap();
-            let config = Config {
-                binary: Some(binary),
-                ..Config::default()
-            };
-            let provider = Provider::new(config).unwrap();
-            runtime.block_on(async {
+            let provider = provider(&agent, &codex);
+            runtime().block_on(async {
                 let request = Request::prompt(sleepers.prompt());
                 let mut turn = provider.turn(agent.workspace.path(), request);
                 until_a_tool_runs(&mut turn).await;
@@ -198,6 +205,35 @@ fn by_cancelling_and_by_dropping() {
                 tokio::task::spawn_blocking(after).await.unwrap();
             });
         }
+    }
+}
+
+#[test]
+fn by_cancelling_when_nobody_reads() {
+    for codex in real_codex!() {
+        let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
+        let provider = provider(&agent, &codex);
+        runtime().block_on(async {
+            // The output of the first command is more than may wait for the caller.
+            let prompt = sleepers.prompt();
+            let tools = prompt.strip_prefix("mock:shell=").unwrap();
+            let prompt = format!("mock:shell2=head -c 2000000 /dev/zero | tr '\\0' x||{tools}");
+            let turn = provider.turn(agent.workspace.path(), Request::prompt(prompt));
+            let asleep = move || {
+                sleepers.wait_until_asleep();
+                sleepers
+            };
+            let sleepers = tokio::task::spawn_blocking(asleep).await.unwrap();
+            turn.cancel();
+            let gone = move || sleepers.wait_until_gone();
+            tokio::task::spawn_blocking(gone).await.unwrap();
+            let mut turn = turn;
+            assert_eq!(
+                end(&mut turn).await,
+                (StopReason::Aborted, FailureKind::Killed)
+            );
+        });
+        goes_on(&agent);
     }
 }
 

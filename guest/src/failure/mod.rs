@@ -58,13 +58,17 @@ pub fn refused(refusal: Refusal) -> Failure {
             RefusalReason::Denied => Kind::Denied,
             RefusalReason::NotInstalled | RefusalReason::NotExecutable => Kind::NotInstalled,
             RefusalReason::Stopped => Kind::Killed,
+            RefusalReason::TimedOut => Kind::StartTimeout,
             RefusalReason::Failed => Kind::Internal,
         },
         refusal.message,
     ));
     Failure {
-        // As when codex was stopped a moment later.
-        retryable: refusal.reason == RefusalReason::Stopped,
+        // As when codex was stopped, or was silent, a moment later.
+        retryable: matches!(
+            refusal.reason,
+            RefusalReason::Stopped | RefusalReason::TimedOut
+        ),
         ..failure
     }
 }

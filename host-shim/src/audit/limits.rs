@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::capability::MAX_BATCH_BYTES;
 use crate::capability::image::MAX_IMAGE_BYTES;
 use crate::codex::framing::MAX_LINE_BYTES;
-use crate::codex::process::{DRAIN, STDERR_BYTES};
+use crate::codex::process::MAX_BATCH_BYTES;
+use crate::codex::stderr::STDERR_BYTES;
+use crate::codex::task::DRAIN;
 use crate::config::Config;
 use crate::config::guest_limits as guest;
 use crate::grant::MAX_ARGUMENT_BYTES;

@@ -2,23 +2,23 @@
 
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::time::Instant;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::CodexCtx;
 use crate::capability::bindings::codex;
-use crate::codex::process::{Clock, Exit, Process, Start};
+use crate::codex::process::{Exit, MAX_BATCH_BYTES, Process, Start, StartError};
 use crate::codex::stop::StopCause;
+use crate::codex::task::Clock;
 use crate::grant::Call;
 use crate::grant::environment::EnvironmentRule;
 use crate::grant::program::ProgramError;
 use crate::telemetry::record;
-
-/// The most bytes of lines that the component gets at a time, unless one line is longer.
-pub(crate) const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
 impl codex::Host for CodexCtx {
     async fn back_off(&mut self) -> Result<bool> {
@@ -31,10 +31,7 @@ impl codex::Host for CodexCtx {
         if now + pause > until {
             return Ok(false);
         }
-        let waited = tokio::select! {
-            () = tokio::time::sleep(pause) => true,
-            _ = self.stop.requested() => false,
-        };
+        let waited = self.bounds.within(tokio::time::sleep(pause)).await.is_ok();
         if waited {
             self.budget.codex_acted();
         }
@@ -74,14 +71,17 @@ impl CodexCtx {
     ) -> Result<Process, codex::Refusal> {
         use codex::RefusalReason as Reason;
         let refusal = |reason, message: String| codex::Refusal { reason, message };
-        if self.stop.cause().is_some() {
-            return Err(refusal(
+        let stopped = || {
+            refusal(
                 Reason::Stopped,
                 "The turn was stopped before codex was started.".into(),
-            ));
+            )
+        };
+        if self.bounds.stop.cause().is_some() {
+            return Err(stopped());
         }
         self.budget.check_spawn(&args).map_err(|reason| {
-            self.write_record(&record::Entry::Refused {
+            self.record.write(&record::Entry::Refused {
                 rule: LIMITS_RULE,
                 reason: &reason,
                 argv: &shown(&args),
@@ -95,16 +95,23 @@ impl CodexCtx {
         };
         let allowed = self.grant.check(&args, &call).map_err(|refused| {
             let reason = refused.to_string();
-            self.write_record(&record::Entry::Refused {
+            self.record.write(&record::Entry::Refused {
                 rule: ARGV_RULE,
                 reason: &reason,
                 argv: &shown(&args),
             });
             refusal(Reason::Denied, reason)
         })?;
+        let (pinned, binary) = (Arc::clone(&self.program), self.config.binary.clone());
+        let workspace = self.workspace.clone();
+        // A search looks at folders that may be on a disk that does not answer.
+        let found = tokio::task::spawn_blocking(move || pinned.get(binary.as_deref(), &workspace));
         let program = self
-            .program
-            .get(self.config.binary.as_deref(), &self.workspace)
+            .bounds
+            .within(found)
+            .await
+            .map_err(|_| stopped())?
+            .map_err(|error| refusal(Reason::Failed, error.to_string()))?
             .map_err(|error| {
                 let reason = match error {
                     ProgramError::NotInstalled(_) => Reason::NotInstalled,
@@ -129,25 +136,36 @@ impl CodexCtx {
             prompt_on_stdin,
             guard: self.guard.clone(),
             start_timeout: limits.start(),
-            turn_deadline: self.turn_deadline,
             grace: limits.grace(),
             max_output_bytes: limits.output_bytes(),
         };
-        let process = Process::spawn(&*self.spawner, start, self.stop.clone()).await.map_err(|error| {
-            let reason = match error.kind() {
-                ErrorKind::PermissionDenied => Reason::NotExecutable,
-                _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => Reason::NotExecutable,
-                _ => Reason::Failed,
-            };
-            let message = format!(
-                "{} could not be started in {} ({error}): check that the file is a program for this machine, and that the folder exists",
-                program.display(),
-                self.workspace.display()
-            );
-            refusal(reason, message)
+        let process = Process::spawn(&*self.spawner, start, self.bounds.clone(), self.on_end());
+        let process = process.await.map_err(|error| match error {
+            StartError::Stopped(_) => stopped(),
+            StartError::TimedOut(_) => {
+                let message = format!(
+                    "{}: {error}. Try again; if it stays, see whether the machine is overloaded or a disk does not answer, or raise `limits.start_seconds` in config.json.",
+                    program.display()
+                );
+                refusal(Reason::TimedOut, message)
+            }
+            StartError::Failed(error) => {
+                let not_a_program = Errno::NOEXEC.raw_os_error();
+                let reason = match error.kind() {
+                    ErrorKind::PermissionDenied => Reason::NotExecutable,
+                    _ if error.raw_os_error() == Some(not_a_program) => Reason::NotExecutable,
+                    _ => Reason::Failed,
+                };
+                let message = format!(
+                    "{} could not be started in {} ({error}): check that the file is a program for this machine, and that the folder exists",
+                    program.display(),
+                    self.workspace.display()
+                );
+                refusal(reason, message)
+            }
         })?;
         tracing::info!(pid = process.id(), program = %program.display(), argv = shown(&args), "codex started");
-        self.write_record(&record::Entry::Allowed {
+        self.record.write(&record::Entry::Allowed {
             rule: ARGV_RULE,
             program: &program.to_string_lossy(),
             argv: &shown(&args),
@@ -166,44 +184,33 @@ const LIMITS_RULE: &str = "guest limits";
 
 impl CodexCtx {
     /// Ends every codex that the component has left running, when it is done or was stopped, and waits until they are
-    /// gone: whoever hears of the end of a turn finds its conversation free.
+    /// gone: the next turn then finds the conversation free.
     pub(crate) async fn end_codex(&mut self) {
         let end = self.config.limits.end();
-        let mut ended = Vec::new();
         let processes = self.table.iter_mut();
         let running = processes.filter_map(|entry| entry.downcast_mut::<Process>());
         for process in running.filter(|process| !process.is_over()) {
-            process.terminate(StopCause::Terminated);
-            ended.push((process.id(), process.wait(end).await));
-        }
-        for (pid, exit) in ended {
-            match exit {
-                Ok(exit) => self.note_end(pid, &exit),
-                Err(error) => tracing::error!(pid, %error, "how codex ended is unknown"),
+            process.terminate(StopCause::Terminated).await;
+            if let Err(error) = process.wait(end).await {
+                tracing::error!(pid = process.id(), %error, "how codex ended is unknown");
             }
         }
     }
 
-    /// Tells the metrics, the log and the record.
-    fn note_end(&self, pid: i32, exit: &Exit) {
-        self.meter.left_behind(exit.left_behind);
-        tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");
-        self.write_record(&record::Entry::Ended {
-            pid,
-            status: &exit.status.to_string(),
-            stopped: exit.stopped.map(StopCause::as_str),
-            stdout_bytes: exit.output_bytes,
-            left_behind: exit.left_behind,
-            milliseconds: record::milliseconds(exit.duration),
-        });
-    }
-
-    /// Writes a line of the record, if one is kept.
-    fn write_record(&self, entry: &record::Entry<'_>) {
-        if let Some(recorder) = &self.recorder
-            && let Err(error) = recorder.write(&self.component_sha256, &self.workspace, entry)
-        {
-            tracing::error!(%error, "a line of the record could not be written");
+    /// What notes the end of a process: in the metrics, the log and the record.
+    fn on_end(&self) -> impl FnOnce(i32, &Exit) + Send + use<> {
+        let (meter, record) = (self.meter.clone(), self.record.clone());
+        move |pid, exit| {
+            meter.left_behind(exit.left_behind);
+            tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");
+            record.write(&record::Entry::Ended {
+                pid,
+                status: &exit.status.to_string(),
+                stopped: exit.stopped.map(StopCause::as_str),
+                stdout_bytes: exit.output_bytes,
+                left_behind: exit.left_behind,
+                milliseconds: record::milliseconds(exit.duration),
+            });
         }
     }
 }
@@ -225,7 +232,7 @@ impl codex::HostChild for CodexCtx {
         max_bytes: u32,
         awaiting: codex::Awaited,
     ) -> Result<codex::Output> {
-        // The guest's number is only a wish: a batch is held in memory twice.
+        // The guest's number is only a wish.
         let max_bytes = usize::try_from(max_bytes)?.min(MAX_BATCH_BYTES);
         let limits = &self.config.limits;
         let clock = |duration, cause| Clock { duration, cause };
@@ -250,9 +257,7 @@ impl codex::HostChild for CodexCtx {
     async fn wait(&mut self, child: Resource<Process>) -> Result<codex::Exit> {
         let end = self.config.limits.end();
         let process = self.table.get_mut(&child)?;
-        let pid = process.id();
         let exit = process.wait(end).await?;
-        self.note_end(pid, &exit);
         Ok(codex::Exit {
             status: match (exit.status.code(), exit.status.signal()) {
                 (Some(code), _) => codex::ExitStatus::Code(code),
@@ -274,7 +279,8 @@ impl codex::HostChild for CodexCtx {
     }
 
     async fn terminate(&mut self, child: Resource<Process>) -> Result<()> {
-        self.table.get_mut(&child)?.terminate(StopCause::Terminated);
+        let process = self.table.get(&child)?;
+        process.terminate(StopCause::Terminated).await;
         Ok(())
     }
 

@@ -22,18 +22,17 @@ use wasmtime::component::ResourceTable;
 use crate::capability::budget::{Budget, Exceeded};
 use crate::capability::image::StagedImages;
 use crate::codex::spawner::Spawner;
-use crate::codex::stop::Stop;
+use crate::codex::stop::{Bounds, StopCause};
 use crate::config::Config;
 use crate::contract::event::Event;
 use crate::engine::ticker::Ticking;
 use crate::grant::Grant;
 use crate::grant::known_threads::KnownThreads;
 use crate::grant::program::PinnedProgram;
+use crate::session::queue::Foremost;
 use crate::session::store::{SessionEntry, SessionGuard, SessionStore};
 use crate::telemetry::metrics::Meter;
-use crate::telemetry::record::Recorder;
-
-pub(crate) use codex::MAX_BATCH_BYTES;
+use crate::telemetry::record::TurnRecord;
 
 /// What is granted to one turn. It is in the data of the store that the component runs in; dropping it ends codex
 /// and lets other turns into the workspace.
@@ -49,18 +48,15 @@ pub struct CodexCtx {
     /// resumed.
     pub(crate) threads: KnownThreads,
     pub(crate) program: Arc<PinnedProgram>,
-    /// The digest of the component, for the record.
-    pub(crate) component_sha256: Arc<str>,
-    pub(crate) recorder: Option<Recorder>,
+    pub(crate) record: TurnRecord,
     /// What keeps other turns out of the workspace.
     pub(crate) guard: Option<Arc<dyn SessionGuard>>,
     /// How codex is started.
     pub(crate) spawner: Arc<dyn Spawner>,
     /// The images of the request.
     pub(crate) images: StagedImages,
-    pub(crate) stop: Stop,
-    /// When the turn must be over.
-    pub(crate) turn_deadline: Instant,
+    /// What bounds everything that the turn waits for.
+    pub(crate) bounds: Bounds,
     pub(crate) meter: Meter,
     /// How long to wait, and until when, while somebody else uses the conversation.
     pub(crate) next_back_off: Option<Duration>,
@@ -68,9 +64,11 @@ pub struct CodexCtx {
     pub(crate) table: ResourceTable,
     /// What the component has used up.
     pub(crate) budget: Budget,
-    /// What the provider keeps while the turn runs: its clock and one of its places.
+    /// What is held while the turn runs: the engine's clock, a place among the turns that may run at once, and
+    /// that of the foremost turn of the workspace.
     pub(crate) _ticking: Option<Ticking>,
     pub(crate) _place: Option<OwnedSemaphorePermit>,
+    pub(crate) _foremost: Option<Foremost>,
 }
 
 impl CodexCtx {
@@ -82,7 +80,13 @@ impl CodexCtx {
 
     /// The clock has ticked while the component computed.
     pub(crate) fn tick(&mut self) -> Result<(), Exceeded> {
-        let stopped = self.stop.cause().is_some();
-        self.budget.tick(stopped, self.stop.is_abandoned())
+        let stop = &self.bounds.stop;
+        self.budget
+            .tick(stop.cause().is_some(), stop.is_abandoned())
     }
 }
+
+/// The session store did not answer before the turn had to be over.
+#[derive(Debug, thiserror::Error)]
+#[error("the session store did not answer")]
+pub struct NoAnswer(pub StopCause);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 use wasmtime::Result;
 
-use super::CodexCtx;
+use super::{CodexCtx, NoAnswer};
 use crate::capability::bindings::session;
 use crate::contract::event::Usage;
 use crate::session::store::{SessionEntry, SessionStore, StoreFuture};
@@ -16,7 +16,10 @@ impl session::Host for CodexCtx {
     async fn load(&mut self) -> Result<Result<Option<session::Entry>, String>> {
         let loaded = match self.stored.take() {
             Some(stored) => Ok(stored),
-            None => self.sessions.load(&self.workspace).await,
+            None => {
+                let (sessions, workspace) = (Arc::clone(&self.sessions), self.workspace.clone());
+                self.answered(sessions.load(&workspace)).await?
+            }
         };
         Ok(loaded
             .map(|entry| entry.map(Into::into))
@@ -32,17 +35,27 @@ impl session::Host for CodexCtx {
         self.stored = None;
         let entry = entry.into();
         let saved = self.change_session(|sessions, workspace| sessions.save(workspace, entry));
-        Ok(saved.await.map_err(|error| error.to_string()))
+        let saved = self.answered(saved).await?;
+        Ok(saved.map_err(|error| error.to_string()))
     }
 
     async fn set_aside(&mut self) -> Result<Result<(), String>> {
         self.stored = None;
         let set_aside = self.change_session(|sessions, workspace| sessions.set_aside(workspace));
-        Ok(set_aside.await.map_err(|error| error.to_string()))
+        let set_aside = self.answered(set_aside).await?;
+        Ok(set_aside.map_err(|error| error.to_string()))
     }
 }
 
 impl CodexCtx {
+    /// The store's answer. When the turn has to be over, the store has the grace period to finish what it does; the
+    /// error, on which the component is stopped, is a [`NoAnswer`].
+    async fn answered<T>(&mut self, answer: impl Future<Output = T>) -> Result<T> {
+        let grace = self.config.limits.grace();
+        let answer = self.bounds.within_grace(grace, answer).await;
+        answer.map_err(|cause| NoAnswer(cause).into())
+    }
+
     /// Changes what is kept of the session. That is carried through even when the turn is dropped meanwhile, and other
     /// turns are kept out until then: two that replace a file at the same time could put half of one in its place.
     fn change_session<F>(&self, change: F) -> impl Future<Output = io::Result<()>> + use<F>

@@ -23,6 +23,23 @@ impl Lines {
     pub fn is_end(&self) -> bool {
         self.text.is_empty() && self.skipped.is_empty()
     }
+
+    /// Takes whole lines from the front, at most `max_bytes` unless the first is longer.
+    pub fn take(&mut self, max_bytes: usize) -> Lines {
+        if self.text.len() <= max_bytes {
+            return std::mem::take(self);
+        }
+        let bytes = self.text.as_bytes();
+        let within = bytes.get(..max_bytes).unwrap_or_default();
+        let end = memrchr(b'\n', within).or_else(|| memchr(b'\n', bytes));
+        let rest = self
+            .text
+            .split_off(end.map_or(self.text.len(), |end| end + 1));
+        Lines {
+            text: std::mem::replace(&mut self.text, rest),
+            skipped: std::mem::take(&mut self.skipped),
+        }
+    }
 }
 
 /// Cuts a stream of bytes at its line feeds, and at nothing else: codex writes U+2028 and
@@ -221,6 +238,18 @@ mod tests {
     async fn a_batch_holds_no_more_than_asked_for_unless_one_line_does() {
         let batches = frame(&[b"aa\nbb\ncccccccc\ndd\n"], 6, 1 << 16).await;
         assert_eq!(text(&batches), ["aa\nbb\n", "cccccccc\n", "dd\n"]);
+    }
+
+    #[test]
+    fn lines_are_taken_whole_from_the_front() {
+        let mut lines = Lines {
+            text: "aa\nbb\ncccccccc\ndd\n".into(),
+            skipped: vec![7],
+        };
+        let taken: Vec<Lines> = (0..5).map(|_| lines.take(6)).collect();
+        assert_eq!(text(&taken), ["aa\nbb\n", "cccccccc\n", "dd\n", "", ""]);
+        assert_eq!(taken[0].skipped, [7]);
+        assert!(taken[1].skipped.is_empty() && lines.is_end());
     }
 
     #[tokio::test]

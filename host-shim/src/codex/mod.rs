@@ -5,5 +5,7 @@
 pub mod framing;
 pub mod process;
 pub mod spawner;
+pub mod stderr;
 pub mod stop;
 pub mod supervised;
+pub mod task;

@@ -79,6 +79,7 @@ pub trait Child: Send {
     /// Waits until codex itself has ended. May be dropped while it waits, and called again.
     fn ended(&mut self) -> SpawnFuture<'_, ExitStatus>;
 
-    /// Waits, after [`Child::ended`], until nothing that codex started is left.
+    /// Waits, after [`Child::ended`], until nothing that codex started is left. May be dropped while it waits, and
+    /// called again.
     fn gone(&mut self) -> SpawnFuture<'_, Gone>;
 }

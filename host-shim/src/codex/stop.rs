@@ -1,6 +1,10 @@
-//! The wish that a turn end early, from whoever has it to whatever is running.
+//! The request that a turn end early, from the one who makes it to everything that is running.
+
+use std::future::Future;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Why a turn is to end early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,10 +68,11 @@ impl Stopper {
 }
 
 impl Stop {
-    /// The cause, if the turn is to end.
+    /// The cause, if the turn is to end. An asker that is gone can no longer want the turn.
     #[must_use]
     pub fn cause(&self) -> Option<StopCause> {
-        *self.0.borrow()
+        let abandoned = self.is_abandoned().then_some(StopCause::Cancelled);
+        self.0.borrow().or(abandoned)
     }
 
     /// Whether nobody wants the turn any more.
@@ -76,11 +81,119 @@ impl Stop {
         self.0.has_changed().is_err()
     }
 
-    /// Waits until the turn is to end. An asker that is gone can no longer want the turn.
+    /// Waits until the turn is to end, as [`Stop::cause`] has it.
     pub async fn requested(&mut self) -> StopCause {
         match self.0.wait_for(Option::is_some).await {
             Ok(cause) => (*cause).unwrap_or(StopCause::Cancelled),
             Err(_) => StopCause::Cancelled,
         }
+    }
+}
+
+/// What bounds every wait of a turn: the request that it end, and its deadline.
+///
+/// **Invariant:** no await of a trait that an embedder may implement (store, spawner), of a file system or of the
+/// caller stands outside of [`Bounds::within`] or [`Bounds::within_grace`]. Otherwise whatever hangs there would keep
+/// the turn from ending.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// The request that the turn end.
+    pub stop: Stop,
+    /// When the turn must be over.
+    pub deadline: Instant,
+}
+
+impl Bounds {
+    /// Waits until the turn has to be over, and returns why.
+    pub async fn over(&mut self) -> StopCause {
+        tokio::select! {
+            biased;
+            cause = self.stop.requested() => cause,
+            () = tokio::time::sleep_until(self.deadline) => StopCause::TurnTimeout,
+        }
+    }
+
+    /// Does `work`, or gives it up when the turn has to be over. Of a turn that has to be over already, nothing is
+    /// begun.
+    pub async fn within<T>(&mut self, work: impl Future<Output = T>) -> Result<T, StopCause> {
+        tokio::select! {
+            biased;
+            cause = self.over() => Err(cause),
+            done = work => Ok(done),
+        }
+    }
+
+    /// The same for work that should be finished, such as keeping the conversation: when the turn has to be over,
+    /// `work` has `grace` more.
+    pub async fn within_grace<T>(
+        &mut self,
+        grace: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, StopCause> {
+        let out_of_grace = async {
+            let cause = self.over().await;
+            tokio::time::sleep(grace).await;
+            cause
+        };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            cause = out_of_grace => Err(cause),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    fn bounds() -> (Stopper, Bounds) {
+        let (stopper, stop) = stop();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        (stopper, Bounds { stop, deadline })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_with_its_work_the_request_the_asker_or_the_deadline() {
+        let (stopper, mut bounds) = bounds();
+        assert_eq!(bounds.within(ready(1)).await, Ok(1));
+        assert_eq!(
+            bounds.within(pending::<()>()).await,
+            Err(StopCause::TurnTimeout)
+        );
+        bounds.deadline += Duration::from_secs(60);
+        assert_eq!(bounds.stop.cause(), None);
+        let asked = async {
+            stopper.request(StopCause::Terminated);
+            stopper
+        };
+        let (outcome, stopper) = tokio::join!(bounds.within(pending::<()>()), asked);
+        assert_eq!(outcome, Err(StopCause::Terminated));
+        drop(stopper);
+        assert_eq!(bounds.stop.cause(), Some(StopCause::Terminated));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_begun_for_a_turn_that_nobody_wants() {
+        let (stopper, mut bounds) = bounds();
+        drop(stopper);
+        assert_eq!(bounds.stop.cause(), Some(StopCause::Cancelled));
+        for _ in 0..20 {
+            assert_eq!(bounds.within(ready(())).await, Err(StopCause::Cancelled));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_should_be_finished_has_the_grace_period() {
+        let (stopper, mut bounds) = bounds();
+        stopper.request(StopCause::Cancelled);
+        let grace = Duration::from_secs(3);
+        let work = tokio::time::sleep(grace / 2);
+        assert_eq!(bounds.within_grace(grace, work).await, Ok(()));
+        let began = Instant::now();
+        let hangs = bounds.within_grace(grace, pending::<()>()).await;
+        assert_eq!((hangs, began.elapsed()), (Err(StopCause::Cancelled), grace));
     }
 }

@@ -74,7 +74,7 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         .stdin(Stdio::from(OwnedFd::from(supervisors)))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // Ctrl-C in a terminal is for the host, which then stops codex in good order.
+        // Ctrl-C in a terminal is for the host, which then stops codex itself.
         .process_group(0);
     // Not killed when it is dropped: it is there to outlive this.
     let mut supervisor = process::Command::from(supervisor).spawn()?;
@@ -85,6 +85,7 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         control,
         supervisor,
         part: Part::default(),
+        last: None,
         codex: None,
         grace: command.grace,
         kill_at: None,
@@ -168,6 +169,8 @@ struct SupervisedChild {
     /// When this is dropped, tokio waits for it in its own time.
     supervisor: process::Child,
     part: Part,
+    /// Its last report, when that has come.
+    last: Option<Report>,
     codex: Option<Pid>,
     grace: Duration,
     /// Set when the supervisor is gone before its time: when codex, which that has interrupted, is killed.
@@ -203,8 +206,15 @@ impl Child for SupervisedChild {
 
     fn gone(&mut self) -> SpawnFuture<'_, Gone> {
         Box::pin(async {
-            let report = self.report().await?;
-            // It was its last; so nothing of the turn is left, the supervisor included.
+            let report = match self.last {
+                Some(report) => report,
+                None => {
+                    let report = self.report().await?;
+                    self.last = Some(report);
+                    report
+                }
+            };
+            // Nothing of the turn is left when the supervisor has ended, too.
             self.supervisor.wait().await?;
             match report {
                 Report::Gone(ended) => Ok(Gone::All {

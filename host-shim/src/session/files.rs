@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::contract::event::Usage;
 use crate::contract::thread_id::is_plain;
 use crate::session::lock::LockFile;
-use crate::session::place::{at, refused};
+use crate::session::place::{at, blocking, refused};
 use crate::session::store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
 
 /// The file that holds the thread id.
@@ -238,16 +238,6 @@ impl SessionStore for SessionFiles {
         let workspace = workspace.to_owned();
         Box::pin(blocking(move || Self::set_aside_blocking(&workspace)))
     }
-}
-
-/// Runs file work where it blocks nobody. Once begun it is carried through even when the turn
-/// is dropped.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
 }
 
 /// The text of a small plain file; nothing when there is none.

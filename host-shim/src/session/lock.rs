@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-use crate::session::place::{at, refused};
+use crate::session::place::{at, blocking, refused};
 use crate::session::store::SessionGuard;
 
 /// How often a lock that somebody else holds is tried. The kernel can wait for one, but a thread that
@@ -50,31 +50,39 @@ impl LockFile {
 
     /// Waits for the lock. Giving up is dropping the future.
     pub async fn acquire(path: &Path) -> io::Result<Self> {
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(flags.bits().cast_signed())
-            .open(path)
-            .map_err(|error| at(path, "cannot be opened", error))?;
-        if !file
-            .metadata()
-            .map_err(|error| at(path, "cannot be examined", error))?
-            .is_file()
-        {
-            return Err(refused(path, "is not a plain file: remove it"));
-        }
+        let path = path.to_owned();
+        let (file, path) = blocking(move || open(&path).map(|file| (file, path))).await?;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(LockFile { file }),
                 Err(TryLockError::WouldBlock) => tokio::time::sleep(RETRY).await,
-                Err(TryLockError::Error(error)) => return Err(at(path, "cannot be locked", error)),
+                Err(TryLockError::Error(error)) => {
+                    return Err(at(&path, "cannot be locked", error));
+                }
             }
         }
     }
+}
+
+/// The file to lock, made where there is none.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(|error| at(path, "cannot be opened", error))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| at(path, "cannot be examined", error))?;
+    if !metadata.is_file() {
+        return Err(refused(path, "is not a plain file: remove it"));
+    }
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -3,4 +3,5 @@
 pub mod files;
 pub mod lock;
 pub mod place;
+pub mod queue;
 pub mod store;

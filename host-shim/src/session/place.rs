@@ -1,4 +1,4 @@
-//! Errors that say which file they are about, which `io::Error` does not.
+//! Work on files: where it may block, and errors that say which file they are about, which `io::Error` does not.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -11,4 +11,14 @@ pub fn at(path: &Path, what: &str, error: io::Error) -> io::Error {
 /// The same for something that the operating system has nothing against.
 pub fn refused(path: &Path, why: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("{} {why}", path.display()))
+}
+
+/// Runs file work where it blocks nobody. Once begun it is carried through even when the turn
+/// is dropped.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
 }

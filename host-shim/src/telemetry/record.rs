@@ -94,12 +94,7 @@ impl Recorder {
     }
 
     /// Writes one line.
-    pub(crate) fn write(
-        &self,
-        component_sha256: &str,
-        workspace: &Path,
-        entry: &Entry<'_>,
-    ) -> io::Result<()> {
+    fn write(&self, component_sha256: &str, workspace: &Path, entry: &Entry<'_>) -> io::Result<()> {
         let line = Line {
             time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             component_sha256,
@@ -113,6 +108,38 @@ impl Recorder {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .write_all(&bytes)
+    }
+}
+
+/// The record of one turn, if one is kept.
+#[derive(Debug, Clone)]
+pub struct TurnRecord {
+    recorder: Option<Recorder>,
+    component_sha256: Arc<str>,
+    workspace: Arc<Path>,
+}
+
+impl TurnRecord {
+    /// Of a turn of this component in this workspace.
+    pub(crate) fn new(
+        recorder: Option<Recorder>,
+        component_sha256: Arc<str>,
+        workspace: &Path,
+    ) -> Self {
+        TurnRecord {
+            recorder,
+            component_sha256,
+            workspace: workspace.into(),
+        }
+    }
+
+    /// Writes one line.
+    pub(crate) fn write(&self, entry: &Entry<'_>) {
+        if let Some(recorder) = &self.recorder
+            && let Err(error) = recorder.write(&self.component_sha256, &self.workspace, entry)
+        {
+            tracing::error!(%error, "a line of the record could not be written");
+        }
     }
 }
 

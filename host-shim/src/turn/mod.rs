@@ -67,19 +67,17 @@ impl Stream for Turn {
 
 /// Starts the task that runs a turn; the handle stops it by going away.
 pub(crate) fn begin(loaded: Loaded, workspace: PathBuf, request: Request) -> Turn {
-    let deadline = loaded.codex.deadline();
+    let (stopper, stop) = stop();
+    let bounds = loaded.codex.bounds(stop);
     let meter = loaded
         .codex
         .board()
         .turn(&workspace, request.model.as_deref());
-    let (mut sink, events) = Sink::new(meter.clone(), deadline);
-    let (stopper, stop) = stop();
+    let grace = loaded.codex.grace();
+    let (mut sink, events) = Sink::new(meter.clone(), bounds.clone(), grace);
     let span = meter.span().clone();
     let task = async move {
-        let outcome = run(
-            &loaded, workspace, request, stop, deadline, &meter, &mut sink,
-        )
-        .await;
+        let outcome = run(&loaded, workspace, request, bounds, &meter, &mut sink).await;
         // Whatever happened in there, the caller gets exactly one end.
         if !sink.has_ended() {
             let end = outcome.err().unwrap_or_else(|| {

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 
@@ -13,7 +14,7 @@ use crate::capability::budget::Budget;
 use crate::capability::image::StagedImages;
 use crate::capability::to_wit::to_wit;
 use crate::codex::spawner::Spawner;
-use crate::codex::stop::{Stop, StopCause, Stopper, stop};
+use crate::codex::stop::{Bounds, Stop, StopCause, Stopper, stop};
 use crate::codex::supervised::Supervised;
 use crate::config::Config;
 use crate::config::guest_limits::GuestLimits;
@@ -26,9 +27,10 @@ use crate::grant::Grant;
 use crate::grant::known_threads::KnownThreads;
 use crate::grant::program::PinnedProgram;
 use crate::session::files::SessionFiles;
+use crate::session::queue::Queue;
 use crate::session::store::{NoSession, SessionStore};
 use crate::telemetry::metrics::{Board, Meter, Metrics};
-use crate::telemetry::record::Recorder;
+use crate::telemetry::record::{Recorder, TurnRecord};
 
 /// Codex, as an operator's configuration grants it to a component. Cheap to clone; make one a process.
 ///
@@ -45,6 +47,7 @@ pub struct GrantedCodex {
     recorder: Option<Recorder>,
     board: Board,
     places: Arc<Semaphore>,
+    queue: Queue,
 }
 
 /// A turn that may begin.
@@ -95,6 +98,7 @@ impl GrantedCodex {
             component_sha256: component_sha256.into(),
             recorder: None,
             board: Board::default(),
+            queue: Queue::default(),
         })
     }
 
@@ -143,7 +147,7 @@ impl GrantedCodex {
         let workspace = workspace.into();
         let meter = self.board.turn(&workspace, request.model.as_deref());
         let (stopper, stop) = stop();
-        let opened = self.prepare(workspace, request, stop, self.deadline(), &meter, None);
+        let opened = self.prepare(workspace, request, self.bounds(stop), &meter, None);
         match opened.await {
             Ok((ctx, request)) => Ok(OpenTurn {
                 ctx,
@@ -157,64 +161,101 @@ impl GrantedCodex {
         }
     }
 
-    /// When a turn that begins now must be over.
-    pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.config.limits.turn()
+    /// What bounds a turn that begins now.
+    pub(crate) fn bounds(&self, stop: Stop) -> Bounds {
+        Bounds {
+            stop,
+            deadline: Instant::now() + self.config.limits.turn(),
+        }
+    }
+
+    /// How long what has to end may take to do so by itself.
+    pub(crate) fn grace(&self) -> Duration {
+        self.config.limits.grace()
     }
 
     pub(crate) fn board(&self) -> &Board {
         &self.board
     }
 
+    /// Waits for everything that a turn has to wait for, and grants it what it may do.
+    ///
+    /// # Errors
+    /// The end that the turn is to have.
     pub(crate) async fn prepare(
         &self,
         workspace: PathBuf,
         request: Request,
-        mut stop: Stop,
-        deadline: Instant,
+        mut bounds: Bounds,
         meter: &Meter,
         ticking: Option<Ticking>,
     ) -> Result<(CodexCtx, wit::Request), Event> {
         let failed = |kind, message| Event::failed(kind, StopReason::Error, message);
-        if !workspace.is_dir() {
-            let message = format!(
-                "The workspace {} is not a folder: create it, or name another one.",
-                workspace.display()
-            );
-            return Err(failed(FailureKind::InvalidRequest, message));
-        }
         let unreadable = |error: std::io::Error| {
             failed(
                 FailureKind::SessionUnreadable,
                 format!("The session cannot be used: {error}."),
             )
         };
-        // Held until codex is gone, also when the turn is dropped. GrantedCodex itself does not refuse a second writer before 0.150.
-        let guard = tokio::select! {
-            lock = self.sessions.lock(&workspace) => lock.map_err(unreadable)?,
-            () = tokio::time::sleep(self.config.limits.busy()) => return Err(self.busy()),
-            _ = stop.requested() => return Err(stopped_waiting("another one in this workspace")),
+        let is_folder = bounds.within(is_folder(workspace.clone())).await;
+        if !is_folder.map_err(|cause| gave_up_waiting(cause, "the file system"))? {
+            let message = format!(
+                "The workspace {} is not a folder: create it, or name another one.",
+                workspace.display()
+            );
+            return Err(failed(FailureKind::InvalidRequest, message));
+        }
+        // Held until codex is gone, also when the turn is dropped. Codex itself does not refuse a second writer before 0.150.
+        let locked = async {
+            let foremost = self.queue.wait(&workspace).await;
+            let guard = self.sessions.lock(&workspace).await?;
+            Ok((foremost, guard))
         };
-        // After the workspace, so that whoever waits for that takes no place. First come, first served.
-        let place = tokio::select! {
-            place = Arc::clone(&self.places).acquire_owned() => place.map_err(|_| self.crowded())?,
-            () = tokio::time::sleep_until(deadline) => return Err(self.crowded()),
-            _ = stop.requested() => return Err(stopped_waiting("others in this process")),
+        let locked = tokio::time::timeout(self.config.limits.busy(), locked);
+        let (foremost, guard) = bounds
+            .within(locked)
+            .await
+            .map_err(|cause| gave_up_waiting(cause, "another one in this workspace"))?
+            .map_err(|_| self.busy(&workspace))?
+            .map_err(unreadable)?;
+        // After the workspace, so that a turn that waits for that takes no place. First come, first served.
+        let place = match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                foremost.set_held_up(true);
+                let place = bounds
+                    .within(Arc::clone(&self.places).acquire_owned())
+                    .await;
+                foremost.set_held_up(false);
+                let place = place.map_err(|cause| match cause {
+                    StopCause::TurnTimeout => self.crowded(),
+                    cause => gave_up_waiting(cause, "others in this process"),
+                })?;
+                place.map_err(|_| self.crowded())?
+            }
         };
         meter.runs();
-        let images = StagedImages::stage(&request, &workspace)
+        let images = bounds
+            .within(StagedImages::stage(&request, &workspace))
             .await
+            .map_err(|cause| gave_up_waiting(cause, "its images to be copied"))?
             .map_err(|error| failed(FailureKind::InvalidRequest, error.to_string()))?;
         // The grant goes by what is stored now, not by what the component will store.
-        let stored = self.sessions.load(&workspace).await.map_err(unreadable)?;
+        let stored = bounds
+            .within(self.sessions.load(&workspace))
+            .await
+            .map_err(|cause| gave_up_waiting(cause, "the session store"))?
+            .map_err(unreadable)?;
         let ctx = CodexCtx {
+            record: self.record(&workspace),
             workspace,
             guard: Some(guard),
             threads: KnownThreads::new(stored.as_ref().map(|entry| entry.thread_id.clone())),
             stored: Some(stored),
             images,
             _place: Some(place),
-            ..self.ctx(stop, deadline, meter.clone(), ticking)
+            _foremost: Some(foremost),
+            ..self.ctx(bounds, meter.clone(), ticking)
         };
         Ok((ctx, to_wit(request)))
     }
@@ -229,18 +270,12 @@ impl GrantedCodex {
                 spawns: 0,
                 ..self.config.guest
             }),
-            ..self.ctx(stop, self.deadline(), meter, ticking)
+            ..self.ctx(self.bounds(stop), meter, ticking)
         }
     }
 
     /// What all turns are granted.
-    fn ctx(
-        &self,
-        stop: Stop,
-        turn_deadline: Instant,
-        meter: Meter,
-        ticking: Option<Ticking>,
-    ) -> CodexCtx {
+    fn ctx(&self, bounds: Bounds, meter: Meter, ticking: Option<Ticking>) -> CodexCtx {
         CodexCtx {
             config: Arc::clone(&self.config),
             grant: Arc::clone(&self.grant),
@@ -249,32 +284,40 @@ impl GrantedCodex {
             stored: None,
             threads: KnownThreads::default(),
             program: Arc::clone(&self.program),
-            component_sha256: Arc::clone(&self.component_sha256),
-            recorder: self.recorder.clone(),
+            record: self.record(Path::new("")),
             guard: None,
             spawner: Arc::clone(&self.spawner),
             images: StagedImages::default(),
-            stop,
-            turn_deadline,
+            bounds,
             meter,
             next_back_off: None,
             busy_deadline: None,
             table: ResourceTable::new(),
             budget: Budget::new(self.config.guest),
             _ticking: ticking,
-            _place: None::<OwnedSemaphorePermit>,
+            _place: None,
+            _foremost: None,
         }
     }
 
-    fn busy(&self) -> Event {
+    fn record(&self, workspace: &Path) -> TurnRecord {
+        let component = Arc::clone(&self.component_sha256);
+        TurnRecord::new(self.recorder.clone(), component, workspace)
+    }
+
+    fn busy(&self, workspace: &Path) -> Event {
         let seconds = self.config.limits.busy_seconds;
-        Event::failed_for_now(
-            FailureKind::SessionBusy,
-            StopReason::Error,
+        let message = if self.queue.is_held_up(workspace) {
+            let turns = self.config.limits.turns;
+            format!(
+                "An earlier turn of this workspace has been waiting for more than {seconds} s, because {turns} turns are running in others. Give the machine less to do at once, or raise `limits.turns` in config.json if it can bear more."
+            )
+        } else {
             format!(
                 "Another turn has been running in this workspace for more than {seconds} s. Wait for it to end, or raise `limits.busy_seconds` in config.json."
-            ),
-        )
+            )
+        };
+        Event::failed_for_now(FailureKind::SessionBusy, StopReason::Error, message)
     }
 
     fn crowded(&self) -> Event {
@@ -289,9 +332,27 @@ impl GrantedCodex {
     }
 }
 
-fn stopped_waiting(what: &str) -> Event {
-    let message = format!("The turn was stopped while it waited for {what}.");
-    Event::failed_for_now(FailureKind::Killed, StopReason::Aborted, message)
+/// The end of a turn that had to be over before it could begin.
+fn gave_up_waiting(cause: StopCause, what: &str) -> Event {
+    match cause {
+        StopCause::TurnTimeout => {
+            let message = format!(
+                "The turn took longer than allowed (`limits.turn_seconds` in config.json): it waited for {what} all the time."
+            );
+            Event::failed_for_now(FailureKind::TurnTimeout, StopReason::Error, message)
+        }
+        _ => {
+            let message = format!("The turn was stopped while it waited for {what}.");
+            Event::failed_for_now(FailureKind::Killed, StopReason::Aborted, message)
+        }
+    }
+}
+
+/// Whether this is a folder. On a disk that does not answer, this takes as long as it takes.
+async fn is_folder(path: PathBuf) -> bool {
+    // A task that cannot be run has found no folder.
+    let found = tokio::task::spawn_blocking(move || path.is_dir()).await;
+    found.unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 
-use tokio::time::Instant;
 use wasmtime::{Store, Trap};
 
 use super::loaded::Loaded;
 use super::sink::{Sent, Sink};
-use crate::capability::CodexCtx;
 use crate::capability::bindings::provider as wit;
 use crate::capability::budget::{Exceeded, text_bytes};
-use crate::codex::stop::Stop;
+use crate::capability::{CodexCtx, NoAnswer};
+use crate::codex::stop::{Bounds, StopCause};
 use crate::config::guest_limits::{MAX_CALL_BYTES, MAX_STACK_BYTES};
 use crate::contract::event::{Event, FailureKind, StopReason};
 use crate::contract::request::Request;
@@ -22,14 +21,13 @@ pub(super) async fn run(
     loaded: &Loaded,
     workspace: PathBuf,
     request: Request,
-    stop: Stop,
-    deadline: Instant,
+    bounds: Bounds,
     meter: &Meter,
     sink: &mut Sink,
 ) -> Result<(), Event> {
     let codex = &loaded.codex;
     let ticking = Some(loaded.tick());
-    let prepared = codex.prepare(workspace, request, stop, deadline, meter, ticking);
+    let prepared = codex.prepare(workspace, request, bounds, meter, ticking);
     let (ctx, request) = prepared.await?;
     let mut store = loaded.store(ctx);
     let done = drive(loaded, &mut store, &request, sink).await;
@@ -89,7 +87,7 @@ async fn drive(
             match sink.send(event.into(), bytes).await {
                 Sent::Taken => {}
                 Sent::Unwanted => return Ok(()),
-                Sent::TooLate => return Err(failed(FailureKind::TurnTimeout, NOT_TAKEN)),
+                Sent::TooLate(cause) => return Err(not_taken(cause)),
             }
         }
     }
@@ -97,6 +95,9 @@ async fn drive(
 
 /// The end of a turn whose component was stopped.
 fn stopped(store: &Store<CodexCtx>, error: &wasmtime::Error) -> Event {
+    if let Some(NoAnswer(cause)) = error.downcast_ref() {
+        return no_answer(*cause);
+    }
     tracing::error!(error = format!("{error:?}"), "the component was stopped");
     let budget = &store.data().budget;
     // A request for memory that is declined shows as a trap of the component's own.
@@ -128,4 +129,30 @@ fn stopped(store: &Store<CodexCtx>, error: &wasmtime::Error) -> Event {
     Event::failed(kind, stop_reason, message)
 }
 
-const NOT_TAKEN: &str = "The turn took longer than allowed (`limits.turn_seconds` in config.json), because nobody took its events.";
+/// The end of a turn whose caller takes no events.
+fn not_taken(cause: StopCause) -> Event {
+    let failed =
+        |kind, reason, message: &str| Event::failed_for_now(kind, reason, message.to_owned());
+    match cause {
+        StopCause::TurnTimeout => failed(
+            FailureKind::TurnTimeout,
+            StopReason::Error,
+            "The turn took longer than allowed (`limits.turn_seconds` in config.json), because its caller took no events.",
+        ),
+        _ => failed(
+            FailureKind::Killed,
+            StopReason::Aborted,
+            "The turn was stopped, and its caller took no events for the whole grace period (`limits.grace_seconds` in config.json): the last ones are left out. The conversation is kept.",
+        ),
+    }
+}
+
+/// The end of a turn whose session store does not answer.
+fn no_answer(cause: StopCause) -> Event {
+    let (kind, reason) = match cause {
+        StopCause::TurnTimeout => (FailureKind::TurnTimeout, StopReason::Error),
+        _ => (FailureKind::Killed, StopReason::Aborted),
+    };
+    let message = "The turn had to end while the session store did not answer: see whether the disk or the service that keeps sessions is there.";
+    Event::failed_for_now(kind, reason, message.to_owned())
+}

@@ -1,10 +1,11 @@
 //! The way of a turn's events to the caller, and how much may wait on it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::Instant;
 
+use crate::codex::stop::{Bounds, StopCause};
 use crate::contract::event::Event;
 use crate::telemetry::metrics::Meter;
 
@@ -22,7 +23,9 @@ pub(super) struct Sink {
     sender: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
     meter: Meter,
-    deadline: Instant,
+    bounds: Bounds,
+    /// How long the caller may take no events after the turn had to be over.
+    grace: Duration,
     ended: bool,
 }
 
@@ -33,19 +36,20 @@ pub(super) enum Sent {
     Taken,
     /// Nobody listens any more, or the turn is over.
     Unwanted,
-    /// The caller has taken no event for so long that the turn's time is over.
-    TooLate,
+    /// The turn had to be over for this cause, and the caller takes no events.
+    TooLate(StopCause),
 }
 
 impl Sink {
-    /// One for a turn that must be over at `deadline`, and the other end of it.
-    pub fn new(meter: Meter, deadline: Instant) -> (Self, mpsc::Receiver<Waiting>) {
+    /// One for a turn, and the other end of it.
+    pub fn new(meter: Meter, bounds: Bounds, grace: Duration) -> (Self, mpsc::Receiver<Waiting>) {
         let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
         let sink = Sink {
             sender,
             room: Arc::new(Semaphore::new(WAITING_BYTES as usize)),
             meter,
-            deadline,
+            bounds,
+            grace,
             ended: false,
         };
         (sink, receiver)
@@ -59,12 +63,16 @@ impl Sink {
     /// Passes an event on that holds so much text. Waits until there is room for it.
     pub async fn send(&mut self, event: Event, bytes: usize) -> Sent {
         let is_end = matches!(event, Event::MessageEnd { .. });
-        let passed = tokio::select! {
-            biased;
-            passed = self.pass(event, bytes) => passed,
-            () = self.sender.closed() => return Sent::Unwanted,
-            () = tokio::time::sleep_until(self.deadline) => return Sent::TooLate,
+        let (mut bounds, sender) = (self.bounds.clone(), self.sender.clone());
+        let passed = async {
+            tokio::select! {
+                biased;
+                passed = self.pass(event, bytes) => passed,
+                () = sender.closed() => Sent::Unwanted,
+            }
         };
+        let passed = bounds.within_grace(self.grace, passed).await;
+        let passed = passed.unwrap_or_else(Sent::TooLate);
         self.ended |= is_end && passed == Sent::Taken;
         passed
     }

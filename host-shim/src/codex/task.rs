@@ -1,0 +1,504 @@
+//! The task that owns a codex.
+//!
+//! **Invariant:** output, exit, clocks, requests and the end of the turn meet in one `select!`, in one task for each
+//! process, which never waits for anything else. So codex is stopped in time whether or not anybody reads, computes or
+//! waits.
+
+use std::future::pending;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc::{OwnedPermit, Receiver, Sender};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::framing::{Framer, Lines, MAX_LINE_BYTES};
+use super::process::{Exit, MAX_BATCH_BYTES, Start};
+use super::spawner::{Child, Gone, Spawned};
+use super::stderr::Stderr;
+use super::stop::{Bounds, StopCause};
+use crate::session::store::SessionGuard;
+
+/// How long output may still come after codex has ended: what it left behind may hold the pipes open, and may
+/// be what cannot be ended.
+pub const DRAIN: Duration = Duration::from_millis(500);
+
+/// How long after the grace period everything must be over. The supervisor gives up before that.
+const BACKSTOP: Duration = Duration::from_secs(10);
+
+/// The status of a process that SIGKILL ended, in the form of `wait(2)`.
+const KILLED: i32 = 9;
+
+/// How long to wait for the next line, and what it means when none comes.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// How long.
+    pub duration: Duration,
+    /// What it means.
+    pub cause: StopCause,
+}
+
+/// What the task can be asked.
+pub enum Request {
+    /// Output is waited for. It must come within `idle`, unless more than the `taken` batches have been sent already.
+    Output {
+        /// The clock.
+        idle: Clock,
+        /// How many batches the asker has had.
+        taken: u64,
+    },
+    /// The exit is waited for, which has no reason to take longer than `end`.
+    Exit {
+        /// How long.
+        end: Duration,
+        /// Where the exit goes.
+        reply: oneshot::Sender<Exit>,
+    },
+    /// Codex is to be stopped.
+    Stop(StopCause),
+}
+
+/// Where a process stands. It only moves downwards.
+enum State {
+    /// Codex runs, and may.
+    Running,
+    /// The host has asked it to end, and the supervisor kills it after the grace period. At `give_up` the supervisor
+    /// does not answer.
+    Stopping { give_up: Instant },
+    /// Codex itself has ended, and the supervisor ends what it left behind. At `give_up` the supervisor does not answer.
+    Ended {
+        status: ExitStatus,
+        give_up: Instant,
+    },
+    /// Nothing of codex is left. Standard error is read to its end, or until `drained`.
+    Gone { ended: Ended, drained: Instant },
+    /// All is known, and reported.
+    Over(Exit),
+}
+
+/// What is known when nothing of codex is left.
+#[derive(Clone, Copy)]
+struct Ended {
+    status: ExitStatus,
+    left_behind: u32,
+    duration: Duration,
+}
+
+/// Standard output on its way to the component.
+struct Output {
+    framer: Framer<Box<dyn AsyncRead + Send + Unpin>>,
+    sender: Sender<io::Result<Lines>>,
+    /// Room for one batch. Codex is read only when there is some, so that a slow reader slows codex down.
+    room: Option<OwnedPermit<io::Result<Lines>>>,
+}
+
+/// What owns a codex.
+pub struct Task {
+    id: i32,
+    child: Box<dyn Child>,
+    /// Nothing once it has ended, or nobody wants it.
+    output: Option<Output>,
+    stderr: Stderr,
+    /// Feeds the prompt; ends by itself when codex has read it or is gone.
+    stdin: Option<JoinHandle<()>>,
+    /// Nothing when the process was dropped.
+    requests: Option<Receiver<Request>>,
+    /// Those who wait for the exit.
+    waiting: Vec<oneshot::Sender<Exit>>,
+    bounds: Bounds,
+    /// Kept until nothing of codex is left.
+    guard: Option<Arc<dyn SessionGuard>>,
+    grace: Duration,
+    began: Instant,
+    state: State,
+    /// Why the host stopped it, if it did.
+    stopped: Option<StopCause>,
+    /// By when something must come that is waited for, and what it means when it does not.
+    awaited: Option<(Instant, StopCause)>,
+    /// How many batches have been sent.
+    sent: u64,
+    output_bytes: u64,
+    max_output_bytes: u64,
+    output_cut: bool,
+    /// By when the output of a codex that has ended must have come.
+    drained: Option<Instant>,
+    /// Set when the supervisor was lost: its last error.
+    lost: Option<io::Error>,
+}
+
+/// What a child has to report.
+enum Progress {
+    Ended(io::Result<ExitStatus>),
+    Gone(io::Result<Gone>),
+}
+
+/// What there is to do.
+enum Step {
+    Stop(StopCause),
+    Request(Option<Request>),
+    /// Room for a batch; nothing when nobody reads any more.
+    Room(Option<OwnedPermit<io::Result<Lines>>>),
+    Lines(io::Result<Lines>),
+    Progress(Progress),
+    Stderr,
+    Due,
+}
+
+impl Task {
+    /// The owner of what was spawned.
+    pub fn new(
+        spawned: Spawned,
+        start: Start<'_>,
+        bounds: Bounds,
+        began: Instant,
+        requests: Receiver<Request>,
+        sender: Sender<io::Result<Lines>>,
+    ) -> Self {
+        let prompt = spawned.stdin.zip(start.prompt_on_stdin);
+        Task {
+            id: spawned.id,
+            child: spawned.child,
+            output: Some(Output {
+                framer: Framer::new(spawned.stdout, MAX_LINE_BYTES),
+                sender,
+                room: None,
+            }),
+            stderr: Stderr::new(spawned.stderr),
+            stdin: prompt.map(|(stdin, prompt)| tokio::spawn(feed(stdin, prompt))),
+            requests: Some(requests),
+            waiting: Vec::new(),
+            bounds,
+            guard: start.guard,
+            grace: start.grace,
+            began,
+            state: State::Running,
+            stopped: None,
+            awaited: Some((began + start.start_timeout, StopCause::StartTimeout)),
+            sent: 0,
+            output_bytes: 0,
+            max_output_bytes: start.max_output_bytes,
+            output_cut: false,
+            drained: None,
+            lost: None,
+        }
+    }
+
+    /// Runs until nothing of codex is left and the process was dropped. `on_end` is called when nothing is left.
+    pub async fn run(mut self, on_end: impl FnOnce(i32, &Exit)) {
+        let mut on_end = Some(on_end);
+        while !(matches!(self.state, State::Over(_)) && self.requests.is_none()) {
+            let step = self.next().await;
+            self.take(step);
+            if let Some(exit) = self.settle()
+                && let Some(on_end) = on_end.take()
+            {
+                on_end(self.id, &exit);
+            }
+            self.answer();
+        }
+    }
+
+    /// Waits for the next thing that there is to do.
+    async fn next(&mut self) -> Step {
+        let running = matches!(self.state, State::Running);
+        let over = matches!(self.state, State::Over(_));
+        let due = self.due();
+        tokio::select! {
+            // What ends comes before what goes on: a codex that prints without a pause must not hold up its own end.
+            biased;
+            cause = self.bounds.over(), if running => Step::Stop(cause),
+            request = receive(&mut self.requests), if self.requests.is_some() => Step::Request(request),
+            step = advance(&mut self.output), if self.output.is_some() => step,
+            () = self.stderr.read(), if self.stderr.is_open() && !over => Step::Stderr,
+            progress = progress(&mut *self.child, &self.state) => Step::Progress(progress),
+            () = until(due) => Step::Due,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.output
+            .as_ref()
+            .is_some_and(|output| output.room.is_some())
+    }
+
+    /// When something has to be done although nothing happens.
+    fn due(&self) -> Option<Instant> {
+        let state = match &self.state {
+            State::Running => self.awaited.map(|(deadline, _)| deadline),
+            State::Stopping { give_up } | State::Ended { give_up, .. } => Some(*give_up),
+            State::Gone { drained, .. } => self.stderr.is_open().then_some(*drained),
+            State::Over(_) => None,
+        };
+        [state, self.output_due()].into_iter().flatten().min()
+    }
+
+    /// When the output of a codex that has ended is given up. Output that only waits for a slow reader never is.
+    fn output_due(&self) -> Option<Instant> {
+        self.drained.filter(|_| self.has_room())
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Stop(cause) | Step::Request(Some(Request::Stop(cause))) => self.stop(cause),
+            Step::Request(Some(Request::Output { idle, taken })) => {
+                // The first line has a clock of its own, which runs already.
+                if self.sent > 0 && taken == self.sent {
+                    self.awaited = Some((Instant::now() + idle.duration, idle.cause));
+                }
+            }
+            Step::Request(Some(Request::Exit { end, reply })) => {
+                self.awaited = Some((Instant::now() + end, StopCause::Lingering));
+                self.waiting.push(reply);
+            }
+            Step::Request(None) => {
+                self.requests = None;
+                self.output = None;
+                self.stop(StopCause::Cancelled);
+            }
+            Step::Room(Some(permit)) => {
+                if let Some(output) = &mut self.output {
+                    output.room = Some(permit);
+                }
+            }
+            // Nobody reads any more.
+            Step::Room(None) => self.output = None,
+            Step::Lines(lines) => self.hand_out(lines),
+            Step::Stderr => {}
+            Step::Progress(Progress::Ended(Ok(status))) => self.ended(status),
+            Step::Progress(Progress::Ended(Err(error))) => self.lost(error),
+            Step::Progress(Progress::Gone(gone)) => self.gone(gone),
+            Step::Due => self.overdue(),
+        }
+    }
+
+    /// Begins to stop codex; the first cause counts.
+    fn stop(&mut self, cause: StopCause) {
+        if matches!(self.state, State::Running) {
+            self.child.stop();
+            self.stopped = Some(cause);
+            self.state = State::Stopping {
+                give_up: Instant::now() + self.grace + BACKSTOP,
+            };
+        }
+    }
+
+    /// Hands a batch out, or the end, which the receiver sees by the sender's going.
+    fn hand_out(&mut self, lines: io::Result<Lines>) {
+        let Some(output) = &mut self.output else {
+            return;
+        };
+        let is_end = lines.as_ref().is_ok_and(Lines::is_end);
+        let is_last = is_end || lines.is_err();
+        if let Ok(lines) = &lines {
+            self.output_bytes += lines.text.len() as u64 + lines.skipped.iter().sum::<u64>();
+        }
+        let is_too_much = self.output_bytes > self.max_output_bytes;
+        if is_too_much {
+            output.framer.end();
+        }
+        if let Some(room) = output.room.take()
+            && !is_end
+        {
+            room.send(lines);
+            self.sent += 1;
+            // The clock of the exit goes on.
+            if self.waiting.is_empty() {
+                self.awaited = None;
+            }
+        }
+        if is_last {
+            self.output = None;
+        }
+        if is_too_much {
+            self.stop(StopCause::OutputLimit);
+        }
+    }
+
+    fn ended(&mut self, status: ExitStatus) {
+        let now = Instant::now();
+        self.drained = Some(now + DRAIN);
+        self.state = State::Ended {
+            status,
+            give_up: now + BACKSTOP,
+        };
+    }
+
+    /// The supervisor is gone or does not answer, and so nobody knows how codex has ended.
+    fn lost(&mut self, error: io::Error) {
+        tracing::error!(pid = self.id, %error, "how codex ended is unknown");
+        self.lost = Some(error);
+        self.ended(ExitStatus::from_raw(KILLED));
+        self.all_gone(0);
+    }
+
+    fn gone(&mut self, gone: io::Result<Gone>) {
+        let pid = self.id;
+        let left_behind = match gone {
+            Ok(Gone::All { ended: 0 }) => 0,
+            Ok(Gone::All { ended }) => {
+                tracing::warn!(pid, ended, "codex left processes behind; they were ended");
+                ended
+            }
+            Ok(Gone::Left { count }) => {
+                tracing::error!(
+                    pid,
+                    count,
+                    "codex left processes behind that cannot be ended"
+                );
+                count
+            }
+            Err(error) => {
+                tracing::error!(pid, %error, "whether codex left processes behind is unknown");
+                0
+            }
+        };
+        self.all_gone(left_behind);
+    }
+
+    fn all_gone(&mut self, left_behind: u32) {
+        if let State::Ended { status, .. } = self.state {
+            self.guard = None;
+            self.state = State::Gone {
+                ended: Ended {
+                    status,
+                    left_behind,
+                    duration: self.began.elapsed(),
+                },
+                drained: Instant::now() + DRAIN,
+            };
+        }
+    }
+
+    /// What was due has not come.
+    fn overdue(&mut self) {
+        let now = Instant::now();
+        if self.output_due().is_some_and(|due| now >= due)
+            && let Some(output) = &mut self.output
+        {
+            tracing::warn!(
+                pid = self.id,
+                "codex has ended and something that it started still holds its output; it is no longer read"
+            );
+            self.output_cut = true;
+            self.drained = None;
+            output.framer.end();
+        }
+        match &self.state {
+            State::Running => {
+                if let Some((deadline, cause)) = self.awaited
+                    && now >= deadline
+                {
+                    self.stop(cause);
+                }
+            }
+            State::Stopping { give_up } if now >= *give_up => {
+                let message =
+                    "codex was stopped, and its supervisor does not say whether it has ended";
+                self.lost(io::Error::other(message));
+            }
+            State::Ended { give_up, .. } if now >= *give_up => {
+                self.gone(Err(io::Error::other("its supervisor does not answer")));
+            }
+            State::Gone { drained, .. } if now >= *drained && self.stderr.is_open() => {
+                tracing::warn!(
+                    pid = self.id,
+                    "codex has ended and something that it started still holds its standard error; it is no longer read"
+                );
+                self.stderr.close();
+            }
+            _ => {}
+        }
+    }
+
+    /// The exit, when all of it has just become known. While somebody may still read output without having asked for
+    /// the exit, it is not: its bytes count.
+    fn settle(&mut self) -> Option<Exit> {
+        let State::Gone { ended, .. } = self.state else {
+            return None;
+        };
+        let asked = self.output.is_none() || self.requests.is_none() || !self.waiting.is_empty();
+        if self.stderr.is_open() || !asked {
+            return None;
+        }
+        let mut stderr = self.stderr.tail();
+        if let Some(lost) = &self.lost {
+            stderr.push_str(&format!("\n{lost}\n"));
+        }
+        let exit = Exit {
+            status: ended.status,
+            stopped: self.stopped,
+            stderr,
+            output_bytes: self.output_bytes,
+            output_cut: self.output_cut,
+            left_behind: ended.left_behind,
+            duration: ended.duration,
+        };
+        self.state = State::Over(exit.clone());
+        Some(exit)
+    }
+
+    /// Answers those who wait for the exit, if it is known.
+    fn answer(&mut self) {
+        if let State::Over(exit) = &self.state {
+            for reply in self.waiting.drain(..) {
+                // One that is gone no longer wants to know.
+                let _gone = reply.send(exit.clone());
+            }
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(stdin) = &self.stdin {
+            stdin.abort();
+        }
+    }
+}
+
+async fn receive(requests: &mut Option<Receiver<Request>>) -> Option<Request> {
+    match requests {
+        Some(requests) => requests.recv().await,
+        None => None,
+    }
+}
+
+/// The next step of the output: room for a batch, then the batch.
+async fn advance(output: &mut Option<Output>) -> Step {
+    match output {
+        None => pending().await,
+        Some(Output {
+            room: None, sender, ..
+        }) => Step::Room(sender.clone().reserve_owned().await.ok()),
+        Some(Output { framer, .. }) => Step::Lines(framer.lines(MAX_BATCH_BYTES).await),
+    }
+}
+
+/// The next report of a child.
+async fn progress(child: &mut dyn Child, state: &State) -> Progress {
+    match state {
+        State::Running | State::Stopping { .. } => Progress::Ended(child.ended().await),
+        State::Ended { .. } => Progress::Gone(child.gone().await),
+        State::Gone { .. } | State::Over(_) => pending().await,
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => pending().await,
+    }
+}
+
+/// Writes the prompt and closes the pipe.
+async fn feed(mut stdin: Box<dyn AsyncWrite + Send + Unpin>, prompt: String) {
+    // A codex that ends before it has read everything says why on its own.
+    if let Err(error) = stdin.write_all(prompt.as_bytes()).await {
+        tracing::debug!(%error, "codex did not read the whole prompt");
+    }
+}

@@ -1,0 +1,382 @@
+//! A turn that is cancelled, dropped or out of time stops codex and ends, whether or not anybody reads, and whatever it
+//! waits for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "clippy does not know a test's helpers as tests"
+)]
+
+use std::future::pending;
+use std::path::Path;
+use std::sync::Arc;
+
+use plexum_openai_provider::spawner::{Command, SpawnFuture, Spawned};
+use plexum_openai_provider::{
+    Config, Event, Failure, FailureKind, Limits, Provider, Request, SessionEntry, SessionFiles,
+    SessionGuard, SessionStore, Spawner, StopReason, StoreFuture, Turn,
+};
+use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, children};
+use plexum_openai_provider_tests::wait::{is_running, wait_until};
+use plexum_openai_provider_tests::workspace::Workspace;
+
+fn codex() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_fake-codex"))
+}
+
+fn provider(limits: Limits) -> Provider {
+    let config = Config {
+        binary: Some(codex().into()),
+        limits,
+        ..Config::default()
+    };
+    Provider::new(config).unwrap()
+}
+
+fn one_second_of_grace() -> Limits {
+    Limits {
+        grace_seconds: 1,
+        ..Limits::default()
+    }
+}
+
+/// A codex that prints far more than may wait for a caller, and has a tool at work.
+fn talkative() -> Workspace {
+    let steps = vec![
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::LeaveChild {
+            millis: 600_000,
+            hold_stdout: false,
+            group: ChildGroup::Session,
+        },
+        Step::Flood {
+            bytes: 64 << 20,
+            line_len: 64 << 10,
+        },
+        Step::Forever,
+    ];
+    Workspace::scripted(codex(), [steps]).unwrap()
+}
+
+/// Codex and its tools.
+fn processes(workspace: &Workspace) -> Vec<i32> {
+    let calls = workspace.calls().unwrap_or_default();
+    let mut all: Vec<i32> = calls.iter().map(|call| call.pid).collect();
+    all.extend(children(workspace.path()).unwrap_or_default());
+    all
+}
+
+/// Waits, without keeping the runtime from its work.
+async fn until(what: &'static str, done: impl FnMut() -> bool + Send + 'static) {
+    let waited = tokio::task::spawn_blocking(move || wait_until(what, done));
+    waited.await.unwrap();
+}
+
+async fn until_gone(workspace: &Workspace) {
+    let processes = processes(workspace);
+    assert_eq!(processes.len(), 2, "codex and its tool have run");
+    until("codex and its tool are gone", move || {
+        !processes.iter().any(|pid| is_running(*pid))
+    })
+    .await;
+}
+
+/// Begins a turn, takes its first event, and waits until its tool runs.
+async fn begun(provider: &Provider, workspace: &Workspace) -> Turn {
+    let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
+    let first = turn.next().await;
+    assert!(
+        matches!(first, Some(Event::MessageStart { .. })),
+        "{first:?}"
+    );
+    let folder = workspace.path().to_owned();
+    until("the tool runs", move || {
+        children(&folder).is_ok_and(|children| children.len() == 1)
+    })
+    .await;
+    turn
+}
+
+async fn end(turn: &mut Turn) -> (StopReason, Failure) {
+    loop {
+        match turn.next().await.unwrap() {
+            Event::MessageEnd {
+                stop_reason,
+                failure,
+                ..
+            } => return (stop_reason, failure.unwrap()),
+            _ => {}
+        }
+    }
+}
+
+/// The end, which must come soon.
+async fn soon(turn: &mut Turn) -> (StopReason, Failure) {
+    let end = tokio::time::timeout(std::time::Duration::from_secs(30), end(turn)).await;
+    end.expect("the turn ends")
+}
+
+#[tokio::test]
+async fn a_cancelled_turn_that_nobody_reads_stops_codex() {
+    let workspace = talkative();
+    let provider = provider(one_second_of_grace());
+    let mut turn = begun(&provider, &workspace).await;
+    turn.cancel();
+    until_gone(&workspace).await;
+    let (reason, failure) = soon(&mut turn).await;
+    assert_eq!(
+        (reason, failure.kind),
+        (StopReason::Aborted, FailureKind::Killed)
+    );
+    assert_eq!(turn.next().await, None);
+}
+
+#[tokio::test]
+async fn a_cancelled_turn_that_nobody_reads_gives_its_workspace_back() {
+    let workspace = talkative();
+    let provider = provider(one_second_of_grace());
+    let turn = begun(&provider, &workspace).await;
+    turn.cancel();
+    let mut next = provider.turn(workspace.path(), Request::prompt("again"));
+    let first = tokio::time::timeout(std::time::Duration::from_secs(30), next.next()).await;
+    let first = first.expect("the next turn begins");
+    assert!(
+        matches!(first, Some(Event::MessageStart { resumed: true, .. })),
+        "{first:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_turn_out_of_time_that_nobody_reads_stops_codex() {
+    let workspace = talkative();
+    let provider = provider(Limits {
+        turn_seconds: 2,
+        ..one_second_of_grace()
+    });
+    let mut turn = begun(&provider, &workspace).await;
+    until_gone(&workspace).await;
+    let (reason, failure) = soon(&mut turn).await;
+    assert_eq!(
+        (reason, failure.kind),
+        (StopReason::Error, FailureKind::TurnTimeout)
+    );
+}
+
+#[tokio::test]
+async fn a_dropped_turn_stops_codex_and_its_tools() {
+    let workspace = talkative();
+    let provider = provider(one_second_of_grace());
+    drop(begun(&provider, &workspace).await);
+    until_gone(&workspace).await;
+}
+
+#[tokio::test]
+async fn a_slow_caller_gets_all_the_output_of_a_codex_that_ended_long_ago() {
+    let steps = vec![
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::Flood {
+            bytes: 4 << 20,
+            line_len: 64 << 10,
+        },
+        Step::message("last"),
+        Step::TurnCompleted,
+    ];
+    let workspace = Workspace::scripted(codex(), [steps]).unwrap();
+    let mut turn = provider(Limits::default()).turn(workspace.path(), Request::prompt("hello"));
+    let mut texts = Vec::new();
+    loop {
+        match turn.next().await.unwrap() {
+            Event::TextDelta { text, .. } => texts.push(text.len()),
+            Event::MessageEnd { stop_reason, .. } => {
+                assert_eq!(stop_reason, StopReason::EndTurn);
+                break;
+            }
+            Event::Notice { message, .. } => panic!("{message}"),
+            _ => {}
+        }
+        if texts.len() == 1 {
+            // Longer than output may come after the end of a codex that something holds open.
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    }
+    assert_eq!((texts.len(), texts.last()), (65, Some(&4)));
+}
+
+/// A store, one of whose methods never returns.
+#[derive(Clone)]
+struct Stuck {
+    at: &'static str,
+    files: Arc<SessionFiles>,
+}
+
+impl Stuck {
+    fn or<'a, T>(&self, method: &str, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T>
+    where
+        T: Send + 'a,
+    {
+        if self.at == method {
+            Box::pin(pending())
+        } else {
+            answer
+        }
+    }
+}
+
+impl SessionStore for Stuck {
+    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+        self.or("lock", self.files.lock(workspace))
+    }
+
+    fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
+        self.or("load", self.files.load(workspace))
+    }
+
+    fn save<'a>(&'a self, workspace: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()> {
+        self.or("save", self.files.save(workspace, entry))
+    }
+
+    fn set_aside<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, ()> {
+        self.or("set_aside", self.files.set_aside(workspace))
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_does_not_keep_a_turn_from_ending() {
+    for at in ["lock", "load", "save", "set_aside"] {
+        for in_time in [true, false] {
+            let steps = vec![Step::ThreadStarted, Step::TurnStarted, Step::Forever];
+            let workspace = Workspace::scripted(codex(), [steps]).unwrap();
+            if at == "set_aside" {
+                let session = workspace.path().join(plexum_openai_provider::SESSION_FILE);
+                std::fs::write(session, "not an id").unwrap();
+            }
+            let turn_seconds = if in_time { 600 } else { 1 };
+            let stuck = Stuck {
+                at,
+                files: Arc::default(),
+            };
+            let provider = provider(Limits {
+                turn_seconds,
+                ..one_second_of_grace()
+            })
+            .with_session_store(stuck);
+            let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
+            if at == "save" {
+                let calls = workspace.path().to_owned();
+                until("codex runs", move || {
+                    plexum_openai_provider_tests::fake_codex::calls(&calls)
+                        .is_ok_and(|calls| !calls.is_empty())
+                })
+                .await;
+            }
+            if in_time {
+                turn.cancel();
+            }
+            let (reason, failure) = soon(&mut turn).await;
+            let expected = if in_time {
+                (StopReason::Aborted, FailureKind::Killed)
+            } else {
+                (StopReason::Error, FailureKind::TurnTimeout)
+            };
+            assert_eq!((reason, failure.kind), expected, "{at}: {failure:?}");
+            assert!(failure.retryable, "{at}: {failure:?}");
+            for call in workspace.calls().unwrap() {
+                assert!(!is_running(call.pid), "{at}");
+            }
+        }
+    }
+}
+
+/// Never starts anything.
+struct StuckSpawner;
+
+impl Spawner for StuckSpawner {
+    fn spawn<'a>(&'a self, _: Command<'a>) -> SpawnFuture<'a, Spawned> {
+        Box::pin(pending())
+    }
+}
+
+#[tokio::test]
+async fn a_spawner_that_hangs_does_not_keep_a_turn_from_ending() {
+    let workspace = Workspace::new(codex()).unwrap();
+    let spawning = |limits| provider(limits).with_spawner(StuckSpawner);
+    let cancelled = spawning(Limits::default());
+    let mut turn = cancelled.turn(workspace.path(), Request::prompt("hello"));
+    tokio::task::yield_now().await;
+    turn.cancel();
+    let (reason, failure) = soon(&mut turn).await;
+    assert_eq!(
+        (reason, failure.kind),
+        (StopReason::Aborted, FailureKind::Killed)
+    );
+
+    let slow = spawning(Limits {
+        start_seconds: 1,
+        ..Limits::default()
+    });
+    let mut turn = slow.turn(workspace.path(), Request::prompt("hello"));
+    let (reason, failure) = soon(&mut turn).await;
+    assert_eq!(
+        (reason, failure.kind, failure.retryable),
+        (StopReason::Error, FailureKind::StartTimeout, true),
+        "{failure:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_that_is_dropped_at_once_starts_nothing() {
+    let workspaces: Vec<Workspace> = (0..20)
+        .map(|_| Workspace::scripted(codex(), [Step::turn("hello").to_vec()]).unwrap())
+        .collect();
+    let provider = provider(Limits::default());
+    for workspace in &workspaces {
+        drop(provider.turn(workspace.path(), Request::prompt("hello")));
+    }
+    let metrics = provider.clone();
+    until("all turns have ended", move || {
+        metrics.metrics().turns_aborted == 20
+    })
+    .await;
+    for workspace in &workspaces {
+        assert!(workspace.calls().unwrap().is_empty());
+    }
+    assert_eq!(provider.metrics().codex_starts, 0);
+}
+
+#[tokio::test]
+async fn a_turn_behind_one_that_is_held_up_elsewhere_is_told_so() {
+    let forever = || vec![Step::ThreadStarted, Step::TurnStarted, Step::Forever];
+    let (one, other) = (
+        Workspace::scripted(codex(), [forever()]).unwrap(),
+        Workspace::scripted(codex(), [forever()]).unwrap(),
+    );
+    let provider = provider(Limits {
+        turns: 1,
+        busy_seconds: 1,
+        ..one_second_of_grace()
+    });
+    let request = || Request::prompt("hello");
+    let mut runs = provider.turn(one.path(), request());
+    assert!(matches!(
+        runs.next().await,
+        Some(Event::MessageStart { .. })
+    ));
+    let _held_up = provider.turn(other.path(), request());
+    let mut behind_it = provider.turn(other.path(), request());
+    let (_, failure) = soon(&mut behind_it).await;
+    assert_eq!(failure.kind, FailureKind::SessionBusy);
+    assert!(
+        failure.message.contains("limits.turns"),
+        "{}",
+        failure.message
+    );
+    let mut in_use = provider.turn(one.path(), request());
+    let (_, failure) = soon(&mut in_use).await;
+    assert_eq!(failure.kind, FailureKind::SessionBusy);
+    assert!(
+        failure.message.contains("limits.busy_seconds"),
+        "{}",
+        failure.message
+    );
+}
