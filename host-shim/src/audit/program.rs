@@ -22,7 +22,7 @@ pub struct Program {
     pub file: Option<ProgramFile>,
     /// Why nothing was found, and what to do.
     pub problem: Option<String>,
-    /// What would let somebody else change what is started.
+    /// How someone else could change what is started.
     pub warnings: Vec<String>,
 }
 

@@ -255,7 +255,7 @@ impl Page<'_, '_> {
 
 /// The names of what made a component, each once, with the versions.
 fn makers(producers: &[Producer]) -> Vec<String> {
-    // There is no end to what a component may say of itself.
+    // A component may claim any number of them.
     const MOST: usize = 6;
     let mut makers: Vec<(&str, Vec<&str>)> = Vec::new();
     for Producer { name, version, .. } in producers {

@@ -62,7 +62,7 @@ pub struct CodexCtx {
     /// When the turn must be over.
     pub(crate) turn_deadline: Instant,
     pub(crate) meter: Meter,
-    /// How long to wait, and until when, while somebody else uses the conversation.
+    /// How long to wait, and until when, while another process uses the conversation.
     pub(crate) next_back_off: Option<Duration>,
     pub(crate) busy_deadline: Option<Instant>,
     pub(crate) table: ResourceTable,

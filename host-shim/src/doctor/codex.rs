@@ -20,7 +20,7 @@ pub struct Codex {
     pub version: Version,
 }
 
-/// A version of codex, without what stands behind a hyphen.
+/// A version of codex, without the part after a hyphen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u64, pub u64, pub u64);
 
@@ -52,7 +52,7 @@ pub fn program(config: &Config) -> Result<PathBuf, ProgramError> {
     program::resolve(config.binary.as_deref(), path.as_deref(), &here)
 }
 
-/// What the audit says of the file, and of who else may change it.
+/// What the audit found about the file, and about who else may change it.
 pub fn file(program: &Program) -> Vec<Check> {
     let Some(file) = &program.file else {
         let problem = program.problem.clone().unwrap_or_default();
@@ -68,7 +68,7 @@ pub fn file(program: &Program) -> Vec<Check> {
     let permissions = if program.warnings.is_empty() {
         Check::ok(
             "codex-permissions",
-            "nobody but this user and root may change the program",
+            "only this user and root may change the program",
         )
     } else {
         Check::warning(
@@ -87,7 +87,7 @@ pub fn file(program: &Program) -> Vec<Check> {
 }
 
 impl Codex {
-    /// Asks the program for its version: a codex that can be used, if it is one, and what is said of it.
+    /// Asks the program for its version. Returns codex, if it can be used, and the check.
     pub async fn ask(path: PathBuf, config: &Config) -> (Option<Self>, Check) {
         const ID: &str = "codex-version";
         let (oldest, newest) = SUPPORTED;
@@ -100,7 +100,7 @@ impl Codex {
             let said = first_line(&answer.stdout).or(first_line(&answer.stderr));
             let said = said.unwrap_or("nothing");
             let summary = format!(
-                "`{} --version` says {said:?} ({}), which no codex does",
+                "`{} --version` prints {said:?} ({}), which is not a version of codex",
                 path.display(),
                 answer.status
             );
@@ -109,13 +109,13 @@ impl Codex {
         let check = if version < oldest {
             Check::problem(
                 ID,
-                format!("codex {version} is too old: supported are {range}"),
+                format!("codex {version} is too old: {range} are supported"),
                 "run `npm install -g @openai/codex@latest`",
             )
         } else if version > newest {
             Check::warning(
                 ID,
-                format!("codex {version} is newer than what was tested, {range}"),
+                format!("codex {version} is newer than the tested versions, {range}"),
                 format!(
                     "if turns fail, run `npm install -g @openai/codex@{}.{}`",
                     newest.0, newest.1
@@ -130,7 +130,7 @@ impl Codex {
 
 fn started_by_hand(path: &Path) -> String {
     format!(
-        "run `{} --version` by hand; install codex anew with `npm install -g @openai/codex`",
+        "run `{} --version` by hand; reinstall codex with `npm install -g @openai/codex`",
         path.display()
     )
 }

@@ -8,7 +8,7 @@ use crate::config::Config;
 
 const ID: &str = "login";
 
-/// What is said of the login, and of the key that another provider of models wants.
+/// The checks of the login, and of the key that another model provider needs.
 pub async fn checks(codex: &Codex, config: &Config) -> Vec<Check> {
     let provider = match ModelProvider::of(config) {
         Ok(provider) => provider,
@@ -62,7 +62,7 @@ async fn login(codex: &Codex, config: &Config, provider: &ModelProvider) -> Chec
     if std::env::var_os("OPENAI_API_KEY").is_some_and(|key| !key.is_empty()) {
         return Check::problem(
             ID,
-            "not logged in; OPENAI_API_KEY is set, which codex does not look at in a turn",
+            "not logged in; OPENAI_API_KEY is set, but codex ignores it in a turn",
             "store it once: `printenv OPENAI_API_KEY | codex login --with-api-key`",
         );
     }

@@ -1,7 +1,7 @@
-//! Whether an installation works, and what to do where it does not.
+//! Whether an installation works, and how to repair it.
 //!
-//! Everything is looked at as a turn would find it: the configuration, the component, codex, its login, the
-//! workspace. Codex is started to say its version and whether it is logged in. The component is run only for
+//! Everything is checked as a turn would find it: the configuration, the component, codex, its login, the
+//! workspace. Codex is started only to report its version and whether it is logged in. The component is run only for
 //! [`Doctor::turn`].
 
 mod api_key;
@@ -47,7 +47,7 @@ impl Doctor {
         checks.extend(session::checks(&self.workspace));
         let (config, said) = configuration::read(self.config.as_deref());
         checks.extend(said);
-        // What is said of codex under another configuration than the operator's would only mislead.
+        // Checking codex under another configuration than the operator's would only mislead.
         if let Some(config) = config {
             self.under(&config, &mut checks).await;
         }
@@ -92,7 +92,7 @@ fn under_systemd(name: &str) -> Option<PathBuf> {
     which::which_in(name, Some(SYSTEMD_PATH), "/").ok()
 }
 
-/// A path as JSON has it, to be put into config.json.
+/// A path as a JSON string, to copy into config.json.
 fn quoted(path: &Path) -> String {
     serde_json::Value::from(path.to_string_lossy()).to_string()
 }

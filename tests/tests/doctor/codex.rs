@@ -28,10 +28,10 @@ fn a_version_out_of_the_tested_range_is_named() {
         (
             "codex-cli 0.170.0-alpha.1",
             "warning",
-            "0.170.0 is newer than what was tested",
+            "0.170.0 is newer than the tested versions",
         ),
         ("codex-cli 1.0.0", "warning", "newer"),
-        ("v20.20.2", "problem", "which no codex does"),
+        ("v20.20.2", "problem", "which is not a version of codex"),
         ("", "problem", "says \"nothing\""),
     ] {
         let report = Patient::with_codex(printed, LOGGED_IN).examined(&[]);
@@ -107,7 +107,7 @@ fn without_a_configuration_the_defaults_hold_and_a_service_may_miss_codex() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("config.json: the defaults hold"), "{text}");
+    assert!(text.contains("config.json: the defaults apply"), "{text}");
 }
 
 #[test]

@@ -226,7 +226,7 @@ fn without_codex_the_configuration_names_none_and_the_remedy_is_told() {
     assert_eq!(ran.code, Some(0));
     assert_eq!(json(&home.read(CONFIG)).get("binary"), None);
     assert!(
-        ran.stderr.contains("no codex on PATH")
+        ran.stderr.contains("codex is not on PATH")
             && ran.stderr.contains("npm install -g @openai/codex"),
         "{ran:?}"
     );

@@ -56,7 +56,7 @@ fn a_file_that_was_changed_since_stays() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(
         ran.stderr
-            .contains("plexum-openai-provider was changed since it was installed, and stays"),
+            .contains("plexum-openai-provider was changed since installation, and stays"),
         "{ran:?}"
     );
     assert_eq!(home.read(PROGRAM), "another program of that name");
