@@ -3,13 +3,19 @@
 //! Every turn must have one end, of a kind that its fault allows, before its clocks run out twice; and must leave no
 //! process, descriptor or temporary file. The memory at the end may be 1.2 times that after the first tenth.
 
+mod bench;
+mod fault;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result, ensure};
-use plexum_openai_provider_tests::chaos::{Bench, Census, Fault};
+use plexum_openai_provider_tests::census::Census;
 use plexum_openai_provider_tests::random::Random;
 use tokio::task::JoinSet;
+
+use self::bench::Bench;
+use self::fault::Fault;
 
 /// With fewer turns than this the memory says nothing: each fault needs its own, once.
 const FEW_TURNS: usize = 1000;

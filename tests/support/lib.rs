@@ -7,12 +7,11 @@
 //! - [`agent`]: a real codex with all that it needs.
 //! - [`json_schema`]: whether a value is what one of the published schemas says.
 //! - [`workspace`]: a scratch workspace, and turns in it through the real program.
-//! - [`chaos`]: turns with every fault that there is, many at once.
+//! - [`census`]: what a run holds and leaves: processes, descriptors, files, memory.
 //! - [`hostile`]: a component that tries what it must not be able to do.
 //! - [`random`]: choices that a seed repeats.
 //! - [`wait`]: for what gives no signal.
 //! - [`transcript`]: the cases of which transcripts of the real codex are kept.
-//! - [`wit_semver`]: whether the contract may be released under its version.
 //! - [`tool`]: programs that not every machine has; without them a test skips loudly.
 //! - [`mod@real_codex`]: finds the real binaries, or skips loudly.
 #![allow(
@@ -22,18 +21,18 @@
 )]
 
 pub mod agent;
-pub mod chaos;
-pub mod codex_home;
+pub mod census;
 pub mod fake_codex;
 pub mod hostile;
 pub mod json_schema;
-pub mod mock_model;
 pub mod random;
 pub mod real_codex;
 pub mod tool;
 pub mod transcript;
 pub mod wait;
-pub mod wit_semver;
 pub mod workspace;
 
-mod target_dir;
+pub use plexum_openai_provider_mock_model as mock_model;
+pub use plexum_openai_provider_mock_model::codex_home;
+
+use plexum_openai_provider_mock_model::target_dir;

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{
     Config, Event, GuestLimits, Limits, Provider, Request, StopReason, Turn,
 };
-use plexum_openai_provider_tests::chaos::{Census, parent_of, processes_below};
+use plexum_openai_provider_tests::census::{Census, parent_of, processes_below};
 use plexum_openai_provider_tests::fake_codex::{Script, Step};
 use serde_json::{Value, json};
 use tempfile::TempDir;

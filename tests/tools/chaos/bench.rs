@@ -11,14 +11,14 @@ use plexum_openai_provider::{
     Config, Event, GuestLimits, LOCK_FILE, Limits, Metrics, Provider, Request, SESSION_FILE,
     SessionEntry, SessionFiles, SessionGuard, SessionStore, StoreFuture, Turn,
 };
+use plexum_openai_provider_tests::census::{leftovers, parent_of, processes_below};
+use plexum_openai_provider_tests::fake_codex::{Script, calls};
+use plexum_openai_provider_tests::hostile::SEPARATOR;
+use plexum_openai_provider_tests::random::Random;
+use plexum_openai_provider_tests::real_codex::TURN_FLAGS;
 use tempfile::TempDir;
 
-use super::census::{leftovers, parent_of, processes_below};
-use super::fault::Fault;
-use crate::fake_codex::{Script, calls};
-use crate::hostile::SEPARATOR;
-use crate::random::Random;
-use crate::real_codex::TURN_FLAGS;
+use crate::fault::Fault;
 
 /// Far longer than the clocks of [`LIMITS`] allow: who takes longer hangs.
 const HANGS: Duration = Duration::from_secs(90);

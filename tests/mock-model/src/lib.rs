@@ -1,8 +1,18 @@
-//! A loopback stand-in for the OpenAI Responses API, driven by the prompts it receives.
+//! A loopback stand-in for the OpenAI Responses API, driven by the prompts it receives, and a home for a codex that
+//! talks to it.
 //!
 //! The last user text of a request chooses what happens: `mock:<scenario>` or
 //! `mock:<scenario>=<argument>` plays that [`Scenario`], anything else is echoed. The model keeps
 //! nothing about a thread, so what it says about one is what codex sent.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support: a broken assumption here is a broken test, and should stop it"
+)]
+
+pub mod codex_home;
+pub mod target_dir;
 
 mod answer;
 mod event;

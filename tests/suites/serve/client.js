@@ -48,7 +48,7 @@ async function main(plan) {
 
   const { component } = await rpc.request("initialize", {
     protocolVersion: 1,
-    clientInfo: { name: "tests/serve/client.js" },
+    clientInfo: { name: "tests/suites/serve/client.js" },
   });
   const { models } = await rpc.request("models/list");
   const ends = plan.turns.map(async ({ params, cancelAt }, number) => {

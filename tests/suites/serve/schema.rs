@@ -17,10 +17,10 @@ pub const SCHEMA: &str = concat!(
     "/../host-shim/schemas/serve.schema.json"
 );
 
-/// A script in `tests/serve`.
+/// A script in `tests/suites/serve`.
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("serve")
+        .join("suites/serve")
         .join(name)
 }
 

@@ -1,4 +1,4 @@
-//! A whole conversation, kept as an example of the protocol: `tests/serve/transcript.jsonl`.
+//! A whole conversation, kept as an example of the protocol: `tests/suites/serve/transcript.jsonl`.
 //!
 //! Each line is what the `client` or the `server` said. What is `wrong` on purpose is marked, and stands there
 //! as a text when it is not JSON. `BLESS=1` writes it down anew; read the difference before it is committed.
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::client::{Server, fake_codex};
 
-pub const TRANSCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/serve/transcript.jsonl");
+pub const TRANSCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/suites/serve/transcript.jsonl");
 
 /// The workspace and the thread of the transcript.
 const WORKSPACE: &str = "/home/me/agents/scribe";

@@ -3,10 +3,12 @@
 //!
 //! Exits with 0 when they may, with 1 when they may not, and with 2 when that cannot be told.
 
+mod problems;
+
 use std::path::Path;
 use std::process::ExitCode;
 
-use plexum_openai_provider_tests::wit_semver::problems;
+use self::problems::problems;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

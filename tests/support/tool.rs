@@ -26,14 +26,14 @@ pub fn cargo_component(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Node.js, to be told which script of `tests/serve` to run, with the packages that `scripts/test.sh`
+/// Node.js, to be told which script of `tests/suites/serve` to run, with the packages that `scripts/test.sh`
 /// installs for them; without either the test `name` is to be skipped.
 #[must_use]
 pub fn serve_client(name: &str) -> Option<Command> {
     let folder = target_dir().map(|target| target.join("tools/serve-client"));
     let installed = folder.filter(|folder| folder.join("installed").is_file());
     let Some(folder) = installed else {
-        let reason = "the packages of tests/serve are not installed; run ./scripts/test.sh, which installs them";
+        let reason = "the packages of tests/suites/serve are not installed; run ./scripts/test.sh, which installs them";
         skip(name, reason);
         return None;
     };

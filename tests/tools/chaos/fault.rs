@@ -2,7 +2,7 @@
 
 use plexum_openai_provider::{FailureKind as Kind, StopReason};
 
-use crate::fake_codex::{ChildGroup, Step};
+use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step};
 
 /// How a turn with a fault may end: why, and with which kind of failure.
 pub type End = (StopReason, Option<Kind>);

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../host-shim/examples/jco");
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jco");
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/suites/hosts");
 const CODEX: &str = env!("CARGO_BIN_EXE_fake-codex");
 
 /// A copy of the example, as a runtime author makes one, with the component transpiled.
@@ -75,7 +75,7 @@ impl Host {
         command
     }
 
-    /// A script of `tests/jco`, which imports the example; to be completed.
+    /// A script of `tests/suites/hosts`, which imports the example; to be completed.
     fn test(&self, script: &str) -> Command {
         let mut command = Command::new(&self.node);
         command

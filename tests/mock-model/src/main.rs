@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use plexum_openai_provider_tests::codex_home::CodexHome;
-use plexum_openai_provider_tests::mock_model::{MockModel, Options, Scenario};
+use plexum_openai_provider_mock_model::codex_home::CodexHome;
+use plexum_openai_provider_mock_model::{MockModel, Options, Scenario};
 
 const USAGE: &str = "\
 Usage: mock-model [--port N] [--record FILE] [--codex-home DIR]
