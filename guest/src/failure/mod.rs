@@ -3,7 +3,6 @@
 
 mod meaning;
 mod phrase;
-mod stderr;
 mod text;
 
 use alloc::format;
@@ -11,11 +10,10 @@ use alloc::string::{String, ToString};
 
 use crate::bindings::codex::{Exit, ExitStatus, Refusal, RefusalReason, StopCause};
 use crate::bindings::provider::{Failure, FailureKind as Kind};
+use crate::transport::exec::stderr::last_words;
 
 use meaning::{Meaning, meaning};
 use phrase::kind_of;
-pub use stderr::BACKTRACE;
-use stderr::last_words;
 pub use text::excerpt;
 
 /// A failure of this kind, with the original text where there is one.

@@ -14,11 +14,11 @@ use crate::bindings::provider::{
 };
 use crate::bindings::settings::LostSession;
 use crate::capability::{Capabilities, Child};
+use crate::conversation::session::{Beginning, Replaced};
+use crate::conversation::usage;
 use crate::failure::{self, Evidence};
-use crate::prompt;
-use crate::session::{Beginning, Replaced};
+use crate::request::replay::replay;
 use crate::translate::{self, Outcome};
-use crate::usage;
 
 impl<C: Capabilities> Turn<C> {
     /// Standard output is over: says how the turn ended.
@@ -94,7 +94,7 @@ impl<C: Capabilities> Turn<C> {
         let (message, text) = match policy {
             LostSession::Replay if !self.prompt.earlier.is_empty() => (
                 "Codex no longer has the stored thread; a new one was begun and told the earlier messages.",
-                prompt::replay(&self.prompt.earlier, &self.prompt.text),
+                replay(&self.prompt.earlier, &self.prompt.text),
             ),
             _ => (
                 "Codex no longer has the stored thread; a new one was begun without the earlier messages.",

@@ -12,19 +12,20 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::argv;
 use crate::bindings::codex::{Awaited, RefusalReason};
 use crate::bindings::log::Level;
 use crate::bindings::provider::{Event, Failure, FailureKind, NoticeKind, Request, StopReason};
 use crate::bindings::session::Totals;
 use crate::bindings::settings::{ModelArgs, Settings};
 use crate::capability::{Capabilities, Child};
+use crate::conversation::session::{self, Beginning};
+use crate::conversation::{thread_id, usage};
 use crate::failure;
-use crate::line::CodexEvent;
-use crate::prompt::{self, Prompt, Unusable};
-use crate::session::{self, Beginning};
+use crate::request::model;
+use crate::request::prompt::{self, Prompt};
 use crate::translate::{self, Translator};
-use crate::usage;
+use crate::transport::exec::argv;
+use crate::transport::exec::line::CodexEvent;
 
 use end::{end_in, failed, unreadable};
 
@@ -76,7 +77,8 @@ struct GiveUp(Failure);
 impl<C: Capabilities> Turn<C> {
     /// Checks the request. Nothing runs before the first [`Turn::next_events`].
     pub fn start(host: C, settings: Settings, request: Request) -> Result<Self, Failure> {
-        let model = choose_model(&settings, request.model.as_deref()).map_err(failure::unusable)?;
+        let model =
+            model::choose(&settings, request.model.as_deref()).map_err(failure::unusable)?;
         let prompt = prompt::find(request.messages).map_err(failure::unusable)?;
         prompt::check_length(&prompt.text).map_err(failure::unusable)?;
         Ok(Turn {
@@ -210,7 +212,7 @@ impl<C: Capabilities> Turn<C> {
         }
         match CodexEvent::parse(line) {
             Ok(CodexEvent::ThreadStarted { thread_id }) => {
-                if !session::is_plain(&thread_id) {
+                if !thread_id::is_plain(&thread_id) {
                     let shown = failure::excerpt(&thread_id);
                     let said = format!("codex named its thread `{shown}`, which is no id");
                     let failure = failure::failure(FailureKind::Protocol, Some(&said));
@@ -269,20 +271,4 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     let ends = memchr::memchr_iter(b'\n', text.as_bytes());
     let mut start = 0;
     ends.filter_map(move |end| text.get(mem::replace(&mut start, end + 1)..end))
-}
-
-fn choose_model(settings: &Settings, asked: Option<&str>) -> Result<ModelArgs, Unusable> {
-    let model = match asked {
-        None => settings.models.first(),
-        Some(id) => settings.models.iter().find(|model| model.id == id),
-    };
-    model.cloned().ok_or_else(|| {
-        let offered: Vec<&str> = settings.models.iter().map(|model| model.id.as_str()).collect();
-        let message = format!(
-            "The model `{}` is not on offer; there are: {}. Add it to `supported_models` in config.json, if the account has it.",
-            asked.unwrap_or("(default)"),
-            offered.join(", ")
-        );
-        (FailureKind::ModelUnsupported, message)
-    })
 }

@@ -12,7 +12,8 @@ use crate::bindings::log::Level;
 use crate::bindings::provider::{Event, MessageStart, Notice, NoticeKind};
 use crate::bindings::session::{Entry, Totals};
 use crate::capability::Capabilities;
-use crate::session::{self, Beginning, Replaced};
+use crate::conversation::session::{Beginning, Replaced};
+use crate::conversation::thread_id;
 use crate::translate;
 
 impl<C: Capabilities> Turn<C> {
@@ -32,7 +33,7 @@ impl<C: Capabilities> Turn<C> {
             Beginning::Fresh { .. } => None,
         };
         let resumed = asked_for.is_some_and(|asked| asked.eq_ignore_ascii_case(&thread_id));
-        let resumable = session::is_thread_id(&thread_id);
+        let resumable = thread_id::is_thread_id(&thread_id);
         if resumable && !resumed {
             let entry = Entry {
                 thread_id: thread_id.clone(),
@@ -112,7 +113,7 @@ impl<C: Capabilities> Turn<C> {
         let Some(thread_id) = run
             .thread_id
             .as_ref()
-            .filter(|id| session::is_thread_id(id))
+            .filter(|id| thread_id::is_thread_id(id))
         else {
             return;
         };

@@ -3,6 +3,8 @@
 //! This knows nothing of processes or sessions: it is fed events, and says at the end
 //! what the turn came to.
 
+mod blocks;
+
 use alloc::borrow::{Cow, ToOwned};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -17,7 +19,10 @@ use crate::bindings::provider::{
 };
 use crate::failure;
 use crate::json::Json;
-use crate::line::Phase;
+use crate::transport::exec::line::Phase;
+use crate::transport::exec::stderr::BACKTRACE;
+
+use blocks::Blocks;
 
 /// What codex's events said of the end of the turn.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,45 +66,6 @@ struct OpenTool {
     item_id: String,
     /// What it was told as.
     id: String,
-}
-
-/// Blocks of text, told once each.
-#[derive(Debug, Default)]
-struct Blocks {
-    /// How many there were.
-    count: u32,
-    /// Those that codex may say again.
-    said: Vec<String>,
-    /// How many bytes those have.
-    said_bytes: usize,
-}
-
-/// How much text is kept to recognise what is only said again. A codex that prints more than this between two tools,
-/// and then loses its connection, has the rest of it told twice; without a bound it could fill the memory.
-const MAX_SAID_BYTES: usize = 8 * 1024 * 1024;
-
-impl Blocks {
-    /// The index of a new block; nothing for an empty one, or for one that is only said again because
-    /// codex prints the output of the attempt that it gave up as well.
-    fn take(&mut self, text: &str, reconnected: bool) -> Option<u32> {
-        if text.is_empty() || (reconnected && self.said.iter().any(|said| said == text)) {
-            return None;
-        }
-        let said_bytes = self.said_bytes.saturating_add(text.len());
-        if said_bytes <= MAX_SAID_BYTES {
-            self.said.push(text.to_owned());
-            self.said_bytes = said_bytes;
-        }
-        let index = self.count;
-        self.count = self.count.saturating_add(1);
-        Some(index)
-    }
-
-    /// Nothing from before this is said again.
-    fn go_on(&mut self) {
-        self.said.clear();
-        self.said_bytes = 0;
-    }
 }
 
 impl Translator {
@@ -414,7 +380,7 @@ fn output(tool: ToolKind, item: &mut Json<'_>) -> Option<String> {
         ToolKind::McpCall => match item.get("error").and_then(|error| error.text("message")) {
             Some(error) => Some(
                 error
-                    .split(failure::BACKTRACE)
+                    .split(BACKTRACE)
                     .next()
                     .unwrap_or(error)
                     .trim_end()

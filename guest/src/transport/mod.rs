@@ -1,0 +1,3 @@
+//! The ways to talk to codex.
+
+pub mod exec;
