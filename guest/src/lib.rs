@@ -16,6 +16,7 @@ pub mod capability;
 pub mod conversation;
 pub mod failure;
 pub mod json;
+pub mod notice;
 pub mod request;
 pub mod translate;
 pub mod transport;

@@ -1,16 +1,11 @@
-//! The prompt: which words of the request codex is given, and by which way.
+//! The prompt: which part of the request codex is given.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::bindings::provider::{Content, FailureKind, Message, Role};
-use crate::bindings::settings::PromptTransport;
 use crate::request::Unusable;
-
-/// The longest single argument that Linux takes: 128 KiB less the closing NUL
-/// (`MAX_ARG_STRLEN`).
-pub const MAX_ARGUMENT_BYTES: usize = 131_071;
 
 /// The longest prompt that codex takes, in characters.
 pub const MAX_PROMPT_CHARS: usize = 1_048_576;
@@ -83,19 +78,6 @@ pub fn check_length(text: &str) -> Result<(), Unusable> {
     ))
 }
 
-/// Whether a prompt travels on standard input rather than as the last argument.
-pub fn goes_on_stdin(text: &str, transport: PromptTransport) -> bool {
-    match transport {
-        PromptTransport::Stdin => true,
-        PromptTransport::Automatic => {
-            text.len() > MAX_ARGUMENT_BYTES
-                || text.contains('\0')
-                // Codex reads `-` as "the prompt is on standard input", even after `--`.
-                || text == "-"
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::vec;
@@ -136,21 +118,6 @@ mod tests {
             }],
         ] {
             assert_eq!(find(messages).unwrap_err().0, FailureKind::InvalidRequest);
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_an_argument_goes_through_stdin() {
-        let fits = "x".repeat(MAX_ARGUMENT_BYTES);
-        for (text, on_stdin) in [
-            (&fits, false),
-            (&"--help".into(), false),
-            (&(fits.clone() + "x"), true),
-            (&"a\0b".into(), true),
-            (&"-".into(), true),
-        ] {
-            assert_eq!(goes_on_stdin(text, PromptTransport::Automatic), on_stdin);
-            assert!(goes_on_stdin(text, PromptTransport::Stdin));
         }
     }
 

@@ -1,28 +1,28 @@
-//! Blocks of text, of the answer and of the reasoning.
+//! Blocks of text, of the answer or of the reasoning.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Blocks of text, told once each.
+/// Blocks of text, each reported once.
 #[derive(Debug, Default)]
-pub(super) struct Blocks {
+pub struct Blocks {
     /// How many there were.
     count: u32,
-    /// Those that codex may say again.
+    /// Those that codex may repeat.
     said: Vec<String>,
     /// How many bytes those have.
     said_bytes: usize,
 }
 
-/// How much text is kept to recognise what is only said again. A codex that prints more than this between two tools,
-/// and then loses its connection, has the rest of it told twice; without a bound it could fill the memory.
+/// How much text is kept to recognise a repetition. If codex prints more than this between two tools and then loses its
+/// connection, the rest of it is reported twice; without a bound it could fill the memory.
 const MAX_SAID_BYTES: usize = 8 * 1024 * 1024;
 
 impl Blocks {
-    /// The index of a new block; nothing for an empty one, or for one that is only said again because
+    /// The index of a new block; nothing for an empty one, or after a reconnect for one that was said before:
     /// codex prints the output of the attempt that it gave up as well.
-    pub(super) fn take(&mut self, text: &str, reconnected: bool) -> Option<u32> {
+    pub fn index_of_new(&mut self, text: &str, reconnected: bool) -> Option<u32> {
         if text.is_empty() || (reconnected && self.said.iter().any(|said| said == text)) {
             return None;
         }
@@ -36,8 +36,8 @@ impl Blocks {
         Some(index)
     }
 
-    /// Nothing from before this is said again.
-    pub(super) fn go_on(&mut self) {
+    /// Codex repeats nothing from before this.
+    pub fn forget_said(&mut self) {
         self.said.clear();
         self.said_bytes = 0;
     }

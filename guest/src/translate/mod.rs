@@ -1,30 +1,26 @@
-//! Codex events become canonical ones.
+//! What codex reports becomes canonical events.
 //!
-//! This knows nothing of processes or sessions: it is fed events, and says at the end
+//! This knows nothing of processes, transports or sessions: it is given reports, and says at the end
 //! what the turn came to.
 
 mod blocks;
+mod plan;
+mod tool;
 
-use alloc::borrow::{Cow, ToOwned};
-use alloc::collections::BTreeMap;
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::ser::{Serialize, Serializer};
-
-use crate::bindings::provider::{
-    Delta, Event, Notice, NoticeKind, PlanStep, ToolEnd, ToolKind, ToolStart, ToolStatus,
-    ToolUpdate, Usage,
-};
-use crate::failure;
-use crate::json::Json;
-use crate::transport::exec::line::Phase;
-use crate::transport::exec::stderr::BACKTRACE;
+use crate::bindings::provider::{Delta, Event, NoticeKind, Usage};
+use crate::notice::notice;
+use crate::transport::{Item, Phase, Retry, Tool};
 
 use blocks::Blocks;
+use plan::Plan;
+use tool::Tools;
 
-/// What codex's events said of the end of the turn.
+/// What codex reported of the end of the turn.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// It completed; the thread's running totals, where codex gave them.
@@ -40,32 +36,27 @@ pub struct Translator {
     texts: Blocks,
     /// The reasoning.
     thoughts: Blocks,
+    tools: Tools,
+    plan: Plan,
     /// Whether the model has begun.
     began: bool,
-    /// Whether the connection broke: codex then says again what it has said since the last tool.
+    /// Whether the connection broke: codex then repeats what it has said since the last tool.
     reconnected: bool,
-    /// Tools that began and have not ended.
-    open_tools: Vec<OpenTool>,
-    /// The ids of all tools so far, and how often each was wanted.
-    tool_ids: BTreeMap<String, u32>,
-    /// The plan as last shown.
-    plan: Vec<PlanStep>,
     /// Kinds already reported as unknown.
     unknown: Vec<String>,
     /// How often codex has said in a row that it waits for the network.
     network_waits: u32,
     /// An error that has not turned out to be the end.
-    pending_error: Option<String>,
+    pending_error: Option<PendingError>,
     outcome: Option<Outcome>,
 }
 
-/// A tool that began and has not ended.
+/// An error that has not turned out to be the end.
 #[derive(Debug)]
-struct OpenTool {
-    /// What codex calls it.
-    item_id: String,
-    /// What it was told as.
-    id: String,
+struct PendingError {
+    message: String,
+    /// Whether a notice has reported it, because codex said that it tries again.
+    reported: bool,
 }
 
 impl Translator {
@@ -79,74 +70,85 @@ impl Translator {
         self.outcome.as_ref()
     }
 
-    /// The last error that codex told of, if nothing but the end has come since.
+    /// The last error that codex reported, if nothing but the end has come since.
     pub fn pending_error(&self) -> Option<&str> {
-        self.pending_error.as_deref()
+        self.pending_error
+            .as_ref()
+            .map(|error| error.message.as_str())
     }
 
     /// How often codex has said, with nothing in between, that it waits for the network. Since
-    /// 0.150 it does so for ever.
+    /// 0.150 it may do so without end.
     pub fn network_waits(&self) -> u32 {
         self.network_waits
     }
 
     /// Whether codex is waiting for a tool rather than for the model.
     pub fn tool_is_running(&self) -> bool {
-        !self.open_tools.is_empty()
+        self.tools.is_running()
     }
 
     /// The model is at work.
     pub fn turn_started(&mut self, events: &mut Vec<Event>) {
         self.began = true;
-        self.survive(events);
+        self.settle_pending_error(events);
     }
 
     /// The turn completed.
     pub fn turn_completed(&mut self, totals: Option<Usage>, events: &mut Vec<Event>) {
-        self.survive(events);
+        self.settle_pending_error(events);
         self.finish(Outcome::Completed { totals });
     }
 
     /// The turn failed.
     pub fn turn_failed(&mut self, message: String) {
-        // An `error` event with the same words came before; it is told once, as the failure.
+        // An error with the same words came before; it is reported once, as the failure.
         let message = match self.pending_error.take() {
-            Some(error) if message.is_empty() => error,
+            Some(error) if message.is_empty() => error.message,
             _ => message,
         };
         self.finish(Outcome::Failed { message });
     }
 
-    /// The first end that codex tells of counts.
+    /// The first end that codex reports counts.
     fn finish(&mut self, outcome: Outcome) {
         self.outcome.get_or_insert(outcome);
     }
 
     /// Something went wrong, perhaps for good.
-    pub fn error(&mut self, message: String, events: &mut Vec<Event>) {
+    pub fn error(&mut self, message: String, retry: Option<Retry>, events: &mut Vec<Event>) {
         let waits = self.network_waits;
-        self.survive(events);
-        if message.contains("waiting for network") {
+        self.settle_pending_error(events);
+        if retry == Some(Retry::Network) {
             self.network_waits = waits.saturating_add(1);
         }
-        if failure::is_transient(&message) {
+        if retry.is_some() {
             self.reconnected = true;
             events.push(notice(NoticeKind::Reconnecting, message.clone()));
         }
-        self.pending_error = Some(message);
+        self.pending_error = Some(PendingError {
+            message,
+            reported: retry.is_some(),
+        });
     }
 
-    /// The turn goes on, so an error before this was not its end.
-    fn survive(&mut self, events: &mut Vec<Event>) {
+    /// The turn continues, so an error before this did not end it and becomes a warning.
+    fn settle_pending_error(&mut self, events: &mut Vec<Event>) {
         self.network_waits = 0;
         if let Some(error) = self.pending_error.take()
-            && !failure::is_transient(&error)
+            && !error.reported
         {
-            events.push(notice(NoticeKind::Warning, error));
+            events.push(notice(NoticeKind::Warning, error.message));
         }
     }
 
-    /// An event or item of a kind newer than this component: told once a kind.
+    /// Codex warns, or says something else that a person should know. This may come before the turn begins.
+    pub fn warning(&mut self, kind: NoticeKind, message: String, events: &mut Vec<Event>) {
+        self.settle_pending_error(events);
+        events.push(notice(kind, message));
+    }
+
+    /// A report or an item of a kind newer than this component: reported once a kind.
     pub fn unknown(&mut self, kind: &str, events: &mut Vec<Event>) {
         if !self.unknown.iter().any(|known| known == kind) {
             self.unknown.push(kind.to_owned());
@@ -157,352 +159,117 @@ impl Translator {
         }
     }
 
-    /// An item began, changed or ended.
-    pub fn item(&mut self, phase: Phase, mut item: Json<'_>, events: &mut Vec<Event>) {
-        self.survive(events);
-        let kind = item.take_text("type");
-        let kind = kind.as_deref().unwrap_or("item without type");
-        // Warnings come before the turn, too.
-        self.began |= kind != "error";
-        let Some(tool) = tool_kind(kind) else {
-            match kind {
-                // These come whole, when they are complete.
-                "agent_message" if phase == Phase::Completed => self.text(
-                    item.take_text("text").unwrap_or_default().into_owned(),
-                    events,
-                ),
-                "reasoning" if phase == Phase::Completed => self.thought(
-                    item.take_text("text").unwrap_or_default().into_owned(),
-                    events,
-                ),
-                "agent_message" | "reasoning" => {}
-                "todo_list" => self.plan(&item, events),
-                "error" => events.push(warning(
-                    item.text("message")
-                        .unwrap_or("codex gave a warning without words"),
-                )),
-                unknown => self.unknown(&format!("item {unknown}"), events),
-            }
-            return;
-        };
-        self.went_on();
-        let item_id = item.take_text("id").unwrap_or(Cow::Borrowed(kind));
-        let mut open = self.open_tools.iter();
-        let id = match open.position(|open| open.item_id == item_id) {
-            Some(at) if phase == Phase::Completed => self.open_tools.remove(at).id,
-            Some(at) => {
-                if let Some(open) = self.open_tools.get(at)
-                    && phase == Phase::Updated
-                {
-                    events.push(Event::ToolUpdate(ToolUpdate {
-                        id: open.id.clone(),
-                        output: output(tool, &mut item),
-                    }));
+    /// An item started, changed or ended.
+    pub fn item<T: Tool>(&mut self, phase: Phase, item: Item<'_, T>, events: &mut Vec<Event>) {
+        self.settle_pending_error(events);
+        self.began = true;
+        match item {
+            // Only a completed one is known to be whole.
+            Item::Message { text } if phase == Phase::Completed => {
+                if let Some(index) = self.texts.index_of_new(&text, self.reconnected) {
+                    let text = text.into_owned();
+                    events.push(Event::TextDelta(Delta { index, text }));
                 }
-                return;
             }
-            None => {
-                let id = self.unique_tool_id(&item_id);
-                events.push(Event::ToolStart(ToolStart {
-                    id: id.clone(),
-                    kind: tool,
-                    // Before the title, which may take a text away.
-                    input: input(tool, &item),
-                    title: title(tool, &mut item),
-                }));
-                if phase != Phase::Completed {
-                    let item_id = item_id.into_owned();
-                    self.open_tools.push(OpenTool { item_id, id });
-                    return;
+            Item::Reasoning { text } if phase == Phase::Completed => {
+                if let Some(index) = self.thoughts.index_of_new(&text, self.reconnected) {
+                    let text = text.into_owned();
+                    events.push(Event::ThinkingDelta(Delta { index, text }));
                 }
-                id
             }
-        };
-        events.push(Event::ToolEnd(ToolEnd {
-            id,
-            status: status(&item),
-            exit_code: item.get("exit_code").and_then(exit_code),
-            output: output(tool, &mut item),
-        }));
-    }
-
-    /// The id that a new tool is told as: codex's own, with a number behind it if there was one of that id in this turn.
-    fn unique_tool_id(&mut self, item_id: &str) -> String {
-        let mut id = item_id.to_owned();
-        loop {
-            let times = self.tool_ids.entry(id.clone()).or_default();
-            *times = times.saturating_add(1);
-            if *times == 1 {
-                return id;
+            Item::Message { .. } | Item::Reasoning { .. } => {}
+            Item::Plan { steps } => self.plan.show(steps, events),
+            Item::Tool(tool) => {
+                self.forget_said();
+                self.tools.report(phase, tool, events);
             }
-            id = format!("{id}#{times}");
+            Item::Unknown { kind } => self.unknown(&format!("item {kind}"), events),
         }
     }
 
-    fn text(&mut self, text: String, events: &mut Vec<Event>) {
-        if let Some(index) = self.texts.take(&text, self.reconnected) {
-            events.push(Event::TextDelta(Delta { index, text }));
-        }
-    }
-
-    fn thought(&mut self, text: String, events: &mut Vec<Event>) {
-        if let Some(index) = self.thoughts.take(&text, self.reconnected) {
-            events.push(Event::ThinkingDelta(Delta { index, text }));
-        }
-    }
-
-    /// The model has gone on, so nothing before this is said again.
-    fn went_on(&mut self) {
+    /// The model has gone on, so codex repeats nothing from before this.
+    fn forget_said(&mut self) {
         self.reconnected = false;
-        self.texts.go_on();
-        self.thoughts.go_on();
+        self.texts.forget_said();
+        self.thoughts.forget_said();
     }
 
-    fn plan(&mut self, item: &Json<'_>, events: &mut Vec<Event>) {
-        let steps: Vec<PlanStep> = item
-            .array("items")
-            .iter()
-            .map(|step| PlanStep {
-                text: step.text("text").unwrap_or_default().to_owned(),
-                completed: step.get("completed") == Some(&Json::Bool(true)),
-            })
-            .collect();
-        // Codex says the list again, unchanged, when the turn ends.
-        if steps != self.plan {
-            self.plan.clone_from(&steps);
-            events.push(Event::Plan(steps));
-        }
-    }
-
-    /// Ends what codex began and never ended: 0.135 does so with every command that
-    /// takes more than a moment.
+    /// Ends the tools that codex started and never ended.
     pub fn close_open_tools(&mut self, events: &mut Vec<Event>) {
-        events.extend(self.open_tools.drain(..).map(|open| {
-            Event::ToolEnd(ToolEnd {
-                id: open.id,
-                status: ToolStatus::Unknown,
-                output: None,
-                exit_code: None,
-            })
-        }));
+        self.tools.close_all(events);
     }
-}
-
-/// A notice that says no more than its sentence.
-pub fn notice(kind: NoticeKind, message: String) -> Event {
-    Event::Notice(Notice {
-        kind,
-        message,
-        old: None,
-        new: None,
-        reason: None,
-    })
-}
-
-/// A warning of codex's own.
-fn warning(message: &str) -> Event {
-    let kind = if message.starts_with("This session was recorded with model") {
-        NoticeKind::ModelChanged
-    } else {
-        NoticeKind::Warning
-    };
-    notice(kind, message.to_owned())
-}
-
-fn tool_kind(item_type: &str) -> Option<ToolKind> {
-    Some(match item_type {
-        "command_execution" => ToolKind::Command,
-        "file_change" => ToolKind::FileChange,
-        "mcp_tool_call" => ToolKind::McpCall,
-        "web_search" => ToolKind::WebSearch,
-        "collab_tool_call" => ToolKind::Agent,
-        _ => return None,
-    })
-}
-
-/// One line about a tool. May take texts out of the item.
-fn title(tool: ToolKind, item: &mut Json<'_>) -> String {
-    let mut text = |key| item.take_text(key).unwrap_or_default();
-    match tool {
-        ToolKind::Command => text("command").into_owned(),
-        ToolKind::FileChange => {
-            let changes = item.array("changes").iter();
-            let lines: Vec<String> = changes
-                .map(|change| {
-                    format!(
-                        "{} {}",
-                        change.text("kind").unwrap_or("change"),
-                        change.text("path").unwrap_or("a file")
-                    )
-                })
-                .collect();
-            lines.join(", ")
-        }
-        ToolKind::McpCall => format!("{}.{}", text("server"), text("tool")),
-        ToolKind::WebSearch => text("query").into_owned(),
-        ToolKind::Agent | ToolKind::Other => text("tool").into_owned(),
-    }
-}
-
-/// The members that say what a tool was called with.
-fn input(tool: ToolKind, item: &Json<'_>) -> String {
-    let members: &[&str] = match tool {
-        ToolKind::McpCall => {
-            return item
-                .get("arguments")
-                .map_or_else(|| "{}".to_owned(), render);
-        }
-        ToolKind::Command => &["command"],
-        ToolKind::FileChange => &["changes"],
-        ToolKind::WebSearch => &["query", "action"],
-        ToolKind::Agent | ToolKind::Other => &["prompt", "receiver_thread_ids"],
-    };
-    render(&Members { of: item, members })
-}
-
-/// Some members of a document, as a document of their own.
-struct Members<'a> {
-    of: &'a Json<'a>,
-    members: &'a [&'a str],
-}
-
-impl Serialize for Members<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let present = self.members.iter();
-        serializer.collect_map(present.filter_map(|key| Some((key, self.of.get(key)?))))
-    }
-}
-
-/// What a tool has said. May take texts out of the item.
-fn output(tool: ToolKind, item: &mut Json<'_>) -> Option<String> {
-    match tool {
-        ToolKind::Command => item.take_text("aggregated_output").map(Cow::into_owned),
-        ToolKind::McpCall => match item.get("error").and_then(|error| error.text("message")) {
-            Some(error) => Some(
-                error
-                    .split(BACKTRACE)
-                    .next()
-                    .unwrap_or(error)
-                    .trim_end()
-                    .to_owned(),
-            ),
-            None => item.get("result").map(mcp_text),
-        },
-        ToolKind::Agent => item.get("agents_states").map(render),
-        ToolKind::FileChange | ToolKind::WebSearch | ToolKind::Other => None,
-    }
-}
-
-/// What an MCP tool answered: its text where it is all text, else the document.
-fn mcp_text(result: &Json<'_>) -> String {
-    let content = result.array("content");
-    let texts: Vec<&str> = content
-        .iter()
-        .filter_map(|part| part.text("text"))
-        .collect();
-    if texts.is_empty() || texts.len() != content.len() {
-        render(result)
-    } else {
-        texts.join("\n")
-    }
-}
-
-fn status(item: &Json<'_>) -> ToolStatus {
-    match item.text("status") {
-        Some("failed") => ToolStatus::Failed,
-        Some("declined") => ToolStatus::Declined,
-        // A web search has no status: that it ended is all that codex says.
-        Some("completed") | None => ToolStatus::Completed,
-        Some(_) => ToolStatus::Unknown,
-    }
-}
-
-fn exit_code(value: &Json<'_>) -> Option<i32> {
-    match value {
-        Json::Number(number) => number.as_i64().and_then(|code| i32::try_from(code).ok()),
-        _ => None,
-    }
-}
-
-fn render(value: &impl Serialize) -> String {
-    // Cannot fail: the keys are strings and the writer is memory.
-    serde_json::to_string(value).unwrap_or_else(|error| format!("{error}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::exec::item::ToolItem;
+    use crate::transport::{Said, exec};
 
-    fn message(translator: &mut Translator, kind: &str, text: &str) -> usize {
-        let line = format!(r#"{{"id":"item_0","type":"{kind}","text":"{text}"}}"#);
+    type AnyItem<'a> = Item<'a, ToolItem<'a>>;
+
+    fn complete(translator: &mut Translator, item: AnyItem<'_>) -> usize {
         let mut events = Vec::new();
-        translator.item(Phase::Completed, Json::parse(&line).unwrap(), &mut events);
+        translator.item(Phase::Completed, item, &mut events);
         events.len()
     }
 
     #[test]
-    fn tools_that_codex_gives_the_same_id_are_told_apart() {
-        let mut translator = Translator::default();
-        let mut events = Vec::new();
-        for (phase, id) in [
-            (Phase::Completed, r#""id":"a","#),
-            (Phase::Completed, r#""id":"a#2","#),
-            (Phase::Started, r#""id":"a","#),
-            (Phase::Updated, r#""id":"a","#),
-            (Phase::Completed, r#""id":"a","#),
-            (Phase::Completed, ""),
-            (Phase::Started, ""),
-        ] {
-            let line = format!(r#"{{{id}"type":"web_search"}}"#);
-            translator.item(phase, Json::parse(&line).unwrap(), &mut events);
-        }
-        translator.close_open_tools(&mut events);
-        let told: Vec<String> = events
-            .iter()
-            .map(|event| match event {
-                Event::ToolStart(tool) => format!("+{}", tool.id),
-                Event::ToolUpdate(tool) => format!("~{}", tool.id),
-                Event::ToolEnd(tool) => format!("-{}", tool.id),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(
-            told,
-            [
-                "+a",
-                "-a",
-                "+a#2",
-                "-a#2",
-                "+a#2#2",
-                "~a#2#2",
-                "-a#2#2",
-                "+web_search",
-                "-web_search",
-                "+web_search#2",
-                "-web_search#2"
-            ]
-        );
-    }
-
-    #[test]
-    fn what_a_reconnect_repeats_is_told_once_and_what_the_model_repeats_is_told_again() {
-        for kind in ["agent_message", "reasoning"] {
+    fn what_a_reconnect_repeats_is_reported_once_and_what_the_model_repeats_is_reported_again() {
+        let message = |text: &'static str| AnyItem::Message { text: text.into() };
+        let reasoning = |text: &'static str| AnyItem::Reasoning { text: text.into() };
+        for said in [message, reasoning] {
             let mut translator = Translator::default();
-            assert_eq!(message(&mut translator, kind, "done"), 1);
+            assert_eq!(complete(&mut translator, said("done")), 1);
             assert_eq!(
-                message(&mut translator, kind, "done"),
+                complete(&mut translator, said("done")),
                 1,
                 "the model may say it twice"
             );
-            translator.error("Reconnecting... 1/5 (cut)".into(), &mut Vec::new());
-            assert_eq!(message(&mut translator, kind, "done"), 0);
-            assert_eq!(message(&mut translator, kind, "other"), 1);
-            message(&mut translator, "web_search", "");
+            translator.error("cut".into(), Some(Retry::Request), &mut Vec::new());
+            assert_eq!(complete(&mut translator, said("done")), 0);
+            assert_eq!(complete(&mut translator, said("other")), 1);
+            let line = r#"{"type":"item.completed","item":{"id":"a","type":"web_search"}}"#;
+            match exec::line::read(line) {
+                Ok(Said::Item { item, .. }) => assert_eq!(complete(&mut translator, item), 2),
+                other => panic!("{other:?}"),
+            }
             assert_eq!(
-                message(&mut translator, kind, "done"),
+                complete(&mut translator, said("done")),
                 1,
                 "that was another answer"
             );
+        }
+    }
+
+    #[test]
+    fn an_error_that_did_not_end_the_turn_becomes_a_warning_unless_it_was_reported() {
+        for (retry, kinds) in [
+            (None, [NoticeKind::Warning].as_slice()),
+            (Some(Retry::Request), &[NoticeKind::Reconnecting]),
+            (Some(Retry::Network), &[NoticeKind::Reconnecting]),
+        ] {
+            let mut translator = Translator::default();
+            let mut events = Vec::new();
+            translator.error("it broke".into(), retry, &mut events);
+            assert_eq!(translator.pending_error(), Some("it broke"));
+            assert_eq!(
+                translator.network_waits(),
+                u32::from(retry == Some(Retry::Network))
+            );
+            translator.turn_started(&mut events);
+            assert_eq!(
+                (translator.pending_error(), translator.network_waits()),
+                (None, 0)
+            );
+            let reported: Vec<NoticeKind> = events
+                .iter()
+                .map(|event| match event {
+                    Event::Notice(notice) => notice.kind,
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(reported, kinds);
         }
     }
 }

@@ -1,97 +1,77 @@
-//! One line of codex's output, read as far as it concerns a turn.
+//! One line of `codex exec --json`, read as far as it concerns a turn.
 //!
-//! The shapes are those that codex 0.135 to 0.169 print with `--json`; anything newer is
-//! [`CodexEvent::Unknown`], never an error.
+//! The shapes are those that codex 0.135 to 0.169 print; anything newer is [`Said::Unknown`], never an error.
 
 use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::format;
 
+use super::item::{self, ToolItem};
 use crate::bindings::provider::Usage;
 use crate::json::Json;
+use crate::transport::{Malformed, Phase, Retry, Said};
 
-/// What a line says.
-#[derive(Debug, PartialEq)]
-pub enum CodexEvent<'a> {
-    /// The conversation is open; resumed ones say it again with the same id.
-    ThreadStarted { thread_id: String },
-    /// The model is at work.
-    TurnStarted,
-    /// The turn is over and well. `totals` are the thread's running ones, not the turn's.
-    TurnCompleted { totals: Option<Usage> },
-    /// The turn is over and failed.
-    TurnFailed { message: String },
-    /// Something went wrong; only `TurnFailed` says that it was the end.
-    Error { message: String },
-    /// An item of the conversation.
-    Item { phase: Phase, item: Json<'a> },
-    /// A kind that this component does not know.
-    Unknown { kind: String },
+/// Reads one line, without its line feed.
+pub fn read(line: &str) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
+    let document = Json::parse(line).map_err(|error| Malformed {
+        reason: format!("{error}"),
+    })?;
+    let Some(kind) = document.text("type") else {
+        return Err(Malformed {
+            reason: "no `type`".into(),
+        });
+    };
+    Ok(match kind {
+        "thread.started" => Said::Opened {
+            thread_id: document
+                .text("thread_id")
+                .ok_or_else(|| Malformed {
+                    reason: "thread.started without `thread_id`".into(),
+                })?
+                .to_owned(),
+        },
+        "turn.started" => Said::Began,
+        "turn.completed" => Said::Completed {
+            totals: document.get("usage").and_then(totals),
+        },
+        "turn.failed" => Said::Failed {
+            message: document
+                .get("error")
+                .and_then(|error| error.text("message"))
+                .unwrap_or_default()
+                .to_owned(),
+        },
+        "error" => {
+            let message = document.text("message").unwrap_or_default();
+            Said::Error {
+                message: message.to_owned(),
+                retry: retry(message),
+            }
+        }
+        "item.started" => item(Phase::Started, document)?,
+        "item.updated" => item(Phase::Updated, document)?,
+        "item.completed" => item(Phase::Completed, document)?,
+        other => Said::Unknown {
+            kind: other.to_owned(),
+        },
+    })
 }
 
-/// Where an item stands.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Phase {
-    Started,
-    Updated,
-    Completed,
-}
-
-/// A line that is not an event at all.
-#[derive(Debug, PartialEq)]
-pub struct Malformed {
-    /// Why not.
-    pub reason: String,
-}
-
-impl<'a> CodexEvent<'a> {
-    /// Reads one line, without its line feed.
-    pub fn parse(line: &'a str) -> Result<Self, Malformed> {
-        let document = Json::parse(line).map_err(|error| Malformed {
-            reason: alloc::format!("{error}"),
-        })?;
-        let Some(kind) = document.text("type") else {
-            return Err(Malformed {
-                reason: "no `type`".into(),
-            });
-        };
-        Ok(match kind {
-            "thread.started" => CodexEvent::ThreadStarted {
-                thread_id: document
-                    .text("thread_id")
-                    .ok_or_else(|| Malformed {
-                        reason: "thread.started without `thread_id`".into(),
-                    })?
-                    .to_owned(),
-            },
-            "turn.started" => CodexEvent::TurnStarted,
-            "turn.completed" => CodexEvent::TurnCompleted {
-                totals: document.get("usage").and_then(totals),
-            },
-            "turn.failed" => CodexEvent::TurnFailed {
-                message: document
-                    .get("error")
-                    .and_then(|error| error.text("message"))
-                    .unwrap_or_default()
-                    .to_owned(),
-            },
-            "error" => CodexEvent::Error {
-                message: document.text("message").unwrap_or_default().to_owned(),
-            },
-            "item.started" => item(Phase::Started, document)?,
-            "item.updated" => item(Phase::Updated, document)?,
-            "item.completed" => item(Phase::Completed, document)?,
-            other => CodexEvent::Unknown {
-                kind: other.to_owned(),
-            },
-        })
+/// Whether codex tries again after this error; it says so in words only.
+fn retry(message: &str) -> Option<Retry> {
+    if message.contains("waiting for network") {
+        Some(Retry::Network)
+    } else if message.starts_with("Reconnecting") {
+        Some(Retry::Request)
+    } else {
+        None
     }
 }
 
-fn item<'a>(phase: Phase, document: Json<'a>) -> Result<CodexEvent<'a>, Malformed> {
+fn item(phase: Phase, document: Json<'_>) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
     if let Json::Object(members) = document {
         for (key, value) in members {
             if key == "item" && matches!(value, Json::Object(_)) {
-                return Ok(CodexEvent::Item { phase, item: value });
+                return Ok(item::read(phase, value));
             }
         }
     }
@@ -119,9 +99,9 @@ mod tests {
     #[test]
     fn usage_without_its_counts_is_unknown_not_zero() {
         let parse = |usage: &str| {
-            let line = alloc::format!(r#"{{"type":"turn.completed","usage":{usage}}}"#);
-            match CodexEvent::parse(&line).unwrap() {
-                CodexEvent::TurnCompleted { totals } => totals,
+            let line = format!(r#"{{"type":"turn.completed","usage":{usage}}}"#);
+            match read(&line).unwrap() {
+                Said::Completed { totals } => totals,
                 other => panic!("{other:?}"),
             }
         };
@@ -136,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_malformed_with_the_reason() {
+    fn what_is_not_an_event_is_malformed_with_the_reason() {
         for (line, reason) in [
             ("", "EOF"),
             ("codex: starting", "expected"),
@@ -146,7 +126,7 @@ mod tests {
             (r#"{"type":"thread.started"}"#, "thread_id"),
             (r#"{"type":"item.completed","item":"x"}"#, "item"),
         ] {
-            let malformed = CodexEvent::parse(line).unwrap_err();
+            let malformed = read(line).unwrap_err();
             assert!(
                 malformed.reason.contains(reason),
                 "{line}: {}",
@@ -158,10 +138,31 @@ mod tests {
     #[test]
     fn newer_kinds_are_unknown_and_carriage_returns_are_white_space() {
         assert_eq!(
-            CodexEvent::parse("{\"type\":\"turn.paused\"}\r"),
-            Ok(CodexEvent::Unknown {
+            read("{\"type\":\"turn.paused\"}\r"),
+            Ok(Said::Unknown {
                 kind: "turn.paused".into()
             })
         );
+    }
+
+    #[test]
+    fn an_error_says_whether_codex_tries_again() {
+        for (message, expected) in [
+            ("Reconnecting... 1/5 (cut)", Some(Retry::Request)),
+            (
+                "Reconnecting... waiting for network (x)",
+                Some(Retry::Network),
+            ),
+            ("unexpected status 401 Unauthorized", None),
+        ] {
+            let line = format!(r#"{{"type":"error","message":"{message}"}}"#);
+            assert_eq!(
+                read(&line),
+                Ok(Said::Error {
+                    message: message.into(),
+                    retry: expected
+                })
+            );
+        }
     }
 }

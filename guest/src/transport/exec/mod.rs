@@ -1,5 +1,6 @@
-//! One `codex exec` a turn: arguments in, JSON lines out.
+//! The transport `exec`: one process of `codex exec` a turn. Arguments go in; JSON lines and standard error come out.
 
 pub mod argv;
+pub mod item;
 pub mod line;
 pub mod stderr;
