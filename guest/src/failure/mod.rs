@@ -4,6 +4,7 @@
 mod evidence;
 mod meaning;
 mod phrase;
+mod retry_after;
 mod sentence;
 mod text;
 

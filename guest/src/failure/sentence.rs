@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use super::meaning::{Meaning, meaning};
+use super::retry_after::retry_after;
 use super::text::{self, excerpt};
 use crate::bindings::codex::{Refusal, RefusalReason};
 use crate::bindings::provider::{Failure, FailureKind as Kind};
@@ -25,7 +26,7 @@ pub fn failure(kind: Kind, said: Option<&str>) -> Failure {
         kind,
         message,
         retryable,
-        retry_after: plain.as_deref().and_then(text::retry_after),
+        retry_after: plain.as_deref().and_then(retry_after),
         detail: said.map(ToString::to_string),
     }
 }
