@@ -193,3 +193,186 @@ fn other_thread(old: &str) -> Replaced {
         message: "Codex opened another thread than the stored one; from now on that one is kept.",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::RefCell;
+
+    use super::*;
+    use crate::bindings::codex::{Awaited, Exit, Output, Refusal};
+    use crate::capability::Child;
+
+    const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
+    const OTHER: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4c";
+
+    const TOTALS: Totals = Totals {
+        input_tokens: 7,
+        ..usage::ZERO
+    };
+
+    /// Remembers what is saved, unless it fails.
+    #[derive(Default)]
+    struct Store {
+        saved: RefCell<Vec<Entry>>,
+        broken: bool,
+    }
+
+    impl Store {
+        fn saved(&self) -> Vec<(String, Option<u64>)> {
+            let saved = self.saved.take().into_iter();
+            saved
+                .map(|entry| {
+                    let tokens = entry.totals.map(|totals| totals.input_tokens);
+                    (entry.thread_id, tokens)
+                })
+                .collect()
+        }
+    }
+
+    enum NoChild {}
+
+    impl Child for NoChild {
+        fn lines(&self, _: u32, _: Awaited) -> Output {
+            match *self {}
+        }
+
+        fn wait(&self) -> Exit {
+            match *self {}
+        }
+
+        fn terminate(&self) {
+            match *self {}
+        }
+    }
+
+    impl Capabilities for Store {
+        type Child = NoChild;
+
+        fn spawn(&self, _: &[String], _: Option<&str>) -> Result<NoChild, Refusal> {
+            unreachable!()
+        }
+
+        fn back_off(&self) -> bool {
+            unreachable!()
+        }
+
+        fn load_session(&self) -> Result<Option<Entry>, String> {
+            unreachable!()
+        }
+
+        fn save_session(&self, entry: &Entry) -> Result<(), String> {
+            if self.broken {
+                return Err("the disk is full".into());
+            }
+            self.saved.borrow_mut().push(entry.clone());
+            Ok(())
+        }
+
+        fn set_session_aside(&self) -> Result<(), String> {
+            unreachable!()
+        }
+
+        fn log(&self, _: Level, _: &str) {}
+    }
+
+    fn resumed() -> Thread {
+        Thread::new(Beginning::Resume(Entry {
+            thread_id: ID.into(),
+            totals: Some(TOTALS),
+        }))
+    }
+
+    fn fresh() -> Thread {
+        Thread::new(Beginning::Fresh { replaces: None })
+    }
+
+    /// Opens the thread with this id and gives the kinds of the events.
+    fn open(thread: &mut Thread, store: &Store, id: &str) -> Vec<&'static str> {
+        let mut events = Vec::new();
+        thread.opened(store, id.into(), "m", &mut events).unwrap();
+        events
+            .iter()
+            .map(|event| match event {
+                Event::MessageStart(start) if start.resumed => "resumed",
+                Event::MessageStart(_) => "started",
+                Event::Notice(notice) if notice.kind == NoticeKind::SessionReplaced => "replaced",
+                Event::Notice(_) => "warning",
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_new_thread_is_stored_at_once_and_reported_once() {
+        let (mut thread, store) = (fresh(), Store::default());
+        assert!(!thread.is_open());
+        assert_eq!(open(&mut thread, &store, ID), ["started"]);
+        assert!(thread.is_open());
+        assert_eq!(store.saved(), [(ID.into(), None)]);
+        assert!(open(&mut thread, &store, ID).is_empty());
+        assert!(store.saved().is_empty());
+    }
+
+    #[test]
+    fn the_thread_that_was_asked_for_is_not_stored_again() {
+        let (mut thread, store) = (resumed(), Store::default());
+        assert_eq!(thread.asked_for(), Some(ID));
+        assert_eq!(open(&mut thread, &store, &ID.to_uppercase()), ["resumed"]);
+        assert!(store.saved().is_empty());
+    }
+
+    #[test]
+    fn another_thread_replaces_the_stored_one_and_its_usage_is_unknown() {
+        let (mut thread, store) = (resumed(), Store::default());
+        let totals = Usage {
+            input_tokens: 9,
+            cached_input_tokens: 0,
+            cache_write_input_tokens: None,
+            output_tokens: 0,
+            reasoning_output_tokens: 0,
+        };
+        assert_eq!(thread.usage(&totals).map(|own| own.input_tokens), Some(2));
+        assert_eq!(open(&mut thread, &store, OTHER), ["started", "replaced"]);
+        assert_eq!(store.saved(), [(OTHER.into(), None)]);
+        assert_eq!(thread.usage(&totals), None);
+    }
+
+    #[test]
+    fn a_name_is_reported_and_not_stored_and_anything_else_ends_the_turn() {
+        let (mut thread, store) = (fresh(), Store::default());
+        assert_eq!(open(&mut thread, &store, "nightly"), ["started", "warning"]);
+        thread.keep_totals(&store, TOTALS, &mut Vec::new());
+        assert!(store.saved().is_empty());
+        let refused = thread.opened(&store, "two words".into(), "m", &mut Vec::new());
+        assert_eq!(refused.unwrap_err().kind, FailureKind::Protocol);
+    }
+
+    #[test]
+    fn stored_totals_are_cleared_by_the_first_answer_and_replaced_at_the_end() {
+        let (mut thread, store) = (resumed(), Store::default());
+        open(&mut thread, &store, ID);
+        thread.model_answered(&store);
+        thread.model_answered(&store);
+        assert_eq!(store.saved(), [(ID.into(), None)]);
+        thread.keep_totals(&store, TOTALS, &mut Vec::new());
+        assert_eq!(store.saved(), [(ID.into(), Some(7))]);
+    }
+
+    #[test]
+    fn a_store_that_fails_ends_the_turn_before_it_begins_and_is_a_warning_at_its_end() {
+        let mut store = Store {
+            broken: true,
+            ..Store::default()
+        };
+        let mut thread = fresh();
+        let mut events = Vec::new();
+        let failure = thread.opened(&store, ID.into(), "m", &mut events);
+        assert_eq!(failure.unwrap_err().kind, FailureKind::SessionUnreadable);
+        assert!(events.is_empty());
+        store.broken = false;
+        open(&mut thread, &store, ID);
+        store.broken = true;
+        thread.keep_totals(&store, TOTALS, &mut events);
+        assert!(matches!(events.as_slice(), [Event::Notice(_)]));
+    }
+}
