@@ -1,7 +1,9 @@
 //! What there is to learn from codex's standard error, most of which is noise.
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
+
+use crate::failure::LastWords;
 
 /// What codex said last on standard error: from its last line that begins with `Error` on, without
 /// the backtrace; or, where there is none, all that is not noise.
@@ -23,14 +25,6 @@ pub fn last_words(stderr: &str) -> LastWords {
     }
 }
 
-/// See [`last_words`].
-pub struct LastWords {
-    /// The text; empty when there is nothing but noise.
-    pub words: String,
-    /// Whether codex itself calls it an error.
-    pub is_error: bool,
-}
-
 /// Where codex begins to print a backtrace, behind an error.
 pub const BACKTRACE: &str = "\nStack backtrace:";
 
@@ -50,4 +44,29 @@ fn is_noise(line: &str) -> bool {
     has_time
         || line.starts_with("Reading additional input from stdin")
         || line.starts_with("WARNING: proceeding")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_error_counts_without_its_backtrace() {
+        let last = last_words(
+            "WARN noise\nError: the first\nError: thread x is archived\n\nStack backtrace:\n 0: <unknown>",
+        );
+        assert_eq!(
+            (&*last.words, last.is_error),
+            ("Error: thread x is archived", true)
+        );
+    }
+
+    #[test]
+    fn without_an_error_everything_but_the_noise_counts() {
+        let noise = "Reading additional input from stdin...\n2026-11-22T18:00:00.1Z ERROR codex_core: 429 Too Many Requests, timed out\n";
+        for (stderr, words) in [(noise, ""), (&*alloc::format!("{noise}boom\n"), "boom")] {
+            let last = last_words(stderr);
+            assert_eq!((&*last.words, last.is_error), (words, false));
+        }
+    }
 }

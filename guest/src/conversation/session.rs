@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use super::thread_id::is_thread_id;
 use crate::bindings::session::Entry;
 
 /// How a turn begins.
@@ -39,27 +40,6 @@ pub fn decide(stored: Option<Entry>) -> Beginning {
     }
 }
 
-/// Whether this is a UUID in its usual form. Codex takes anything else for the name of a
-/// thread, finds none, and begins a new one without a word.
-pub fn is_thread_id(text: &str) -> bool {
-    text.len() == 36
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(position, byte)| match position {
-                8 | 13 | 18 | 23 => byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
-            })
-}
-
-/// Whether a runtime may be told this as the name of a thread: the contract has one plain word there.
-pub fn is_plain(text: &str) -> bool {
-    (1..=128).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,10 +68,5 @@ mod tests {
                 "{bad:?}"
             );
         }
-    }
-
-    #[test]
-    fn upper_case_is_a_thread_id_too() {
-        assert!(is_thread_id(&ID.to_uppercase()));
     }
 }

@@ -1,25 +1,14 @@
-//! The prompt: which words of the request codex is given, and by which way.
+//! The prompt: which part of the request codex is given.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::bindings::provider::{Content, FailureKind, Message, Role};
-use crate::bindings::settings::PromptTransport;
-
-/// The longest single argument that Linux takes: 128 KiB less the closing NUL
-/// (`MAX_ARG_STRLEN`).
-pub const MAX_ARGUMENT_BYTES: usize = 131_071;
+use crate::request::Unusable;
 
 /// The longest prompt that codex takes, in characters.
 pub const MAX_PROMPT_CHARS: usize = 1_048_576;
-
-/// The most characters of earlier messages that a new conversation is told.
-const MAX_REPLAY_CHARS: usize = 100_000;
-
-/// A request that cannot become a prompt: the kind of failure and the sentence that
-/// says why.
-pub type Unusable = (FailureKind, String);
 
 /// What the last user message asks for, and what was said before it.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +52,7 @@ pub fn find(mut messages: Vec<Message>) -> Result<Prompt, Unusable> {
 }
 
 /// The text of a message, its pieces set apart by an empty line.
-fn text_of(message: &Message) -> String {
+pub(super) fn text_of(message: &Message) -> String {
     let texts: Vec<&str> = message
         .content
         .iter()
@@ -87,50 +76,6 @@ pub fn check_length(text: &str) -> Result<(), Unusable> {
             "The prompt has {chars} characters and codex takes at most {MAX_PROMPT_CHARS}: shorten it, or put it into a file in the workspace and name the file."
         ),
     ))
-}
-
-/// Whether a prompt travels on standard input rather than as the last argument.
-pub fn goes_on_stdin(text: &str, transport: PromptTransport) -> bool {
-    match transport {
-        PromptTransport::Stdin => true,
-        PromptTransport::Automatic => {
-            text.len() > MAX_ARGUMENT_BYTES
-                || text.contains('\0')
-                // Codex reads `-` as "the prompt is on standard input", even after `--`.
-                || text == "-"
-        }
-    }
-}
-
-/// A prompt that tells a new conversation what was said in the one that was lost: as many
-/// of the latest messages as fit, oldest first.
-pub fn replay(earlier: &[Message], text: &str) -> String {
-    let mut room =
-        MAX_REPLAY_CHARS.min(MAX_PROMPT_CHARS.saturating_sub(text.chars().count() + 500));
-    let mut told = Vec::new();
-    for message in earlier.iter().rev() {
-        let speaker = match message.role {
-            Role::System => "System",
-            Role::User => "User",
-            Role::Assistant => "Assistant",
-        };
-        let words = format!("{speaker}: {}", text_of(message));
-        match room.checked_sub(words.chars().count() + 2) {
-            Some(left) => room = left,
-            None => break,
-        }
-        told.push(words);
-    }
-    told.reverse();
-    let omitted = if told.len() < earlier.len() {
-        " Messages before these were left out."
-    } else {
-        ""
-    };
-    format!(
-        "The earlier conversation was lost. This is what was said in it.{omitted}\n\n{}\n\nThe next message, to be answered now:\n\n{text}",
-        told.join("\n\n")
-    )
 }
 
 #[cfg(test)]
@@ -177,50 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_an_argument_goes_through_stdin() {
-        let fits = "x".repeat(MAX_ARGUMENT_BYTES);
-        for (text, on_stdin) in [
-            (&fits, false),
-            (&"--help".into(), false),
-            (&(fits.clone() + "x"), true),
-            (&"a\0b".into(), true),
-            (&"-".into(), true),
-        ] {
-            assert_eq!(goes_on_stdin(text, PromptTransport::Automatic), on_stdin);
-            assert!(goes_on_stdin(text, PromptTransport::Stdin));
-        }
-    }
-
-    #[test]
     fn codex_counts_characters_not_bytes() {
         let longest = "é".repeat(MAX_PROMPT_CHARS);
         assert!(check_length(&longest).is_ok());
         let (kind, sentence) = check_length(&(longest + "é")).unwrap_err();
         assert_eq!(kind, FailureKind::PromptTooLarge);
         assert!(sentence.contains("1048577"), "{sentence}");
-    }
-
-    #[test]
-    fn a_replay_tells_the_latest_messages_in_order_and_says_what_it_leaves_out() {
-        let earlier = [
-            message(Role::User, &["one"]),
-            message(Role::Assistant, &["two"]),
-        ];
-        let told = replay(&earlier, "three");
-        assert!(told.contains("User: one\n\nAssistant: two"), "{told}");
-        assert!(
-            told.ends_with("three") && !told.contains("left out"),
-            "{told}"
-        );
-
-        let long = [
-            message(Role::User, &[&"x".repeat(MAX_REPLAY_CHARS)]),
-            message(Role::Assistant, &["two"]),
-        ];
-        let told = replay(&long, "three");
-        assert!(
-            told.contains("left out") && told.contains("Assistant: two") && told.len() < 1000,
-            "{told}"
-        );
     }
 }

@@ -12,18 +12,32 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::bindings::settings::{ModelArgs, Sandbox, Settings};
+use crate::bindings::settings::{ModelArgs, PromptTransport, Sandbox, Settings};
 
-/// Plans the arguments. `thread_id` is the conversation to go on with; it must be a UUID,
+/// The longest single argument that Linux takes: 128 KiB less the closing NUL (`MAX_ARG_STRLEN`).
+///
+/// The host has the same limit in `host-shim/src/grant/argv.rs`, written twice on purpose: the host checks what the
+/// component hands over, and neither takes the other's word.
+const MAX_ARGUMENT_BYTES: usize = 131_071;
+
+/// One call of codex.
+#[derive(Debug, PartialEq)]
+pub struct Call<'a> {
+    /// The arguments.
+    pub args: Vec<String>,
+    /// The prompt, if it travels on standard input rather than as the last argument.
+    pub prompt_on_stdin: Option<&'a str>,
+}
+
+/// Plans a call. `thread_id` is the conversation to resume; it must be a UUID,
 /// because codex takes anything else for a name and silently begins a new conversation.
-/// `prompt` is the last word: the prompt itself, or `-` when it travels on standard input.
-pub fn plan(
+pub fn plan<'a>(
     settings: &Settings,
     model: &ModelArgs,
     thread_id: Option<&str>,
     images: &[u32],
-    prompt: &str,
-) -> Vec<String> {
+    prompt: &'a str,
+) -> Call<'a> {
     let mut args = vec!["exec".to_string()];
     if let Some(thread_id) = thread_id {
         args.extend(["resume".to_string(), thread_id.to_string()]);
@@ -43,13 +57,32 @@ pub fn plan(
     }
     // Without `--`, a prompt like `help`, `review` or `-c x=y` is a command or a flag.
     args.push("--".to_string());
-    args.push(prompt.to_string());
-    args
+    let on_stdin = goes_on_stdin(prompt, settings.prompt);
+    args.push(if on_stdin { "-" } else { prompt }.to_string());
+    Call {
+        args,
+        prompt_on_stdin: on_stdin.then_some(prompt),
+    }
+}
+
+/// Whether a prompt travels on standard input rather than as the last argument.
+fn goes_on_stdin(text: &str, transport: PromptTransport) -> bool {
+    match transport {
+        PromptTransport::Stdin => true,
+        PromptTransport::Automatic => {
+            text.len() > MAX_ARGUMENT_BYTES
+                || text.contains('\0')
+                // Codex reads `-` as "the prompt is on standard input", even after `--`.
+                || text == "-"
+        }
+    }
 }
 
 /// The flags of a sandbox mode. They stand on every call, because a resumed conversation
 /// does not inherit the mode it began with; and as `-c`, because codex refuses
 /// `--sandbox` after `resume`.
+///
+/// The host has the same table in `host-shim/src/grant/argv.rs`, written twice on purpose: see [`MAX_ARGUMENT_BYTES`].
 fn sandbox_flags(sandbox: Sandbox) -> &'static [&'static str] {
     match sandbox {
         Sandbox::DangerFullAccess => &["--dangerously-bypass-approvals-and-sandbox"],
@@ -61,7 +94,7 @@ fn sandbox_flags(sandbox: Sandbox) -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::settings::{LostSession, PromptTransport};
+    use crate::bindings::settings::LostSession;
 
     fn settings(sandbox: Sandbox, extra: &[&str]) -> Settings {
         Settings {
@@ -82,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_fresh_call_is_the_contract_and_two_dashes() {
-        let args = plan(
+        let call = plan(
             &settings(Sandbox::DangerFullAccess, &[]),
             &model(&[]),
             None,
@@ -90,7 +123,7 @@ mod tests {
             "--help",
         );
         assert_eq!(
-            args,
+            call.args,
             [
                 "exec",
                 "--skip-git-repo-check",
@@ -105,7 +138,7 @@ mod tests {
     #[test]
     fn a_resumed_call_names_the_thread_then_model_then_extra_arguments() {
         let id = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
-        let args = plan(
+        let call = plan(
             &settings(Sandbox::ReadOnly, &["-c", "a=1"]),
             &model(&["--model", "m"]),
             Some(id),
@@ -113,7 +146,7 @@ mod tests {
             "-",
         );
         assert_eq!(
-            args,
+            call.args,
             [
                 "exec",
                 "resume",
@@ -134,5 +167,20 @@ mod tests {
                 "-"
             ]
         );
+    }
+
+    #[test]
+    fn what_does_not_fit_an_argument_goes_through_stdin() {
+        let fits = "x".repeat(MAX_ARGUMENT_BYTES);
+        for (text, on_stdin) in [
+            (&fits, false),
+            (&"--help".into(), false),
+            (&(fits.clone() + "x"), true),
+            (&"a\0b".into(), true),
+            (&"-".into(), true),
+        ] {
+            assert_eq!(goes_on_stdin(text, PromptTransport::Automatic), on_stdin);
+            assert!(goes_on_stdin(text, PromptTransport::Stdin));
+        }
     }
 }
