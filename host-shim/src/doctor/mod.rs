@@ -6,11 +6,11 @@
 
 mod api_key;
 mod child;
-mod codex;
 mod codex_config;
 mod component;
 mod configuration;
 mod folder;
+mod installed;
 mod login;
 mod report;
 mod service;
@@ -26,7 +26,7 @@ use crate::audit::Audit;
 use crate::config::Config;
 use crate::engine::builtin::COMPONENT;
 
-use codex::Codex;
+use installed::Installed;
 
 /// What is to be examined.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl Doctor {
         match Audit::of(COMPONENT, config) {
             Ok(audit) => {
                 checks.extend(component::checks(&audit));
-                checks.extend(codex::file(&audit.program));
+                checks.extend(installed::file(&audit.program));
             }
             Err(error) => checks.push(Check::problem(
                 "component",
@@ -68,11 +68,11 @@ impl Doctor {
             )),
         }
         checks.extend(api_key::check(config));
-        let Ok(path) = codex::program(config) else {
+        let Ok(path) = installed::program(config) else {
             return;
         };
         checks.extend(service::check(config, &path));
-        let (codex, said) = Codex::ask(path, config).await;
+        let (codex, said) = Installed::ask(path, config).await;
         checks.push(said);
         if let Some(codex) = &codex {
             checks.extend(wrapper::checks(codex));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use plexum_openai_provider_supervisor::Report;
 
-use crate::codex::Codex;
+use crate::child::Child;
 use crate::control::{Control, Word};
 use crate::descendants;
 use crate::signals::Signals;
@@ -36,7 +36,7 @@ enum State {
 
 /// Watches until all is over, and reports to the host. `lock` is opened when nothing is left.
 pub fn watch(
-    codex: Codex,
+    codex: Child,
     control: &Control,
     signals: &Signals,
     grace: Duration,
@@ -80,8 +80,8 @@ pub fn watch(
             state = State::Stopping(Instant::now() + grace);
         }
         loop {
-            match ended_child() {
-                Child::Ended(pid, status) if pid == codex.id() && codex_runs => {
+            match reap() {
+                Reaped::Ended(pid, status) if pid == codex.id() && codex_runs => {
                     codex_runs = false;
                     killed.remove(&pid);
                     control.report(Report::Ended(status));
@@ -89,9 +89,9 @@ pub fn watch(
                         state = State::Settling(Instant::now() + SETTLE);
                     }
                 }
-                Child::Ended(..) => {}
-                Child::AllRun => break,
-                Child::None => {
+                Reaped::Ended(..) => {}
+                Reaped::AllRun => break,
+                Reaped::None => {
                     // First the lock, so that whoever hears of the end finds it open.
                     lock.take();
                     control.report(Report::Gone(count(killed.len())));
@@ -140,8 +140,8 @@ fn poll(control: &Control, signals: &Signals, host_listens: bool, wait: Option<D
     }
 }
 
-/// What a look at the children shows.
-enum Child {
+/// What a wait for any child returns.
+enum Reaped {
     /// This one has ended, with this status.
     Ended(libc::pid_t, libc::c_int),
     /// There are some, and none has ended.
@@ -150,12 +150,12 @@ enum Child {
     None,
 }
 
-fn ended_child() -> Child {
+fn reap() -> Reaped {
     let mut status = 0;
     // SAFETY: `status` is a valid place for the result.
     match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } {
-        0 => Child::AllRun,
-        -1 => Child::None,
-        pid => Child::Ended(pid, status),
+        0 => Reaped::AllRun,
+        -1 => Reaped::None,
+        pid => Reaped::Ended(pid, status),
     }
 }

@@ -1,4 +1,4 @@
-//! Codex, the one child that this process starts.
+//! The one child that this process starts: codex.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::File;
@@ -8,11 +8,11 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 /// A started codex.
-pub struct Codex {
+pub struct Child {
     pid: libc::pid_t,
 }
 
-impl Codex {
+impl Child {
     /// Starts it, in a process group of its own. It has this process's environment and working
     /// folder, and takes over its standard output and error: they end when codex's do.
     ///
@@ -56,7 +56,7 @@ impl Codex {
                 return Err(io::Error::last_os_error());
             }
         }
-        Ok(Codex { pid })
+        Ok(Child { pid })
     }
 
     /// Its process id.

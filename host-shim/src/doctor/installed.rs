@@ -11,9 +11,9 @@ use crate::grant::program::{self, ProgramError};
 /// The oldest version that is supported, and the newest that was tested.
 const SUPPORTED: (Version, Version) = (Version(0, 135, 0), Version(0, 169, u64::MAX));
 
-/// A codex that answers.
+/// An installed codex that answers.
 #[derive(Debug)]
-pub struct Codex {
+pub struct Installed {
     /// The file that a turn would start.
     pub path: PathBuf,
     /// Its version.
@@ -86,7 +86,7 @@ pub fn file(program: &Program) -> Vec<Check> {
     ]
 }
 
-impl Codex {
+impl Installed {
     /// Asks the program for its version: a codex that can be used, if it is one, and what is said of it.
     pub async fn ask(path: PathBuf, config: &Config) -> (Option<Self>, Check) {
         const ID: &str = "codex-version";
@@ -124,7 +124,7 @@ impl Codex {
         } else {
             Check::ok(ID, format!("codex {version}, of {range}"))
         };
-        (Some(Codex { path, version }), check)
+        (Some(Installed { path, version }), check)
     }
 }
 
