@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         eprintln!("this program is started by its host, and by nobody else");
         return ExitCode::from(EXIT_USAGE);
     };
+    signals::reset();
     name_process();
     let (control, orders) = match Control::on_stdin() {
         Ok(opened) => opened,

@@ -36,14 +36,13 @@ enum State {
 
 /// Watches until all is over, and reports to the host. `lock` is opened when nothing is left.
 pub fn watch(
-    codex: Child,
+    mut codex: Child,
     control: &Control,
     signals: &Signals,
     grace: Duration,
     mut lock: Option<OwnedFd>,
 ) {
     let mut state = State::Running;
-    let mut codex_runs = true;
     let mut host_listens = true;
     let mut killed = HashSet::new();
     loop {
@@ -59,7 +58,7 @@ pub fn watch(
             State::Stopping(until) | State::Settling(until) => Some(until - now),
             State::Killing(until) if now < until => {
                 // Without /proc only codex is known.
-                if descendants::kill(&mut killed).is_err() && codex_runs {
+                if descendants::kill(&mut killed).is_err() {
                     codex.kill();
                 }
                 Some(AGAIN)
@@ -75,14 +74,11 @@ pub fn watch(
                 Word::Unknown => {}
             }
         }
-        if stop && matches!(state, State::Running) {
-            codex.interrupt();
-            state = State::Stopping(Instant::now() + grace);
-        }
+        // First who has ended, so that nothing is sent to a process that is no longer there.
         loop {
             match reap() {
-                Reaped::Ended(pid, status) if pid == codex.id() && codex_runs => {
-                    codex_runs = false;
+                Reaped::Ended(pid, status) if pid == codex.id() && codex.is_there() => {
+                    codex.note_reaped();
                     killed.remove(&pid);
                     control.report(Report::Ended(status));
                     if !matches!(state, State::Killing(_)) {
@@ -92,12 +88,21 @@ pub fn watch(
                 Reaped::Ended(..) => {}
                 Reaped::AllRun => break,
                 Reaped::None => {
+                    if codex.is_there() {
+                        // Somebody else has waited for it.
+                        killed.remove(&codex.id());
+                        control.report(Report::Ended(Report::UNKNOWN_STATUS));
+                    }
                     // First the lock, so that whoever hears of the end finds it open.
                     lock.take();
                     control.report(Report::Gone(count(killed.len())));
                     return;
                 }
             }
+        }
+        if stop && matches!(state, State::Running) {
+            codex.interrupt();
+            state = State::Stopping(Instant::now() + grace);
         }
     }
     drop(lock);
@@ -157,5 +162,36 @@ fn reap() -> Reaped {
         0 => Reaped::AllRun,
         -1 => Reaped::None,
         pid => Reaped::Ended(pid, status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use plexum_openai_provider_supervisor::STOP;
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_somebody_else_has_waited_for_has_ended_with_unknown_status() {
+        let (mut host, supervisor) = UnixStream::pair().unwrap();
+        host.write_all(&[0, STOP]).unwrap();
+        let socket = File::from(OwnedFd::from(supervisor));
+        let (control, orders) = Control::on(socket).unwrap();
+        let signals = Signals::block().unwrap();
+        let grace = Duration::from_secs(60);
+        watch(Child::of_nobody(), &control, &signals, grace, orders.lock);
+        drop(control);
+        let mut reports = Vec::new();
+        host.read_to_end(&mut reports).unwrap();
+        let (reports, []) = reports.as_chunks::<{ Report::LEN }>() else {
+            panic!("a part of a report: {reports:?}");
+        };
+        let reports: Vec<_> = reports.iter().copied().map(Report::from_bytes).collect();
+        let expected = [Report::Ended(Report::UNKNOWN_STATUS), Report::Gone(0)];
+        assert_eq!(reports, expected.map(Some));
     }
 }
