@@ -48,8 +48,7 @@ impl fmt::Display for Version {
 /// The file that a turn would start.
 pub fn program(config: &Config) -> Result<PathBuf, ProgramError> {
     let path = std::env::var_os("PATH");
-    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    program::resolve(config.binary.as_deref(), path.as_deref(), &here)
+    program::resolve(config.binary.as_deref(), path.as_deref())
 }
 
 /// What the audit says of the file, and of who else may change it.
@@ -59,7 +58,8 @@ pub fn file(program: &Program) -> Vec<Check> {
         let (summary, remedy) = problem
             .split_once(": ")
             .unwrap_or((&problem, program::REMEDY));
-        return vec![Check::problem("codex", summary, remedy)];
+        let problem = Check::problem("codex", summary, remedy);
+        return [problem].into_iter().chain(path_entries(program)).collect();
     };
     let origin = match program.binary {
         Some(_) => "named by `binary`",
@@ -80,10 +80,27 @@ pub fn file(program: &Program) -> Vec<Check> {
             "do as each line says",
         )
     };
-    vec![
-        Check::ok("codex", format!("{}, {origin}", file.path)),
-        permissions,
-    ]
+    let found = Check::ok("codex", format!("{}, {origin}", file.path));
+    [found, permissions]
+        .into_iter()
+        .chain(path_entries(program))
+        .collect()
+}
+
+/// What is said of entries of PATH that a turn ignores.
+fn path_entries(program: &Program) -> Option<Check> {
+    let ignored = &program.ignored_path_entries;
+    (!ignored.is_empty()).then(|| {
+        let entries: Vec<_> = ignored.iter().map(|entry| format!("`{entry}`")).collect();
+        Check::warning(
+            "codex-path",
+            format!(
+                "relative entries of PATH are ignored, because an agent may write where they lead: {}",
+                entries.join(", ")
+            ),
+            "nothing, if codex is the one you want; else set `binary`",
+        )
+    })
 }
 
 impl Installed {

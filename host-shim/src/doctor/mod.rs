@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::engine::builtin::COMPONENT;
+use crate::grant::program::on_path;
 
 use installed::Installed;
 
@@ -89,7 +90,7 @@ const SYSTEMD_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// The program of this name that such a service would find.
 fn under_systemd(name: &str) -> Option<PathBuf> {
-    which::which_in(name, Some(SYSTEMD_PATH), "/").ok()
+    on_path(name, SYSTEMD_PATH.as_ref())
 }
 
 /// A path as JSON has it, to be put into config.json.
