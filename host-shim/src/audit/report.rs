@@ -211,6 +211,11 @@ impl Page<'_, '_> {
             if let Some(problem) = &program.problem {
                 page.text(problem)?;
             }
+            for entry in &program.ignored_path_entries {
+                page.text(&format!(
+                    "the relative entry `{entry}` of PATH is ignored: an agent may write where it leads"
+                ))?;
+            }
             program
                 .warnings
                 .iter()

@@ -104,7 +104,7 @@ impl CodexCtx {
         })?;
         let program = self
             .program
-            .get(self.config.binary.as_deref(), &self.workspace)
+            .get(self.config.binary.as_deref())
             .map_err(|error| {
                 let reason = match error {
                     ProgramError::NotInstalled(_) => Reason::NotInstalled,

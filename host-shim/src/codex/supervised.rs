@@ -205,7 +205,11 @@ impl Child for SupervisedChild {
         Box::pin(async {
             let report = self.report().await?;
             // It was its last; so nothing of the turn is left, the supervisor included.
-            self.supervisor.wait().await?;
+            match self.supervisor.wait().await {
+                // Where SIGCHLD is ignored, the kernel has waited for it.
+                Err(error) if error.raw_os_error() == Some(Errno::CHILD.raw_os_error()) => {}
+                waited => drop(waited?),
+            }
             match report {
                 Report::Gone(ended) => Ok(Gone::All {
                     ended: ended.unsigned_abs(),

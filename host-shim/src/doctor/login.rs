@@ -1,15 +1,15 @@
 //! Whether codex is logged in, or needs to be.
 
 use super::api_key::reaches_codex;
-use super::codex::{Codex, first_line};
 use super::codex_config::ModelProvider;
+use super::installed::{Installed, first_line};
 use super::{Check, child};
 use crate::config::Config;
 
 const ID: &str = "login";
 
 /// The checks of the login, and of the key that another model provider needs.
-pub async fn checks(codex: &Codex, config: &Config) -> Vec<Check> {
+pub async fn checks(codex: &Installed, config: &Config) -> Vec<Check> {
     let provider = match ModelProvider::of(config) {
         Ok(provider) => provider,
         Err(said) => return vec![Check::problem("codex-config", said, "correct the file")],
@@ -19,7 +19,7 @@ pub async fn checks(codex: &Codex, config: &Config) -> Vec<Check> {
     checks
 }
 
-async fn login(codex: &Codex, config: &Config, provider: &ModelProvider) -> Check {
+async fn login(codex: &Installed, config: &Config, provider: &ModelProvider) -> Check {
     let answer = match child::ask(&codex.path, &["login", "status"], config).await {
         Ok(answer) => answer,
         Err(said) => return Check::problem(ID, said, "run `codex login status` by hand"),

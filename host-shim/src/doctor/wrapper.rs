@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::codex::{Codex, Version};
+use super::installed::{Installed, Version};
 use super::{Check, quoted, under_systemd};
 use crate::grant::npm_script::{interpreter, is_node, native};
 
@@ -10,7 +10,7 @@ use crate::grant::npm_script::{interpreter, is_node, native};
 const LEAVES_NO_PROCESS: Version = Version(0, 169, 0);
 
 /// The checks of the script, if codex is one, and of the node that it needs.
-pub fn checks(codex: &Codex) -> Vec<Check> {
+pub fn checks(codex: &Installed) -> Vec<Check> {
     const ID: &str = "codex-wrapper";
     let Ok(script) = codex.path.canonicalize() else {
         return Vec::new();

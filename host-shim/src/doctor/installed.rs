@@ -11,9 +11,9 @@ use crate::grant::program::{self, ProgramError};
 /// The oldest version that is supported, and the newest that was tested.
 const SUPPORTED: (Version, Version) = (Version(0, 135, 0), Version(0, 169, u64::MAX));
 
-/// A codex that answers.
+/// An installed codex that answers.
 #[derive(Debug)]
-pub struct Codex {
+pub struct Installed {
     /// The file that a turn would start.
     pub path: PathBuf,
     /// Its version.
@@ -48,8 +48,7 @@ impl fmt::Display for Version {
 /// The file that a turn would start.
 pub fn program(config: &Config) -> Result<PathBuf, ProgramError> {
     let path = std::env::var_os("PATH");
-    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    program::resolve(config.binary.as_deref(), path.as_deref(), &here)
+    program::resolve(config.binary.as_deref(), path.as_deref())
 }
 
 /// What the audit found about the file, and about who else may change it.
@@ -59,7 +58,8 @@ pub fn file(program: &Program) -> Vec<Check> {
         let (summary, remedy) = problem
             .split_once(": ")
             .unwrap_or((&problem, program::REMEDY));
-        return vec![Check::problem("codex", summary, remedy)];
+        let problem = Check::problem("codex", summary, remedy);
+        return [problem].into_iter().chain(path_entries(program)).collect();
     };
     let origin = match program.binary {
         Some(_) => "named by `binary`",
@@ -80,13 +80,30 @@ pub fn file(program: &Program) -> Vec<Check> {
             "do as each line says",
         )
     };
-    vec![
-        Check::ok("codex", format!("{}, {origin}", file.path)),
-        permissions,
-    ]
+    let found = Check::ok("codex", format!("{}, {origin}", file.path));
+    [found, permissions]
+        .into_iter()
+        .chain(path_entries(program))
+        .collect()
 }
 
-impl Codex {
+/// The check of PATH entries that a turn ignores.
+fn path_entries(program: &Program) -> Option<Check> {
+    let ignored = &program.ignored_path_entries;
+    (!ignored.is_empty()).then(|| {
+        let entries: Vec<_> = ignored.iter().map(|entry| format!("`{entry}`")).collect();
+        Check::warning(
+            "codex-path",
+            format!(
+                "relative entries of PATH are ignored, because an agent may write where they lead: {}",
+                entries.join(", ")
+            ),
+            "nothing, if codex is the one you want; else set `binary`",
+        )
+    })
+}
+
+impl Installed {
     /// Asks the program for its version. Returns codex, if it can be used, and the check.
     pub async fn ask(path: PathBuf, config: &Config) -> (Option<Self>, Check) {
         const ID: &str = "codex-version";
@@ -124,7 +141,7 @@ impl Codex {
         } else {
             Check::ok(ID, format!("codex {version}, of {range}"))
         };
-        (Some(Codex { path, version }), check)
+        (Some(Installed { path, version }), check)
     }
 }
 

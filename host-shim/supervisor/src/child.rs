@@ -1,4 +1,4 @@
-//! Codex, the one child that this process starts.
+//! The one child that this process starts: codex.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::File;
@@ -8,11 +8,13 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 /// A started codex.
-pub struct Codex {
+pub struct Child {
     pid: libc::pid_t,
+    /// Once it has been waited for, its number may be another process's.
+    reaped: bool,
 }
 
-impl Codex {
+impl Child {
     /// Starts it, in a process group of its own. It has this process's environment and working
     /// folder, and takes over its standard output and error: they end when codex's do.
     ///
@@ -28,6 +30,7 @@ impl Codex {
         let mut start = Start {
             argv: argv.as_ptr(),
             stdin: stdin.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd),
+            parent: std::process::id().cast_signed(),
             error: 0,
         };
         let mut stack = Box::new(Stack([0; STACK_SIZE]));
@@ -56,7 +59,15 @@ impl Codex {
                 return Err(io::Error::last_os_error());
             }
         }
-        Ok(Codex { pid })
+        Ok(Child { pid, reaped: false })
+    }
+
+    /// A child of nobody's, as one looks that somebody else has waited for.
+    #[cfg(test)]
+    pub fn of_nobody() -> Self {
+        // More than the kernel gives out.
+        let pid = libc::pid_t::MAX;
+        Child { pid, reaped: false }
     }
 
     /// Its process id.
@@ -64,16 +75,31 @@ impl Codex {
         self.pid
     }
 
-    /// Asks it to end and to end its tools: this is the only signal on which it does.
-    pub fn interrupt(&self) {
-        // SAFETY: sends a signal to a child that has not been waited for, so that the number is still its own.
-        unsafe { libc::kill(self.pid, libc::SIGINT) };
+    /// Whether it runs, or has ended and not been waited for.
+    pub fn is_there(&self) -> bool {
+        !self.reaped
     }
 
-    /// Ends it at once. Only while it has not been waited for.
+    /// Notes that it has been waited for; from here on it gets no signal.
+    pub fn note_reaped(&mut self) {
+        self.reaped = true;
+    }
+
+    /// Asks it to end and to end its tools: this is the only signal on which it does.
+    pub fn interrupt(&self) {
+        self.send(libc::SIGINT);
+    }
+
+    /// Ends it at once.
     pub fn kill(&self) {
-        // SAFETY: as above.
-        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+        self.send(libc::SIGKILL);
+    }
+
+    fn send(&self, signal: libc::c_int) {
+        if self.is_there() {
+            // SAFETY: takes numbers only. The child has not been waited for, so that the number is still its own.
+            unsafe { libc::kill(self.pid, signal) };
+        }
     }
 }
 
@@ -89,6 +115,8 @@ struct Start {
     /// Ends with a null pointer.
     argv: *const *const c_char,
     stdin: RawFd,
+    /// The supervisor's process id.
+    parent: libc::pid_t,
     /// Why it has not become codex, an error number; 0 when it has.
     error: c_int,
 }
@@ -103,11 +131,14 @@ extern "C" fn become_codex(start: *mut c_void) -> c_int {
         libc::sigemptyset(&raw mut none);
         let ready = libc::setpgid(0, 0) == 0
             && libc::dup2(start.stdin, 0) == 0
-            // Rust's start-up ignores it, and a program inherits that.
-            && libc::signal(libc::SIGPIPE, libc::SIG_DFL) != libc::SIG_ERR
             && libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) == 0
             // Should somebody kill the supervisor, codex still ends, and its tools with it.
             && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGINT) == 0;
+        // A supervisor that was killed before that call sends no signal any more.
+        if ready && libc::getppid() != start.parent {
+            libc::_exit(127);
+        }
+        // No signal is ignored here, because the supervisor ignores none.
         if ready {
             libc::execv(*start.argv, start.argv);
         }
