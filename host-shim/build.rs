@@ -1,4 +1,4 @@
-//! Builds what the host carries along, so that there is no second command to remember: the component
+//! Builds the programs that are embedded in the host, so that one command builds everything: the component
 //! from `guest/`, and the supervisor.
 
 use std::path::{Path, PathBuf};

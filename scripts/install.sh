@@ -100,7 +100,7 @@ prefix=${prefix:-$home/.local}
 
 plugin=$home/.plexum/plugins/$name
 config=$plugin/config.json
-# What was installed and is to be removed: lines `file <sha256> <path>` and `folder <path>`.
+# What was installed, for removal: lines `file <sha256> <path>` and `folder <path>`.
 record=$plugin/.installed
 installed=$prefix/bin/$name
 manuals=$prefix/share/man/man1
@@ -117,7 +117,7 @@ digest() { # file
   printf '%s' "$digest"
 }
 
-# What is to be undone when this ends early, or simply to be tidied up.
+# What to undo if this ends early, or to tidy up at the end.
 scratch='' temporaries=() made=()
 tidy() {
   if [ ${#temporaries[@]} -gt 0 ]; then rm -f -- "${temporaries[@]}"; fi
@@ -143,7 +143,7 @@ read_record() {
         old_paths+=("${rest#* }")
         ;;
       folder) old_folders+=("$rest") ;;
-      *) die "$record is damaged at ${kind@Q}: remove it, and what is installed by hand" ;;
+      *) die "$record is damaged at ${kind@Q}: remove it and the installed files by hand" ;;
     esac
   done <"$record"
 }
@@ -155,7 +155,7 @@ as_installed() { # index: whether the file is there as it was installed
 # Fills the user's cache of machine code, or clears it.
 machine_code() { # program, [--clear]
   (
-    # Somebody else's home has its own.
+    # Another user's home has its own.
     if [ "$home" != "$own_home" ]; then unset XDG_CACHE_HOME; fi
     HOME=$home exec "$1" cache "${@:2}" >/dev/null
   )
@@ -172,7 +172,7 @@ remove() {
       for path in "${old_paths[@]}"; do
         if [ -z "$program" ] && [[ $path == */bin/$name ]]; then program=$path; fi
       done
-      [ -x "$program" ] || die "there is no program to change $plexum_config with: name one with --program FILE, or remove \"$name\" from \`plugins.allow\` by hand"
+      [ -x "$program" ] || die "no program was found to change $plexum_config with: name one with --program FILE, or remove \"$name\" from \`plugins.allow\` by hand"
       "$program" plexum-allow --remove -- "$plexum_config" || die 'nothing was removed'
     fi
   fi
@@ -192,7 +192,7 @@ remove() {
     if as_installed "$index"; then
       paths+=("${old_paths[index]}")
     elif exists "${old_paths[index]}"; then
-      warn "${old_paths[index]} was changed since it was installed, and stays"
+      warn "${old_paths[index]} was changed since installation, and stays"
     fi
   done
   # Left over from an installation that was killed.
@@ -266,7 +266,7 @@ write_record() { # lines…
 }
 
 build() {
-  command -v cargo >/dev/null || die 'there is no cargo to build with: install Rust from https://rustup.rs, or name a program with --program FILE'
+  command -v cargo >/dev/null || die 'cargo was not found: install Rust from https://rustup.rs, or name a built program with --program FILE'
   (
     cd -- "$repository"
     unset CARGO_BUILD_TARGET
@@ -281,14 +281,14 @@ build() {
 # Makes what is installed, in a folder of its own, and lists it.
 sources=() places=()
 bundle() {
-  scratch=$(mktemp -d) || die 'there is no room for temporary files: set TMPDIR'
+  scratch=$(mktemp -d) || die 'a temporary folder could not be created: free some space, or set TMPDIR'
   scratch=$(absolute "$scratch")
   local wasm=$component
   if [ -z "$wasm" ]; then
     wasm=$scratch/plugin.wasm
     "$program" component -- "$wasm" || die "$program cannot be run here, and nothing was installed"
   fi
-  "$program" manifest -- "$wasm" >"$scratch/plugin.json" || die 'this component cannot be installed, and nothing was'
+  "$program" manifest -- "$wasm" >"$scratch/plugin.json" || die 'this component cannot be installed; nothing was installed'
   local shell
   for shell in bash zsh fish; do "$program" completions "$shell" >"$scratch/$shell"; done
   "$program" man --dir "$scratch/man"
@@ -338,7 +338,7 @@ put() {
   for index in "${!places[@]}"; do
     mv -fT -- "${staged[index]}" "${places[index]}" || die "${places[index]} cannot be replaced, and some files are new and some are old: give this user the permission, and run this again"
   done
-  # Whoever else has written one meanwhile keeps it.
+  # A file that was written meanwhile stays.
   if [ -n "$new_config" ]; then mv -nT -- "$new_config" "$config" || true; fi
   local kept
   for index in "${!old_paths[@]}"; do
@@ -349,7 +349,7 @@ put() {
   write_record "${lines[@]}"
 }
 
-tell_plan() {
+show_plan() {
   local place
   if [ -z "$program" ]; then echo "would build the provider in $repository"; fi
   for place in "$plugin/plugin.wasm" "$plugin/plugin.json" "$repository"/wit/*.wit "$schema" "$bash_completion" \
@@ -368,13 +368,13 @@ tell_plan() {
   if [ -n "$plexum_config" ]; then echo "would add $name to \`plugins.allow\` in $plexum_config"; fi
 }
 
-tell_codex() {
+warn_codex() {
   if [ -z "$codex" ]; then
-    warn "there is no codex on PATH, so config.json names none. Install it (npm install -g @openai/codex), log in (codex login), and set \`binary\` in $config to what \`command -v codex\` prints"
+    warn "codex is not on PATH, so config.json does not name it. Install it (npm install -g @openai/codex), log in (codex login), and set \`binary\` in $config to what \`command -v codex\` prints"
   fi
 }
 
-tell_next() {
+show_next() {
   local command=$name options=''
   echo "Installed $("$installed" --version):"
   echo "  plugin   $plugin"
@@ -395,7 +395,7 @@ tell_next() {
   echo '  plexum agent-add --model codex my-agent'
   echo '  systemctl --user restart plexum'
   echo '  plexum say …'
-  echo "What is still missing tells: $command doctor$options"
+  echo "To check the installation: $command doctor$options"
 }
 
 if $uninstall; then
@@ -412,8 +412,8 @@ done
 if [ -n "$program" ] && ! { [ -f "$program" ] && [ -x "$program" ]; }; then die "$program is not a program: see --program"; fi
 if [ -n "$component" ] && [ ! -f "$component" ]; then die "$component is not a file: see --component"; fi
 if $dry_run; then
-  tell_plan
-  if ! exists "$config"; then tell_codex; fi
+  show_plan
+  if ! exists "$config"; then warn_codex; fi
   exit 0
 fi
 if [ -z "$program" ]; then build; fi
@@ -427,9 +427,9 @@ put
 machine_code "$installed" || warn "the component's machine code is not kept, so that every start compiles it, which takes a tenth of a second"
 if [ -n "$plexum_config" ]; then "$program" plexum-allow -- "$plexum_config" || die "everything else is installed; add \"$name\" to \`plugins.allow\` by hand"; fi
 if $new; then
-  tell_codex
+  warn_codex
 elif ! problem=$("$installed" audit --config "$config" -- "$plugin/plugin.wasm" 2>&1 >/dev/null); then
   problem=${problem:-its \`component_sha256\` names another}
   warn "your config.json was kept, and it does not let the new component run: ${problem#error: }"
 fi
-tell_next
+show_next

@@ -9,7 +9,7 @@
 #   scripts/tool.sh node               a Node.js that can suspend WebAssembly; prints its path
 #   scripts/tool.sh jco                what host-shim/examples/jco needs to transpile; prints its folder
 #   scripts/tool.sh python             a Python with what host-shim/examples/python needs; prints its path
-#   scripts/tool.sh serve-client       what tests/serve needs: a JSON-RPC client and a validator of schemas
+#   scripts/tool.sh serve-client       what tests/suites/serve needs: a JSON-RPC client and a validator of schemas
 #
 # Paths go to standard output, everything else to standard error. Exits with 3 when the machine
 # lacks what an installation needs (npm, say), with 1 when an installation fails.

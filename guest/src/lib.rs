@@ -11,17 +11,16 @@
 
 extern crate alloc;
 
-pub mod argv;
 pub mod bindings;
 pub mod capability;
+pub mod conversation;
 pub mod failure;
 pub mod json;
-pub mod line;
-pub mod prompt;
-pub mod session;
+pub mod notice;
+pub mod request;
 pub mod translate;
+pub mod transport;
 pub mod turn;
-pub mod usage;
 
 #[cfg(all(target_family = "wasm", feature = "component"))]
 mod component;

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Once a process: this makes the component ready to run. The configuration is the operator's.
     let provider = Provider::new(Config::read_default()?)?;
 
-    // Dropping the turn stops codex; `turn.cancel()` stops it and lets it tell what it has.
+    // Dropping the turn stops codex; `turn.cancel()` stops it and still reports the turn's end.
     let mut turn = provider.turn(workspace, Request::prompt(prompt));
     while let Some(event) = turn.next().await {
         match event {

@@ -1,6 +1,6 @@
 //! The component in a wasmtime store of your own.
 //!
-//! [`Provider`](crate::Provider) has an engine, a linker and a store a turn of its own. A runtime that has these
+//! [`Provider`](crate::Provider) has its own engine and linker, and a store for each turn. A runtime that has these
 //! already, because it hosts other components too, adds the imports of the world `codex-provider` to its linker, and
 //! keeps a [`CodexCtx`] in the data of its stores:
 //!
@@ -54,9 +54,13 @@
 //! # }
 //! ```
 //!
-//! What [`Provider`](crate::Provider) adds, and such a runtime does itself: one end for every turn, also after a trap;
-//! [`CodexCtx::note`] for each event, so that the metrics know how the turn ended;
-//! events at the pace of who takes them; the end of a turn that nobody wants; the count of events; an engine whose
-//! epoch moves on every 10 ms while turns run, without which `guest.cpu_seconds` does not hold.
+//! [`Provider`](crate::Provider) does more than this. Such a runtime has these duties itself:
+//!
+//! - Every turn has one end, even after a trap.
+//! - Call [`CodexCtx::note`] for each event, so that the metrics know how the turn ended.
+//! - Hand out events at the pace at which the caller takes them.
+//! - Stop a turn that its caller no longer wants.
+//! - Limit the number of events.
+//! - Advance the engine's epoch every 10 ms while turns run. Without that, `guest.cpu_seconds` has no effect.
 
 pub use crate::capability::view::{CodexView, add_to_linker, limit};

@@ -1,4 +1,4 @@
-//! The component, loaded once, and the turns that are made with it.
+//! The component, loaded once, and the turns that it runs.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::telemetry::record::Recorder;
 use crate::turn::loaded::Loaded;
 use crate::turn::{self, Turn};
 
-/// The provider's own words about itself.
+/// How the provider describes itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     /// The id that a runtime's allow-list names.
@@ -48,7 +48,7 @@ impl Provider {
     }
 
     /// Loads a component from its bytes. It gets the imports of the world `codex-provider` and
-    /// nothing else: one that wants more is refused here, before it runs. Its machine code is kept in the user's
+    /// nothing else: one that asks for more is refused here, before it runs. Its machine code is kept in the user's
     /// [`Cache`].
     pub fn with_component(config: Config, bytes: &[u8]) -> Result<Self, LoadError> {
         Self::load(config, bytes, &Cache::of_user())
@@ -61,21 +61,21 @@ impl Provider {
         })
     }
 
-    /// Keeps sessions elsewhere than in the workspaces.
+    /// Keeps sessions in this store instead of in the workspaces.
     #[must_use]
     pub fn with_session_store(mut self, sessions: impl SessionStore) -> Self {
         self.loaded.codex = self.loaded.codex.with_session_store(sessions);
         self
     }
 
-    /// Starts codex in another way than as a process of this machine.
+    /// Starts codex with this spawner instead of as a process of this machine.
     #[must_use]
     pub fn with_spawner(mut self, spawner: impl Spawner) -> Self {
         self.loaded.codex = self.loaded.codex.with_spawner(spawner);
         self
     }
 
-    /// Keeps a record of what is decided about calls of codex, and of how they end.
+    /// Records what is decided about calls of codex, and how they end.
     #[must_use]
     pub fn with_recorder(mut self, recorder: Recorder) -> Self {
         self.loaded.codex = self.loaded.codex.with_recorder(recorder);
@@ -96,9 +96,9 @@ impl Provider {
         self.loaded.codex.component_sha256()
     }
 
-    /// What the component says of itself. It can start no codex meanwhile, and reach no session.
+    /// How the component describes itself. Meanwhile it cannot start codex or reach a session.
     pub async fn describe(&self) -> wasmtime::Result<Description> {
-        // One that is gone would mean that nobody wants the answer.
+        // A dropped stopper would mean that the answer is no longer wanted.
         let (_stopper, stop) = stop();
         let ctx = self
             .loaded

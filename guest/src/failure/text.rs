@@ -46,17 +46,6 @@ pub fn excerpt(text: &str) -> String {
     }
 }
 
-/// The seconds in "try again in 11.054s", rounded up. A time of day is left in the text:
-/// there is no clock in here.
-pub fn retry_after(said: &str) -> Option<u32> {
-    let (_, rest) = said.split_once("try again in ")?;
-    let digits = rest.split_once('s')?.0.trim();
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let seconds: u32 = whole.parse().ok()?;
-    let rounds_up = fraction.bytes().any(|digit| digit != b'0');
-    seconds.checked_add(u32::from(rounds_up))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,17 +63,5 @@ mod tests {
             assert_eq!(unwrap_nested(document), "No.", "{document}");
         }
         assert_eq!(unwrap_nested(r#"{"x":1}"#), r#"{"x":1}"#);
-    }
-
-    #[test]
-    fn waiting_times_are_rounded_up() {
-        assert_eq!(
-            retry_after("Rate limit reached. Please try again in 11.054s. Visit"),
-            Some(12)
-        );
-        assert_eq!(retry_after("try again in 2s"), Some(2));
-        assert_eq!(retry_after("try again in 1.00s"), Some(1));
-        assert_eq!(retry_after("try again at 4:35 PM"), None);
-        assert_eq!(retry_after("try again in a while, as"), None);
     }
 }

@@ -1,12 +1,11 @@
-//! How a turn ends.
+//! How a turn ends, or begins again with another process.
 
 use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Run, State, Turn};
+use super::run::Run;
 use crate::bindings::codex::{Exit, ExitStatus, StopCause};
 use crate::bindings::log::Level;
 use crate::bindings::provider::{
@@ -14,119 +13,131 @@ use crate::bindings::provider::{
 };
 use crate::bindings::settings::LostSession;
 use crate::capability::{Capabilities, Child};
+use crate::conversation::session::{Beginning, Replaced};
+use crate::conversation::thread::Thread;
+use crate::conversation::usage;
 use crate::failure::{self, Evidence};
-use crate::prompt;
-use crate::session::{Beginning, Replaced};
-use crate::translate::{self, Outcome};
-use crate::usage;
+use crate::notice::notice;
+use crate::request::prompt::Prompt;
+use crate::request::replay::replay;
+use crate::translate::Outcome;
+use crate::transport::exec::stderr::last_words;
 
-impl<C: Capabilities> Turn<C> {
-    /// Standard output is over: says how the turn ended.
-    pub(super) fn conclude(
-        &self,
-        mut run: Box<Run<C::Child>>,
-        events: &mut Vec<Event>,
-    ) -> State<C::Child> {
-        let exit = run.child.wait();
-        run.translator.close_open_tools(events);
-        if exit.stopped.is_none() {
-            events.extend(
-                left_behind(&exit).map(|message| translate::notice(NoticeKind::Warning, message)),
-            );
-        }
-        let evidence = match run.translator.outcome() {
-            Some(Outcome::Completed { totals }) => {
-                if exit.status != ExitStatus::Code(0) {
-                    let message = format!(
-                        "codex completed the turn and then ended with {}",
-                        failure::status_words(&exit.status)
-                    );
-                    self.host.log(Level::Warn, &message);
-                }
-                let totals = *totals;
-                let end = self.completed(&run, totals, events);
-                events.push(end);
-                return State::Over;
-            }
-            Some(Outcome::Failed { message }) => Some(message.as_str()),
-            None => run.translator.pending_error(),
-        };
-        let failure = failure::classify(&Evidence {
-            said: evidence,
-            exit: &exit,
-            turn_began: run.translator.turn_began(),
-            malformed: run.malformed,
-            first_malformed: run.first_malformed.as_deref(),
-        });
-        // A turn that had begun is never made again: its tools may have run.
-        let nothing_happened = run.thread_id.is_none() && !run.translator.turn_began();
-        match (failure.kind, &run.beginning, self.settings.lost_session) {
-            (FailureKind::SessionLost, Beginning::Resume(entry), policy)
-                if nothing_happened && policy != LostSession::Fail =>
-            {
-                return self.begin_anew(&entry.thread_id, policy, events);
-            }
-            // Somebody else, a codex in a terminal perhaps, is using the thread.
-            (FailureKind::SessionBusy, Beginning::Resume(_), _)
-                if nothing_happened && exit.stopped.is_none() && self.host.back_off() =>
-            {
-                return self.spawn(run.beginning, &self.prompt.text, events);
-            }
-            // Codex counts from 0 after this.
-            (FailureKind::ContextOverflow, ..) => self.keep_totals(&run, usage::ZERO, events),
-            _ => {}
-        }
-        let stop_reason = match exit.stopped {
-            Some(StopCause::Cancelled | StopCause::Terminated) => StopReason::Aborted,
-            _ => StopReason::Error,
-        };
-        events.push(failed(stop_reason, failure));
-        State::Over
-    }
+/// What comes after a process.
+pub enum Next {
+    /// Nothing: the end has been reported.
+    Over,
+    /// Another process, with this prompt.
+    Again { beginning: Beginning, text: String },
+}
 
-    /// Codex no longer has the conversation, and has done nothing yet: begins another one.
-    fn begin_anew(
-        &self,
-        lost: &str,
-        policy: LostSession,
-        events: &mut Vec<Event>,
-    ) -> State<C::Child> {
-        let (message, text) = match policy {
-            LostSession::Replay if !self.prompt.earlier.is_empty() => (
-                "Codex no longer has the stored thread; a new one was begun and told the earlier messages.",
-                prompt::replay(&self.prompt.earlier, &self.prompt.text),
-            ),
-            _ => (
-                "Codex no longer has the stored thread; a new one was begun without the earlier messages.",
-                self.prompt.text.clone(),
-            ),
-        };
-        let replaces = Some(Replaced {
-            old: lost.to_owned(),
-            reason: "lost",
-            message,
-        });
-        self.spawn(Beginning::Fresh { replaces }, &text, events)
+/// Standard output is over: reports how the turn ended, unless it can begin again.
+pub fn conclude<C: Capabilities>(
+    host: &C,
+    policy: LostSession,
+    prompt: &Prompt,
+    mut run: Run<C::Child>,
+    events: &mut Vec<Event>,
+) -> Next {
+    let exit = run.child.wait();
+    run.translator.close_open_tools(events);
+    if exit.stopped.is_none() {
+        events.extend(left_behind(&exit).map(|message| notice(NoticeKind::Warning, message)));
     }
-
-    fn completed(
-        &self,
-        run: &Run<C::Child>,
-        totals: Option<Usage>,
-        events: &mut Vec<Event>,
-    ) -> Event {
-        if let Some(totals) = &totals {
-            self.keep_totals(run, usage::to_totals(totals), events);
+    let said = match run.translator.outcome() {
+        Some(Outcome::Completed { totals }) => {
+            if exit.status != ExitStatus::Code(0) {
+                let message = format!(
+                    "codex completed the turn and then ended with {}",
+                    failure::status_words(&exit.status)
+                );
+                host.log(Level::Warn, &message);
+            }
+            let end = completed(host, &run.thread, *totals, events);
+            events.push(end);
+            return Next::Over;
         }
-        Event::MessageEnd(MessageEnd {
-            stop_reason: StopReason::EndTurn,
-            usage: totals
-                .and_then(|totals| usage::since(run.baseline.as_ref(), &totals))
-                .filter(usage::is_counted),
-            thread_usage: totals.filter(usage::is_counted),
-            failure: None,
-        })
+        Some(Outcome::Failed { message }) => Some(message.as_str()),
+        None => run.translator.pending_error(),
+    };
+    let failure = failure::classify(&Evidence {
+        said,
+        exit: &exit,
+        last_words: last_words(&exit.stderr),
+        turn_began: run.translator.turn_began(),
+        malformed: run.malformed,
+        first_malformed: run.first_malformed.as_deref(),
+    });
+    // A turn that had begun is never made again: its tools may have run.
+    let nothing_happened = !run.thread.is_open() && !run.translator.turn_began();
+    match (failure.kind, run.thread.asked_for()) {
+        (FailureKind::SessionLost, Some(lost))
+            if nothing_happened && policy != LostSession::Fail =>
+        {
+            return replace_lost(lost, policy, prompt);
+        }
+        // Somebody else, a codex in a terminal perhaps, is using the thread.
+        (FailureKind::SessionBusy, Some(_))
+            if nothing_happened && exit.stopped.is_none() && host.back_off() =>
+        {
+            return Next::Again {
+                beginning: run.thread.into_beginning(),
+                text: prompt.text.clone(),
+            };
+        }
+        // Codex counts from 0 after this.
+        (FailureKind::ContextOverflow, _) => run.thread.keep_totals(host, usage::ZERO, events),
+        _ => {}
     }
+    let stop_reason = match exit.stopped {
+        Some(StopCause::Cancelled | StopCause::Terminated) => StopReason::Aborted,
+        _ => StopReason::Error,
+    };
+    events.push(failed(stop_reason, failure));
+    Next::Over
+}
+
+/// Codex no longer has the conversation, and has done nothing yet: another one is begun.
+fn replace_lost(lost: &str, policy: LostSession, prompt: &Prompt) -> Next {
+    let (message, text) = match policy {
+        LostSession::Replay if !prompt.earlier.is_empty() => (
+            "Codex no longer has the stored thread; a new one was begun and told the earlier messages.",
+            replay(&prompt.earlier, &prompt.text),
+        ),
+        _ => (
+            "Codex no longer has the stored thread; a new one was begun without the earlier messages.",
+            prompt.text.clone(),
+        ),
+    };
+    let replaces = Some(Replaced {
+        old: lost.to_owned(),
+        reason: "lost",
+        message,
+    });
+    Next::Again {
+        beginning: Beginning::Fresh { replaces },
+        text,
+    }
+}
+
+/// The end of a turn that succeeded.
+fn completed(
+    host: &impl Capabilities,
+    thread: &Thread,
+    totals: Option<Usage>,
+    events: &mut Vec<Event>,
+) -> Event {
+    if let Some(totals) = &totals {
+        thread.keep_totals(host, usage::to_totals(totals), events);
+    }
+    Event::MessageEnd(MessageEnd {
+        stop_reason: StopReason::EndTurn,
+        usage: totals
+            .and_then(|totals| thread.usage(&totals))
+            .filter(usage::is_counted),
+        thread_usage: totals.filter(usage::is_counted),
+        failure: None,
+    })
 }
 
 /// What codex left behind when it ended by itself, for a person.
@@ -146,23 +157,12 @@ fn left_behind(exit: &Exit) -> Option<String> {
     processes.or(cut)
 }
 
-/// A session that cannot be read or written.
-pub(super) fn unreadable(error: &str) -> Failure {
-    failure::failure(FailureKind::SessionUnreadable, Some(error))
-}
-
 /// The end of a turn that failed.
-pub(super) fn failed(stop_reason: StopReason, failure: Failure) -> Event {
+pub fn failed(stop_reason: StopReason, failure: Failure) -> Event {
     Event::MessageEnd(MessageEnd {
         stop_reason,
         usage: None,
         thread_usage: None,
         failure: Some(failure),
     })
-}
-
-/// The same, when nothing runs any more.
-pub(super) fn end_in<P>(failure: Failure, events: &mut Vec<Event>) -> State<P> {
-    events.push(failed(StopReason::Error, failure));
-    State::Over
 }

@@ -1,40 +1,28 @@
 //! One turn, from the request to its end.
 //!
-//! This file starts codex and takes its lines; `thread` deals with the conversation that codex opens, and
-//! `end` with how the turn ends.
+//! This file checks the request and starts codex; `run` takes what one process of codex reports, and `end` deals with
+//! how the turn ends.
 
 mod end;
-mod thread;
+mod run;
 
 use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::argv;
-use crate::bindings::codex::{Awaited, RefusalReason};
-use crate::bindings::log::Level;
-use crate::bindings::provider::{Event, Failure, FailureKind, NoticeKind, Request, StopReason};
-use crate::bindings::session::Totals;
+use crate::bindings::codex::RefusalReason;
+use crate::bindings::provider::{Event, Failure, Request, StopReason};
 use crate::bindings::settings::{ModelArgs, Settings};
-use crate::capability::{Capabilities, Child};
+use crate::capability::Capabilities;
+use crate::conversation::session::{self, Beginning};
+use crate::conversation::thread::Thread;
 use crate::failure;
-use crate::line::CodexEvent;
-use crate::prompt::{self, Prompt, Unusable};
-use crate::session::{self, Beginning};
-use crate::translate::{self, Translator};
-use crate::usage;
+use crate::request::model;
+use crate::request::prompt::{self, Prompt};
+use crate::transport::exec::argv;
 
-use end::{end_in, failed, unreadable};
-
-/// How much output to take at a time: enough to make a crossing cheap, little enough
-/// to keep memory small.
-const BATCH_BYTES: u32 = 64 * 1024;
-
-/// How often codex may say that it waits for the network before that is the end. Its pauses
-/// double, so this is about three quarters of a minute.
-const MAX_NETWORK_WAITS: u32 = 4;
+use end::{Next, conclude, failed};
+use run::{Progress, Run};
 
 /// A turn under way.
 pub struct Turn<C: Capabilities> {
@@ -54,29 +42,11 @@ enum State<P> {
     Over,
 }
 
-/// One process of codex, and what it has told so far.
-struct Run<P> {
-    child: P,
-    beginning: Beginning,
-    translator: Translator,
-    /// The thread that codex opened.
-    thread_id: Option<String>,
-    /// The totals before this turn, while they are known to be true.
-    baseline: Option<Totals>,
-    /// Whether the store may still hold totals that this turn makes untrue.
-    stored_totals: bool,
-    /// The lines that were no events: how many, and the first.
-    malformed: u64,
-    first_malformed: Option<String>,
-}
-
-/// A reason to stop codex and end the turn at once.
-struct GiveUp(Failure);
-
 impl<C: Capabilities> Turn<C> {
     /// Checks the request. Nothing runs before the first [`Turn::next_events`].
     pub fn start(host: C, settings: Settings, request: Request) -> Result<Self, Failure> {
-        let model = choose_model(&settings, request.model.as_deref()).map_err(failure::unusable)?;
+        let model =
+            model::choose(&settings, request.model.as_deref()).map_err(failure::unusable)?;
         let prompt = prompt::find(request.messages).map_err(failure::unusable)?;
         prompt::check_length(&prompt.text).map_err(failure::unusable)?;
         Ok(Turn {
@@ -103,44 +73,34 @@ impl<C: Capabilities> Turn<C> {
 
     /// Decides about the session and starts codex.
     fn begin(&self, events: &mut Vec<Event>) -> State<C::Child> {
-        let beginning = match self.host.load_session() {
-            Ok(stored) => session::decide(stored),
-            Err(error) => return end_in(unreadable(&error), events),
-        };
-        if let Beginning::Fresh { replaces: Some(_) } = &beginning
-            && let Err(error) = self.host.set_session_aside()
-        {
-            return end_in(unreadable(&error), events);
+        let beginning = self.host.load_session().and_then(|stored| {
+            let beginning = session::decide(stored);
+            if let Beginning::Fresh { replaces: Some(_) } = &beginning {
+                self.host.set_session_aside()?;
+            }
+            Ok(beginning)
+        });
+        match beginning {
+            Ok(beginning) => self.spawn(beginning, &self.prompt.text, events),
+            Err(error) => {
+                let failure = failure::session_unreadable(&error);
+                events.push(failed(StopReason::Error, failure));
+                State::Over
+            }
         }
-        self.spawn(beginning, &self.prompt.text, events)
     }
 
     fn spawn(&self, beginning: Beginning, text: &str, events: &mut Vec<Event>) -> State<C::Child> {
-        let (thread_id, baseline) = match &beginning {
-            Beginning::Fresh { .. } => (None, Some(usage::ZERO)),
-            Beginning::Resume(entry) => (Some(entry.thread_id.as_str()), entry.totals),
-        };
-        let stored_totals = thread_id.is_some() && baseline.is_some();
-        let on_stdin = prompt::goes_on_stdin(text, self.settings.prompt);
-        let word = if on_stdin { "-" } else { text };
-        let args = argv::plan(
+        let thread = Thread::new(beginning);
+        let call = argv::plan(
             &self.settings,
             &self.model,
-            thread_id,
+            thread.asked_for(),
             &self.prompt.images,
-            word,
+            text,
         );
-        match self.host.spawn(&args, on_stdin.then_some(text)) {
-            Ok(child) => State::Running(Box::new(Run {
-                child,
-                beginning,
-                translator: Translator::default(),
-                thread_id: None,
-                baseline,
-                stored_totals,
-                malformed: 0,
-                first_malformed: None,
-            })),
+        match self.host.spawn(&call.args, call.prompt_on_stdin) {
+            Ok(child) => State::Running(Box::new(Run::new(child, thread))),
             Err(refusal) => {
                 let stop_reason = match refusal.reason {
                     RefusalReason::Stopped => StopReason::Aborted,
@@ -154,135 +114,20 @@ impl<C: Capabilities> Turn<C> {
 
     /// Takes the next lines, or the end.
     fn advance(&self, mut run: Box<Run<C::Child>>, events: &mut Vec<Event>) -> State<C::Child> {
-        let awaiting = if run.translator.outcome().is_some() {
-            Awaited::End
-        } else if run.translator.tool_is_running() {
-            Awaited::Tool
-        } else {
-            Awaited::Model
-        };
-        let output = run.child.lines(BATCH_BYTES, awaiting);
-        if output.text.is_empty() && output.skipped.is_empty() {
-            return self.conclude(run, events);
-        }
-        for bytes in output.skipped {
-            let message = format!(
-                "codex printed a line of {bytes} bytes, which is longer than the limit; it was left out."
-            );
-            events.push(translate::notice(NoticeKind::LineSkipped, message));
-        }
-        for line in lines(&output.text) {
-            if let Err(GiveUp(failure)) = self.take_line(&mut run, line, events) {
-                return Self::give_up(*run, failure, events);
+        match run.advance(&self.host, &self.model.id, events) {
+            Progress::More => State::Running(run),
+            Progress::GiveUp(failure) => {
+                run.stop(events);
+                events.push(failed(StopReason::Error, failure));
+                State::Over
+            }
+            Progress::Ended => {
+                let policy = self.settings.lost_session;
+                match conclude(&self.host, policy, &self.prompt, *run, events) {
+                    Next::Over => State::Over,
+                    Next::Again { beginning, text } => self.spawn(beginning, &text, events),
+                }
             }
         }
-        State::Running(run)
     }
-
-    /// Stops codex and ends the turn when it is gone, so that the next one finds the thread free.
-    fn give_up(
-        mut run: Run<C::Child>,
-        failure: Failure,
-        events: &mut Vec<Event>,
-    ) -> State<C::Child> {
-        run.child.terminate();
-        loop {
-            let rest = run.child.lines(BATCH_BYTES, Awaited::End);
-            if rest.text.is_empty() && rest.skipped.is_empty() {
-                break;
-            }
-        }
-        run.child.wait();
-        run.translator.close_open_tools(events);
-        end_in(failure, events)
-    }
-
-    fn take_line(
-        &self,
-        run: &mut Run<C::Child>,
-        line: &str,
-        events: &mut Vec<Event>,
-    ) -> Result<(), GiveUp> {
-        if run.translator.outcome().is_some() {
-            let message = format!("codex printed after the end of the turn: {line}");
-            self.host.log(Level::Debug, &message);
-            return Ok(());
-        }
-        match CodexEvent::parse(line) {
-            Ok(CodexEvent::ThreadStarted { thread_id }) => {
-                if !session::is_plain(&thread_id) {
-                    let shown = failure::excerpt(&thread_id);
-                    let said = format!("codex named its thread `{shown}`, which is no id");
-                    let failure = failure::failure(FailureKind::Protocol, Some(&said));
-                    return Err(GiveUp(failure));
-                }
-                self.thread_started(run, thread_id, events)?;
-            }
-            Ok(CodexEvent::TurnStarted) => run.translator.turn_started(events),
-            Ok(CodexEvent::TurnCompleted { totals }) => {
-                run.translator.turn_completed(totals, events);
-            }
-            Ok(CodexEvent::TurnFailed { message }) => run.translator.turn_failed(message),
-            Ok(CodexEvent::Error { message }) => {
-                run.translator.error(message, events);
-                if run.translator.network_waits() >= MAX_NETWORK_WAITS {
-                    let said = run.translator.pending_error();
-                    return Err(GiveUp(failure::failure(FailureKind::Network, said)));
-                }
-            }
-            Ok(CodexEvent::Item { phase, item }) => {
-                if item.text("type") != Some("error") {
-                    self.model_answered(run);
-                }
-                run.translator.item(phase, item, events);
-            }
-            Ok(CodexEvent::Unknown { kind }) => {
-                self.host
-                    .log(Level::Debug, &format!("unknown event: {line}"));
-                run.translator.unknown(&kind, events);
-            }
-            Err(_) if line.trim().is_empty() => {}
-            Err(malformed) => {
-                let message = format!(
-                    "codex printed a line that is no event ({}): {line}",
-                    malformed.reason
-                );
-                self.host.log(Level::Debug, &message);
-                run.malformed += 1;
-                if run.first_malformed.is_none() {
-                    let shown = failure::excerpt(line);
-                    let message = format!(
-                        "codex printed a line that is no event ({}); such lines are left out: {shown}",
-                        malformed.reason
-                    );
-                    events.push(translate::notice(NoticeKind::LineMalformed, message));
-                    run.first_malformed = Some(shown);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The lines of some output, without their line feeds.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let ends = memchr::memchr_iter(b'\n', text.as_bytes());
-    let mut start = 0;
-    ends.filter_map(move |end| text.get(mem::replace(&mut start, end + 1)..end))
-}
-
-fn choose_model(settings: &Settings, asked: Option<&str>) -> Result<ModelArgs, Unusable> {
-    let model = match asked {
-        None => settings.models.first(),
-        Some(id) => settings.models.iter().find(|model| model.id == id),
-    };
-    model.cloned().ok_or_else(|| {
-        let offered: Vec<&str> = settings.models.iter().map(|model| model.id.as_str()).collect();
-        let message = format!(
-            "The model `{}` is not on offer; there are: {}. Add it to `supported_models` in config.json, if the account has it.",
-            asked.unwrap_or("(default)"),
-            offered.join(", ")
-        );
-        (FailureKind::ModelUnsupported, message)
-    })
 }

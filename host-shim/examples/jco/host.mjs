@@ -12,7 +12,7 @@ import { load, readConfig, turn } from './provider.mjs';
 
 const OPTIONS = { component: { type: 'string' }, config: { type: 'string' }, workspace: { type: 'string', default: '.' } };
 
-/** Runs one turn. Returns the exit code: 0 it completed, 1 it failed, 130 or 143 somebody stopped it. */
+/** Runs one turn. Returns the exit code: 0 it completed, 1 it failed, 130 or 143 a signal stopped it. */
 async function say() {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
   const [prompt] = positionals;

@@ -1,7 +1,7 @@
 // The component, loaded once, and the turns that are made with it. Start reading here.
 //
 // Left to you: images in the request, limits on what the component computes and keeps in memory and on how much codex
-// prints, tools that have left codex's process group, a record of the calls. The imports are the whole of what the component can do, so what stands in this folder is all of it.
+// prints, tools that have left codex's process group, a record of the calls. The imports are the whole of what the component can do, so this folder shows all of it.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';

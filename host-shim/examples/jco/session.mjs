@@ -54,7 +54,7 @@ export class Session {
     renameSync(this.#idFile, `${this.#idFile}.bad`);
   }
 
-  /** The totals only tell the size of a turn: unreadable ones are unknown ones. */
+  /** The totals only serve to compute usage: unreadable totals count as unknown. */
   #totals(threadId) {
     try {
       const record = JSON.parse(readSmall(this.#totalsFile));

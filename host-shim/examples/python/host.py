@@ -62,7 +62,7 @@ def record(**fields):
 
 
 class Stopped(Exception):
-    """Somebody stopped the turn with this signal."""
+    """This signal stopped the turn."""
 
 
 class Session:
@@ -96,7 +96,7 @@ class Session:
             held = json.loads(read_small(self.totals_file) or "{}")
             totals = record(**{"cache_write_input_tokens": None, **held["totals"]}) if held["thread_id"] == thread_id else None
         except (KeyError, OSError, ValueError):
-            totals = None  # They only tell the size of a turn: unreadable ones are unknown ones.
+            totals = None  # They only serve to compute usage: unreadable totals count as unknown.
         return record(thread_id=thread_id, totals=totals)
 
     def save(self, entry):

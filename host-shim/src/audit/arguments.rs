@@ -9,7 +9,7 @@ use crate::grant::{Grant, Role};
 /// A part of the argument list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Argument {
-    /// The arguments; what is free stands in angle brackets, and none is none.
+    /// The arguments, empty if there are none; free parts are in angle brackets.
     pub words: Vec<String>,
     /// Whether they may be left out.
     pub optional: bool,
@@ -17,7 +17,7 @@ pub struct Argument {
     pub meaning: String,
 }
 
-/// The argument list, in order; of the models one is chosen.
+/// The argument list, in order, with the alternatives for the models.
 pub fn arguments(grant: &Grant, config: &Config) -> Vec<Argument> {
     let part = |words: &[&str], meaning: String| Argument {
         words: words.iter().map(|word| (*word).to_owned()).collect(),
@@ -77,7 +77,7 @@ pub fn arguments(grant: &Grant, config: &Config) -> Vec<Argument> {
         ),
         PromptTransport::Stdin => part(
             &["--", "<prompt>"],
-            "free; as the component is told, `-`, with the prompt on standard input".into(),
+            "free; always `-`, with the prompt on standard input (`prompt` is stdin)".into(),
         ),
     });
     parts

@@ -1,4 +1,4 @@
-//! The interfaces of a component, compared with those that somebody wrote down.
+//! The interfaces of a component, compared with a list that was saved earlier.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,17 +12,17 @@ use super::Component;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interfaces {
     imports: Names,
-    /// Absent where only imports were written down.
+    /// Absent if the list has only imports.
     exports: Option<Names>,
 }
 
 /// The functions of each interface, where they are known.
 type Names = BTreeMap<String, Option<Vec<String>>>;
 
-/// Something that one component has and the other has not.
+/// Something that only one of the two has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Whether the component that is compared has it, and not what it is compared with.
+    /// Whether the component has it, rather than the list.
     pub added: bool,
     /// `import` or `export`.
     pub kind: &'static str,
@@ -35,21 +35,21 @@ pub struct Difference {
 /// Why something is not a list of interfaces.
 #[derive(Debug, thiserror::Error)]
 pub enum InterfacesError {
-    /// It is JSON, and not an audit.
-    #[error("this is not what `audit --json` prints: {0}; print it anew")]
+    /// It is JSON, but not an audit.
+    #[error("this is not the output of `audit --json`: {0}; run that command again")]
     Json(#[from] serde_json::Error),
     /// It has a line of another kind.
     #[error(
-        "line {line} is not `import <name>` or `export <name>`: {text:?}; write such lines, or what `audit --json` prints"
+        "line {line} is not `import <name>` or `export <name>`: {text:?}; write such lines, or use the output of `audit --json`"
     )]
     Line {
         /// Counted from 1.
         line: usize,
-        /// What stands there.
+        /// The line.
         text: String,
     },
     /// It names nothing.
-    #[error("there is no line `import <name>` or `export <name>` in it")]
+    #[error("it has no line `import <name>` or `export <name>`")]
     Empty,
 }
 

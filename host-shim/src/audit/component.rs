@@ -1,4 +1,4 @@
-//! What the bytes of a component say.
+//! What the bytes of a component show.
 
 use serde::Serialize;
 use wasmparser::Parser;
@@ -33,7 +33,7 @@ pub struct Component {
     pub pin: Pin,
     /// Its size in bytes.
     pub size: u64,
-    /// What made it and the modules in it, where they say so; nothing vouches for that.
+    /// Which tools made it and the modules in it, if they say so. Nothing verifies that.
     pub producers: Vec<Producer>,
     /// Whether it is a provider.
     pub world: World,
@@ -45,15 +45,15 @@ pub struct Component {
     pub not_imported: Vec<String>,
 }
 
-/// What the configuration's `component_sha256` says of a component.
+/// Whether the configuration's `component_sha256` allows a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pin {
-    /// Nothing.
+    /// It is not set.
     Unset,
-    /// That it may be run.
+    /// It allows this one.
     Matches,
-    /// That another one may be run, and this one not.
+    /// It allows another one only.
     Differs,
 }
 

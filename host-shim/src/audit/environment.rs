@@ -1,4 +1,4 @@
-//! What of the environment codex gets.
+//! Which environment variables codex gets.
 
 use crate::config::Config;
 use crate::grant::environment::EnvironmentRule;

@@ -30,7 +30,7 @@ pub fn escaped(text: &str) -> String {
     escaped
 }
 
-/// As a shell takes it. What stands in angle brackets is no word but a place for one.
+/// As a shell takes it. Text in angle brackets is a placeholder, not a word.
 pub fn quoted(word: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || "-_=+:,./@%".contains(char);
     let place = word.starts_with('<') && word.ends_with('>');

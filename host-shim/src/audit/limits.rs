@@ -1,4 +1,4 @@
-//! How much of everything there may be.
+//! Every limit, with its value.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::session::files::MAX_FILE_BYTES;
 pub struct Limit {
     /// What is limited.
     pub what: String,
-    /// How much of it there may be.
+    /// Its value.
     pub value: u64,
     /// What the value counts.
     pub unit: Unit,
@@ -108,7 +108,7 @@ fn configured(config: &Config) -> Vec<Limit> {
         seconds(
             "guest.cpu_seconds",
             guest.cpu_seconds,
-            "computing without a word from codex",
+            "computing without output from codex",
         ),
         count("guest.spawns", guest.spawns, "starts of codex in a turn"),
         count("guest.events", guest.events, "events in a turn"),
@@ -125,7 +125,7 @@ fn configured(config: &Config) -> Vec<Limit> {
     ]
 }
 
-/// Those that nobody sets; what is limited is said in a few letters.
+/// Those that cannot be configured, with short names.
 fn fixed() -> Vec<Limit> {
     let limit = |what: &str, value, unit| Limit {
         what: what.to_owned(),

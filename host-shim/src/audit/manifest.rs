@@ -1,4 +1,4 @@
-//! What is written about an installed component in its `plugin.json`.
+//! The `plugin.json` of an installed component.
 
 use serde::Serialize;
 
@@ -9,13 +9,13 @@ use super::{Audit, Verdict};
 /// The file that a manifest names as the component, beside itself.
 pub const COMPONENT_FILE: &str = "plugin.wasm";
 
-/// The manifest of the plugin, for a runtime and for whoever looks at what is installed.
+/// The manifest of the plugin, for a runtime and for people who inspect an installation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Manifest {
     /// The id that a runtime's allow-list names.
     pub id: String,
-    /// The version of the program that wrote this and that hosts the component. What tells one component
-    /// from another is `sha256`.
+    /// The version of the program that wrote this and that hosts the component. Distinguish
+    /// components by `sha256`.
     pub version: String,
     /// What kind of plugin it is.
     pub kind: String,
@@ -42,19 +42,19 @@ pub struct Capability {
     pub functions: Vec<String>,
 }
 
-/// Why there is no manifest of a component.
+/// Why a component has no manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// It wants more than this host gives.
     #[error(
-        "it asks for what the grant does not hold ({}): `plexum-openai-provider audit` shows it; take a component without that",
+        "it asks for more than the grant allows ({}): run `plexum-openai-provider audit` for the details, and use a component that does not need this",
         imports.join(", ")
     )]
     OutsideTheGrant {
         /// The imports that are not granted.
         imports: Vec<String>,
     },
-    /// It is no provider.
+    /// It is not a provider.
     #[error(
         "it is not of the world {world}{}: build it for the world in `wit/`",
         problem.as_ref().map(|problem| format!(" ({problem})")).unwrap_or_default()
@@ -62,13 +62,13 @@ pub enum ManifestError {
     NotThisWorld {
         /// The world that this host offers.
         world: String,
-        /// What is wrong with it, as far as the engine says so.
+        /// What is wrong with it, if the engine reports that.
         problem: Option<String>,
     },
 }
 
 impl Manifest {
-    /// The manifest of an audited component; there is none for a component that the host would refuse.
+    /// The manifest of an audited component, unless the host would refuse the component.
     /// The component is not run.
     pub fn of(audit: &Audit) -> Result<Self, ManifestError> {
         let Component { world, imports, .. } = &audit.component;

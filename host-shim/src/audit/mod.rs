@@ -40,7 +40,7 @@ use crate::grant::Grant;
 /// as JSON it follows `schemas/audit.schema.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Audit {
-    /// What it comes to.
+    /// The result.
     pub verdict: Verdict,
     /// The component.
     pub component: Component,
@@ -50,11 +50,11 @@ pub struct Audit {
     pub arguments: Vec<Argument>,
     /// Codex's own sandbox, in which the model's tools run.
     pub sandbox: Sandbox,
-    /// What the component can know and choose of folders, a sentence a line.
+    /// What the component can know about folders and choose, one sentence per line.
     pub workspace: Vec<String>,
     /// The files that this host keeps, and where.
     pub files: Vec<KeptFile>,
-    /// What of the environment codex gets, a sentence a line; names, never values.
+    /// Which environment variables codex gets, one sentence per line; names, never values.
     pub environment: Vec<String>,
     /// How much of everything there may be.
     pub limits: Vec<Limit>,
@@ -126,7 +126,7 @@ fn not_confined(sandbox: Sandbox) -> String {
         Sandbox::ReadOnly => "its own sandbox lets its tools read everything that this user may",
     };
     format!(
-        "What codex itself may do is not confined by this program: with `sandbox` {}, {tools}.",
+        "This program does not confine codex itself: with `sandbox` {}, {tools}.",
         sandbox_name(sandbox)
     )
 }

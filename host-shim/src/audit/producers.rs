@@ -1,4 +1,4 @@
-//! What made a component, by its own words.
+//! Which tools made a component, according to itself.
 
 use std::collections::BTreeMap;
 

@@ -4,14 +4,14 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::grant::permission::{changeable_by_others, octal};
-use crate::grant::program::{REMEDY, resolve};
+use crate::grant::program::{relative_entries, resolve};
 
 /// The codex program.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,9 +20,11 @@ pub struct Program {
     pub binary: Option<String>,
     /// What was found.
     pub file: Option<ProgramFile>,
+    /// The relative entries of PATH, which are not searched; none when the configuration names the program.
+    pub ignored_path_entries: Vec<String>,
     /// Why nothing was found, and what to do.
     pub problem: Option<String>,
-    /// What would let somebody else change what is started.
+    /// How someone else could change what is started.
     pub warnings: Vec<String>,
 }
 
@@ -48,7 +50,7 @@ pub struct ProgramFile {
 }
 
 impl Program {
-    /// Looks for the program as a turn does, from the present working folder and PATH.
+    /// Looks for the program as a turn does, with the present PATH.
     pub(super) fn of(config: &Config) -> Self {
         let search_path = std::env::var_os("PATH");
         Self::found_with(config.binary.as_deref(), search_path.as_deref())
@@ -58,18 +60,15 @@ impl Program {
         let mut program = Program {
             binary: binary.map(shown),
             file: None,
+            ignored_path_entries: Vec::new(),
             problem: None,
             warnings: Vec::new(),
         };
         if binary.is_none() {
-            program.warnings.extend(relative_entry(search_path));
+            let ignored = relative_entries(search_path.unwrap_or_default());
+            program.ignored_path_entries = ignored.map(|entry| shown(&entry)).collect();
         }
-        let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-        match resolve(binary, search_path, &folder) {
-            // The usual message holds the whole of PATH, and this text shows no variable's value.
-            Err(_) if binary.is_none() => {
-                program.problem = Some(format!("codex is not on PATH: {REMEDY}"));
-            }
+        match resolve(binary, search_path) {
             Err(error) => program.problem = Some(error.to_string()),
             Ok(path) => match examine(&path) {
                 Err(error) => {
@@ -86,15 +85,6 @@ impl Program {
         }
         program
     }
-}
-
-/// The warning that a relative entry of PATH deserves: it stands for a folder in the workspace.
-fn relative_entry(search_path: Option<&OsStr>) -> Option<String> {
-    let entry = std::env::split_paths(search_path?).find(|entry| !entry.is_absolute())?;
-    Some(format!(
-        "PATH has the relative entry `{}`, which is looked for in the workspace, where an agent may write: remove it, or set `binary`",
-        entry.display()
-    ))
 }
 
 fn examine(path: &Path) -> io::Result<(ProgramFile, Vec<String>)> {
@@ -154,6 +144,7 @@ fn shown(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
 
     use super::*;
 
@@ -226,10 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_entry_of_path_is_a_warning() {
-        let program = Program::found_with(None, Some(OsStr::new("/nowhere:bin")));
-        assert!(program.warnings[0].contains("`bin`"), "{program:?}");
-        let program = Program::found_with(Some(Path::new("/x")), Some(OsStr::new("bin")));
-        assert!(program.warnings.is_empty());
+    fn relative_entries_of_path_are_named_as_ignored() {
+        let ignored = |binary: Option<&str>, path: &str| {
+            let program = Program::found_with(binary.map(Path::new), Some(OsStr::new(path)));
+            program.ignored_path_entries
+        };
+        assert_eq!(ignored(None, "/nowhere:bin::./x"), ["bin", "", "./x"]);
+        assert_eq!(ignored(None, "/nowhere"), [] as [&str; 0]);
+        assert_eq!(ignored(Some("/x"), "bin"), [] as [&str; 0]);
     }
 }

@@ -211,6 +211,11 @@ impl Page<'_, '_> {
             if let Some(problem) = &program.problem {
                 page.text(problem)?;
             }
+            for entry in &program.ignored_path_entries {
+                page.text(&format!(
+                    "the relative entry `{entry}` of PATH is ignored: an agent may write where it leads"
+                ))?;
+            }
             program
                 .warnings
                 .iter()
@@ -255,7 +260,7 @@ impl Page<'_, '_> {
 
 /// The names of what made a component, each once, with the versions.
 fn makers(producers: &[Producer]) -> Vec<String> {
-    // There is no end to what a component may say of itself.
+    // A component may claim any number of them.
     const MOST: usize = 6;
     let mut makers: Vec<(&str, Vec<&str>)> = Vec::new();
     for Producer { name, version, .. } in producers {

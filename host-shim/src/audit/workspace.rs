@@ -1,4 +1,4 @@
-//! What the component can know and choose of folders, and the files that the host keeps.
+//! What the component can know about folders and choose, and the files that the host keeps.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ pub struct KeptFile {
 pub fn rules() -> Vec<String> {
     vec![
         "named by the runtime, codex's working folder".into(),
-        "the component can name none and is not told it".into(),
+        "the component does not see it and cannot name another".into(),
     ]
 }
 

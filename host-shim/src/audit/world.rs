@@ -19,7 +19,7 @@ pub struct World {
     pub conformant: bool,
     /// Required exports that are not there.
     pub missing: Vec<String>,
-    /// What is wrong with the exports that are.
+    /// What is wrong with the exports that are there.
     pub problem: Option<String>,
 }
 
@@ -52,7 +52,9 @@ pub fn fit(
                 .find(|import| said.contains(&format!("`{}`", import.name)))
         {
             import.granted = false;
-            import.problem = Some(format!("it is not what the world has by that name: {said}"));
+            import.problem = Some(format!(
+                "it is not the interface that the world has by that name: {said}"
+            ));
         }
         // Whatever the imports are, what about the exports?
         linker.allow_shadowing(true);
@@ -64,7 +66,7 @@ pub fn fit(
         problem = match pre.map(CodexProviderPre::new) {
             Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(format!("{error:#}")),
-            // It will not be loaded for its imports; more cannot be said of the exports.
+            // Its imports keep it from being loaded, so the exports cannot be examined further.
             Err(_) if imports.iter().any(|import| !import.granted) => None,
             Err(error) => Some(format!("{error:#}")),
         };

@@ -1,4 +1,4 @@
-//! The WIT package as Rust, generated. Only who runs the component in a store of their own meets these types: see
+//! The WIT package as Rust, generated. You need these types only if you run the component in your own store: see
 //! [`embed`](crate::embed).
 #![allow(missing_docs, clippy::all, clippy::pedantic, clippy::restriction)]
 

@@ -103,9 +103,8 @@ impl CodexCtx {
             refusal(Reason::Denied, reason)
         })?;
         let (pinned, binary) = (Arc::clone(&self.program), self.config.binary.clone());
-        let workspace = self.workspace.clone();
         // A search looks at folders that may be on a disk that does not answer.
-        let found = tokio::task::spawn_blocking(move || pinned.get(binary.as_deref(), &workspace));
+        let found = tokio::task::spawn_blocking(move || pinned.get(binary.as_deref()));
         let program = self
             .bounds
             .within(found)

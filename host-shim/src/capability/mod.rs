@@ -58,7 +58,7 @@ pub struct CodexCtx {
     /// What bounds everything that the turn waits for.
     pub(crate) bounds: Bounds,
     pub(crate) meter: Meter,
-    /// How long to wait, and until when, while somebody else uses the conversation.
+    /// How long to wait, and until when, while another process uses the conversation.
     pub(crate) next_back_off: Option<Duration>,
     pub(crate) busy_deadline: Option<Instant>,
     pub(crate) table: ResourceTable,

@@ -215,7 +215,11 @@ impl Child for SupervisedChild {
                 }
             };
             // Nothing of the turn is left when the supervisor has ended, too.
-            self.supervisor.wait().await?;
+            match self.supervisor.wait().await {
+                // Where SIGCHLD is ignored, the kernel has waited for it.
+                Err(error) if error.raw_os_error() == Some(Errno::CHILD.raw_os_error()) => {}
+                waited => drop(waited?),
+            }
             match report {
                 Report::Gone(ended) => Ok(Gone::All {
                     ended: ended.unsigned_abs(),

@@ -1,4 +1,4 @@
-//! What the type of a configuration cannot say.
+//! The rules of a configuration that types cannot express.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::key_path::KeyPath;
 use super::nearest::did_you_mean;
 use super::{Config, DEFAULT_MODEL, Problem};
 
-/// Something that cannot be.
+/// A setting that is not valid.
 pub struct Finding {
     /// The key.
     pub path: KeyPath,
@@ -38,7 +38,7 @@ impl From<Finding> for Problem {
     }
 }
 
-/// Everything about a configuration that cannot be.
+/// Every setting of a configuration that is not valid.
 pub fn findings(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     binary(config, &mut found);
@@ -54,7 +54,7 @@ pub fn findings(config: &Config) -> Vec<Finding> {
     if let Some(digest) = &config.component_sha256
         && (digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
     {
-        let message = "is no SHA-256 of 64 hexadecimal digits: write what `plexum-openai-provider audit` prints";
+        let message = "is not a SHA-256 of 64 hexadecimal digits: copy what `plexum-openai-provider audit` prints";
         found.push(Finding::new(top("component_sha256"), message));
     }
     let limits = config.limits.out_of_range();
@@ -97,14 +97,14 @@ fn models(config: &Config, found: &mut Vec<Finding>) {
     let mut seen = BTreeSet::new();
     for (index, model) in config.supported_models.iter().enumerate() {
         let message = if model.trim().is_empty() {
-            format!("{model:?} is no name of a model: write one, or remove it")
+            format!("{model:?} is not a valid model name: write one, or remove it")
         } else if !seen.insert(model) {
             format!("{model:?} is named before: name each model once")
         } else if !config.model_args.contains_key(model)
             && (model.starts_with('-') || model.contains('\0'))
         {
             format!(
-                "{model:?} cannot be given to codex as `--model {}`: say in `model_args` how it is selected",
+                "{model:?} cannot be given to codex as `--model {}`: add its arguments to `model_args`",
                 model.escape_debug()
             )
         } else {
@@ -121,7 +121,7 @@ fn model_args(config: &Config, found: &mut Vec<Finding>) {
         if !config.supported_models.contains(model) {
             let nearest = did_you_mean(model, config.supported_models.iter().map(String::as_str));
             let message = format!(
-                "{model:?} is not in `supported_models`, so nobody could select it: add it there, or remove it here{nearest}"
+                "{model:?} is not in `supported_models`, so it can never be selected: add it there, or remove it here{nearest}"
             );
             found.push(Finding {
                 about_key: true,
@@ -136,7 +136,7 @@ fn model_args(config: &Config, found: &mut Vec<Finding>) {
 fn arguments(path: &KeyPath, args: &[String], found: &mut Vec<Finding>) {
     for (index, arg) in args.iter().enumerate() {
         let message = if arg == "--" {
-            "`--` cannot be an argument here: it ends the options, and stands before the prompt already"
+            "`--` cannot be an argument here: it ends the options, and the host already puts it before the prompt"
         } else if arg.contains('\0') {
             "an argument cannot hold NUL: remove it"
         } else {

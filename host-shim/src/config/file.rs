@@ -1,4 +1,4 @@
-//! The operator's file: read, checked, and all that is wrong with it told at once.
+//! The operator's file: read, checked, and all its mistakes reported at once.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read};
@@ -15,7 +15,7 @@ use super::{Config, ConfigError, Mistake, Problem, check, default_path};
 /// Far more than a configuration needs.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// How many problems of one file are told.
+/// How many problems of one file are reported.
 const MAX_PROBLEMS: usize = 100;
 
 impl Config {
@@ -31,8 +31,9 @@ impl Config {
             .read_to_end(&mut bytes)
             .map_err(failed)?;
         if bytes.len() as u64 > MAX_FILE_BYTES {
-            let said =
-                format!("it is larger than {MAX_FILE_BYTES} bytes, which no configuration is");
+            let said = format!(
+                "it is larger than {MAX_FILE_BYTES} bytes, far more than a configuration needs"
+            );
             return Err(failed(std::io::Error::other(said)));
         }
         match str::from_utf8(&bytes) {
@@ -42,7 +43,7 @@ impl Config {
                 let valid = String::from_utf8_lossy(valid);
                 let byte = rest.first().copied().unwrap_or_default();
                 let message = format!(
-                    "the byte 0x{byte:02X} is not UTF-8, and JSON is: save the file as UTF-8"
+                    "the byte 0x{byte:02X} is not UTF-8, which JSON requires: save the file as UTF-8"
                 );
                 Err(invalid(path, &valid, valid.len(), message))
             }
@@ -56,7 +57,7 @@ impl Config {
             return Ok(Config::default());
         };
         match Self::read(&path) {
-            // A link to nowhere is a file that somebody wanted to be there.
+            // A broken link means that someone wanted a file here.
             Err(ConfigError::Read { source, .. })
                 if matches!(
                     source.kind(),
@@ -70,10 +71,10 @@ impl Config {
     }
 
     /// Reads and checks the text of a file; `path` is only for the errors. All that is wrong with a text
-    /// is reported at once, unless it is no JSON at all.
+    /// is reported at once, unless it is not JSON at all.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         if text.starts_with('\u{feff}') {
-            let message = "the file begins with a byte order mark, which JSON has none of: save it as UTF-8 without one";
+            let message = "the file begins with a byte order mark, which JSON does not allow: save it as UTF-8 without one";
             return Err(invalid(path, text, 0, message.into()));
         }
         let document =
@@ -93,8 +94,8 @@ impl Config {
     }
 }
 
-/// Everything that is wrong with a document, each with its offset in bytes, and what remains of it without
-/// that; nothing remains of a document that is no object.
+/// Everything that is wrong with a document, each with its offset in bytes, and the configuration without
+/// that, unless the document is not an object.
 ///
 /// Serde stops at the first value that it cannot take. That value is struck out, which leaves its key at its
 /// default, and the rest is read again.
@@ -110,7 +111,7 @@ fn lenient<'a>(document: &'a Node<'a>, text: &str) -> (Option<Config>, Vec<(usiz
             Problem {
                 key: node.path.to_string(),
                 message: format!(
-                    "stands here again, after line {line}, column {column}: keep one of them"
+                    "is repeated here, after line {line}, column {column}: keep one of them"
                 ),
             },
         ));
@@ -153,7 +154,7 @@ fn lenient<'a>(document: &'a Node<'a>, text: &str) -> (Option<Config>, Vec<(usiz
             continue;
         }
         let node = document.find(&finding.path, &|node| !struck.contains(&node.offset));
-        // A default is never wrong, so what is wrong stands there.
+        // A default is never wrong, so the value is in the document.
         let node = node.unwrap_or(document);
         let offset = if finding.about_key {
             node.key_offset
@@ -186,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_full_of_mistakes_is_told_of_in_bounded_time() {
+    fn a_file_full_of_mistakes_is_reported_in_bounded_time() {
         let text = format!("{{\"extra_args\": [{}1]}}", "1,".repeat(100_000));
         let error = Config::parse(Path::new("/c.json"), &text).unwrap_err();
         assert_eq!(error.to_string().lines().count(), MAX_PROBLEMS);

@@ -1,7 +1,7 @@
 //! How much the component may use up and hand back in one turn.
 //!
-//! The component is hostile until proven otherwise. What it may *do* is the grant's matter; here is what
-//! it may *cost*. The limits that an operator may have reason to change stand in the configuration, and
+//! The component is hostile until proven otherwise. The grant decides what it may *do*; this
+//! limits what it may *cost*. The limits that an operator may have reason to change are in the configuration, and
 //! are generous: no turn of the component that comes with this crate gets near them. The others are constants.
 
 use crate::config::numbers::numbers;
@@ -12,13 +12,13 @@ numbers! {
         /// Memory, all its linear memories together, in MiB.
         // A line of codex may have 8 MiB, and is in there more than once while it is translated.
         memory_mib = 128, 16, 4096;
-        /// How long it may compute without a word from codex, in seconds. Waiting is free.
+        /// How long it may compute without output from codex, in seconds. Waiting is free.
         cpu_seconds = 10, 1, 86_400;
         /// How often it may start codex.
         // While a conversation is busy, codex is started again after pauses that double:
         // not even a year of them comes to as many starts as this.
         spawns = 32, 1, 1000;
-        /// How many events it may tell.
+        /// How many events it may send.
         events = 1_000_000, 1, u32::MAX;
         /// How much text these may hold, in MiB.
         event_mib = 1024, 1, 1024 * 1024;

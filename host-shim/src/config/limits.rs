@@ -21,14 +21,14 @@ numbers! {
         turn_seconds = 6 * 60 * 60, 1, YEAR_SECONDS;
         /// Until a turn gives up waiting for another one in the same workspace.
         busy_seconds = 30, 1, YEAR_SECONDS;
-        /// Until codex has ended after it has said how the turn ended, or has closed its output.
+        /// Until codex has exited after it reported the end of the turn, or closed its output.
         end_seconds = 10, 1, YEAR_SECONDS;
-        /// How long codex has to end by itself, and to end its tools, when a turn is stopped. Then everything that is
+        /// How long codex has to exit and to stop its tools when a turn is stopped. After that, everything that is
         /// left is killed.
         grace_seconds = 3, 1, YEAR_SECONDS;
         /// How many MiB codex may print in one turn.
         output_mib = 4096, 1, MOST_OUTPUT_MIB;
-        /// How many turns may run at once in one process. Others wait for their turn.
+        /// How many turns may run at once in one process. Others wait.
         turns = 64, 1, MOST_TURNS;
     }
 }

@@ -52,7 +52,7 @@ pub struct Config {
     /// The models on offer, the default one first.
     #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(regex(pattern = schema::NAME)), extend("uniqueItems" = true)))]
     pub supported_models: Vec<String>,
-    /// How codex is told to use a model. A model without an entry gets `--model <its name>`; the
+    /// The arguments that select each model. A model without an entry gets `--model <its name>`; the
     /// model `codex` gets nothing.
     #[cfg_attr(feature = "schema", schemars(extend("additionalProperties" = schema::arguments())))]
     pub model_args: BTreeMap<String, Vec<String>>,
@@ -125,7 +125,7 @@ pub enum Sandbox {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LostSession {
-    /// Begin a new one and tell it the earlier messages of the request.
+    /// Begin a new one and give it the earlier messages of the request.
     #[default]
     Replay,
     /// Begin a new one.
@@ -135,8 +135,8 @@ pub enum LostSession {
 }
 
 impl Config {
-    /// What a type cannot say, for a configuration that was not read from a file; [`Config::parse`] has done
-    /// this already.
+    /// Checks the rules that types cannot express, for a configuration that was not read from a file.
+    /// [`Config::parse`] has done this already.
     pub fn check(&self) -> Result<(), ConfigError> {
         let problems: Vec<_> = check::findings(self)
             .into_iter()

@@ -1,4 +1,4 @@
-//! What somebody most likely meant.
+//! Which name was most likely meant.
 
 /// The one of these names that the written one is a misspelling of, if it is of any.
 pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -1,6 +1,6 @@
 //! An entry of `env`: the name of an environment variable, or a pattern of names.
 
-/// Why an entry of `env` in the configuration is none.
+/// Why an entry of `env` in the configuration is not valid.
 pub(super) fn check(entry: &str) -> Result<(), String> {
     let pattern = entry.strip_prefix('!').unwrap_or(entry);
     let stars = pattern.matches('*').count();
@@ -12,7 +12,7 @@ pub(super) fn check(entry: &str) -> Result<(), String> {
         || (stars == 1 && !at_an_end)
     {
         return Err(format!(
-            "{entry:?} is no name of an environment variable: write a name, a pattern with one star at an end such as `AWS_*`, `*` for all, and `!` in front of what codex must not get; values cannot be set here"
+            "{entry:?} is not the name of an environment variable: write a name, a pattern with one star at an end such as `AWS_*`, `*` for all, and `!` in front of what codex must not get; values cannot be set here"
         ));
     }
     Ok(())

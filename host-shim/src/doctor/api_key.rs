@@ -10,7 +10,7 @@ pub fn reaches_codex(config: &Config, name: &str) -> bool {
     set && EnvironmentRule::new(&config.env).allows(name)
 }
 
-/// What is said where codex would take a key from the environment.
+/// The check for a key that codex would take from the environment.
 pub fn check(config: &Config) -> Vec<Check> {
     if !reaches_codex(config, "CODEX_API_KEY") {
         return Vec::new();

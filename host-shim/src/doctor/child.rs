@@ -1,4 +1,4 @@
-//! A question to a program: a short run of it, with nothing to read and not for ever.
+//! Asks a program something: a short run with empty standard input and a time limit.
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -67,16 +67,16 @@ async fn ask_within(
     .await;
     match answered {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(format!("the answer of `{shown}` cannot be read: {error}")),
+        Ok(Err(error)) => Err(format!("the output of `{shown}` cannot be read: {error}")),
         Err(_) => {
-            // What it has started may hold the pipes, and would go on.
+            // Processes that it started may hold the pipes open and keep running.
             if let Some(pid) = pid
                 && let Err(error) = kill_process_group(pid, Signal::KILL)
             {
                 tracing::debug!(%error, "the process group has ended by itself");
             }
             let patience = patience.as_secs();
-            Err(format!("`{shown}` does not end within {patience} seconds"))
+            Err(format!("`{shown}` did not exit within {patience} seconds"))
         }
     }
 }
@@ -123,7 +123,7 @@ mod tests {
         let file = folder.path().join("pid");
         let script = format!("sleep 1000 & echo $! > {}; wait", file.display());
         let error = shell(&script).await.unwrap_err();
-        assert!(error.contains("does not end within 2 seconds"), "{error}");
+        assert!(error.contains("did not exit within 2 seconds"), "{error}");
         let pid = std::fs::read_to_string(file).unwrap();
         let stat = format!("/proc/{}/stat", pid.trim());
         let running = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));

@@ -3,7 +3,7 @@
 use super::Check;
 use crate::audit::{Audit, Pin};
 
-/// What the audit of the built-in component says, in two lines.
+/// What the audit found about the built-in component, in two checks.
 pub fn checks(audit: &Audit) -> Vec<Check> {
     let component = &audit.component;
     let digest = &component.sha256;

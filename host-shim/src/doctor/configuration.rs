@@ -8,7 +8,7 @@ use crate::grant::permission::changeable_by_others;
 
 const ID: &str = "config";
 
-/// The configuration, if it can be used, and what is said of its file.
+/// The configuration, if it can be used, and the checks of its file.
 pub fn read(path: Option<&Path>) -> (Option<Config>, Vec<Check>) {
     let usual = default_path();
     let (path, read) = match path {
@@ -27,11 +27,14 @@ pub fn read(path: Option<&Path>) -> (Option<Config>, Vec<Check>) {
         }
         Some(path) => {
             let shown = path.display();
-            checks.push(Check::ok(ID, format!("none at {shown}: the defaults hold")));
+            checks.push(Check::ok(
+                ID,
+                format!("none at {shown}: the defaults apply"),
+            ));
         }
         None => checks.push(Check::ok(
             ID,
-            "none, without a home folder: the defaults hold",
+            "none, because there is no home folder: the defaults apply",
         )),
     }
     (Some(config), checks)
@@ -46,7 +49,7 @@ fn mistakes(error: &ConfigError) -> Check {
             };
             let summary = format!("{} has {count}\n{error}", path.display());
             let remedy =
-                "correct the file and run this again: nothing that depends on it was looked at";
+                "correct the file and run this again: checks that depend on it were skipped";
             Check::problem(ID, summary, remedy)
         }
         _ => Check::problem(
@@ -60,10 +63,9 @@ fn mistakes(error: &ConfigError) -> Check {
 fn permissions(path: &Path) -> Check {
     const ID: &str = "config-permissions";
     match changeable_by_others(path) {
-        Ok(warnings) if warnings.is_empty() => Check::ok(
-            ID,
-            "nobody but this user and root may change the configuration",
-        ),
+        Ok(warnings) if warnings.is_empty() => {
+            Check::ok(ID, "only this user and root may change the configuration")
+        }
         Ok(warnings) => Check::warning(
             ID,
             format!(
@@ -74,8 +76,8 @@ fn permissions(path: &Path) -> Check {
         ),
         Err(error) => Check::warning(
             ID,
-            format!("it cannot be found out who may change it: {error}"),
-            "check the folders on the way to it",
+            format!("it is not known who may change it: {error}"),
+            "check the permissions of the folders above it",
         ),
     }
 }

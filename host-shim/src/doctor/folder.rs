@@ -16,7 +16,7 @@ pub fn homes() -> Vec<Check> {
         } else {
             Check::problem(
                 "codex-home",
-                format!("CODEX_HOME is {shown}, which is no folder: codex does not create it"),
+                format!("CODEX_HOME is {shown}, which is not a folder: codex does not create it"),
                 format!("run `mkdir -p {shown}`, or unset CODEX_HOME"),
             )
         });
@@ -30,7 +30,7 @@ fn home() -> Check {
         Some(home) if Path::new(&home).is_dir() => Check::ok(ID, home.to_string_lossy()),
         Some(home) => Check::problem(
             ID,
-            format!("HOME is {}, which is no folder", home.to_string_lossy()),
+            format!("HOME is {}, which is not a folder", home.to_string_lossy()),
             "set HOME to a folder: codex keeps its login and its conversations below it",
         ),
         None => Check::problem(

@@ -1,15 +1,15 @@
 //! Whether codex is logged in, or needs to be.
 
 use super::api_key::reaches_codex;
-use super::codex::{Codex, first_line};
 use super::codex_config::ModelProvider;
+use super::installed::{Installed, first_line};
 use super::{Check, child};
 use crate::config::Config;
 
 const ID: &str = "login";
 
-/// What is said of the login, and of the key that another provider of models wants.
-pub async fn checks(codex: &Codex, config: &Config) -> Vec<Check> {
+/// The checks of the login, and of the key that another model provider needs.
+pub async fn checks(codex: &Installed, config: &Config) -> Vec<Check> {
     let provider = match ModelProvider::of(config) {
         Ok(provider) => provider,
         Err(said) => return vec![Check::problem("codex-config", said, "correct the file")],
@@ -19,7 +19,7 @@ pub async fn checks(codex: &Codex, config: &Config) -> Vec<Check> {
     checks
 }
 
-async fn login(codex: &Codex, config: &Config, provider: &ModelProvider) -> Check {
+async fn login(codex: &Installed, config: &Config, provider: &ModelProvider) -> Check {
     let answer = match child::ask(&codex.path, &["login", "status"], config).await {
         Ok(answer) => answer,
         Err(said) => return Check::problem(ID, said, "run `codex login status` by hand"),
@@ -62,7 +62,7 @@ async fn login(codex: &Codex, config: &Config, provider: &ModelProvider) -> Chec
     if std::env::var_os("OPENAI_API_KEY").is_some_and(|key| !key.is_empty()) {
         return Check::problem(
             ID,
-            "not logged in; OPENAI_API_KEY is set, which codex does not look at in a turn",
+            "not logged in; OPENAI_API_KEY is set, but codex ignores it in a turn",
             "store it once: `printenv OPENAI_API_KEY | codex login --with-api-key`",
         );
     }

@@ -1,16 +1,16 @@
-//! Whether an installation works, and what to do where it does not.
+//! Whether an installation works, and how to repair it.
 //!
-//! Everything is looked at as a turn would find it: the configuration, the component, codex, its login, the
-//! workspace. Codex is started to say its version and whether it is logged in. The component is run only for
+//! Everything is checked as a turn would find it: the configuration, the component, codex, its login, the
+//! workspace. Codex is started only to report its version and whether it is logged in. The component is run only for
 //! [`Doctor::turn`].
 
 mod api_key;
 mod child;
-mod codex;
 mod codex_config;
 mod component;
 mod configuration;
 mod folder;
+mod installed;
 mod login;
 mod report;
 mod service;
@@ -25,8 +25,9 @@ use std::path::{Path, PathBuf};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::engine::builtin::COMPONENT;
+use crate::grant::program::on_path;
 
-use codex::Codex;
+use installed::Installed;
 
 /// What is to be examined.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl Doctor {
         checks.extend(session::checks(&self.workspace));
         let (config, said) = configuration::read(self.config.as_deref());
         checks.extend(said);
-        // What is said of codex under another configuration than the operator's would only mislead.
+        // Checking codex under another configuration than the operator's would only mislead.
         if let Some(config) = config {
             self.under(&config, &mut checks).await;
         }
@@ -59,7 +60,7 @@ impl Doctor {
         match Audit::of(COMPONENT, config) {
             Ok(audit) => {
                 checks.extend(component::checks(&audit));
-                checks.extend(codex::file(&audit.program));
+                checks.extend(installed::file(&audit.program));
             }
             Err(error) => checks.push(Check::problem(
                 "component",
@@ -68,11 +69,11 @@ impl Doctor {
             )),
         }
         checks.extend(api_key::check(config));
-        let Ok(path) = codex::program(config) else {
+        let Ok(path) = installed::program(config) else {
             return;
         };
         checks.extend(service::check(config, &path));
-        let (codex, said) = Codex::ask(path, config).await;
+        let (codex, said) = Installed::ask(path, config).await;
         checks.push(said);
         if let Some(codex) = &codex {
             checks.extend(wrapper::checks(codex));
@@ -89,10 +90,10 @@ const SYSTEMD_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// The program of this name that such a service would find.
 fn under_systemd(name: &str) -> Option<PathBuf> {
-    which::which_in(name, Some(SYSTEMD_PATH), "/").ok()
+    on_path(name, SYSTEMD_PATH.as_ref())
 }
 
-/// A path as JSON has it, to be put into config.json.
+/// A path as a JSON string, to copy into config.json.
 fn quoted(path: &Path) -> String {
     serde_json::Value::from(path.to_string_lossy()).to_string()
 }

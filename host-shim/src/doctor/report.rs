@@ -9,33 +9,33 @@ use crate::audit::escaped;
 /// What was found. `Display` gives a line for each check; as JSON it follows `schemas/doctor.schema.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// What it comes to: the worst of the checks.
+    /// The worst status of the checks.
     pub outcome: Status,
     /// The checks that could be made, in order.
     pub checks: Vec<Check>,
 }
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at, the same in every version of this program.
+    /// What was checked, the same in every version of this program.
     pub id: &'static str,
-    /// How it is.
+    /// The result.
     pub status: Status,
-    /// What was found; more than one line where more than one thing is wrong.
+    /// What was found; several lines if several things are wrong.
     pub summary: String,
     /// What to do about it; absent when there is nothing to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
-/// How something is, the best first.
+/// The result of a check, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// As it should be.
     Ok,
-    /// Turns can be made, and yet something deserves a look.
+    /// Turns work, but something needs attention.
     Warning,
     /// Turns will fail.
     Problem,

@@ -6,7 +6,7 @@ use super::{Check, SYSTEMD_PATH, quoted, under_systemd};
 use crate::config::Config;
 use crate::grant::npm_script::program_behind;
 
-/// What is said of a codex at `found`, which this shell's PATH or the configuration leads to.
+/// The check of the codex at `found`, the one that this shell's PATH or the configuration selects.
 pub fn check(config: &Config, found: &Path) -> Vec<Check> {
     const ID: &str = "service";
     if config.binary.is_some() {

@@ -11,7 +11,7 @@ use crate::session::lock::LockFile;
 const RESET: &str =
     "run `plexum-openai-provider session reset` with this --workspace, or remove the file";
 
-/// What is said of them.
+/// The checks of these files.
 pub fn checks(workspace: &Path) -> Vec<Check> {
     if !workspace.is_dir() {
         return Vec::new();
@@ -33,14 +33,13 @@ fn session(workspace: &Path) -> Check {
     const ID: &str = "session";
     match SessionFiles::load_blocking(workspace) {
         Ok(None) => Check::ok(ID, "none yet: the next turn begins a conversation"),
-        Ok(Some(entry)) if is_uuid(&entry.thread_id) => Check::ok(
-            ID,
-            format!("the next turn goes on with {}", entry.thread_id),
-        ),
+        Ok(Some(entry)) if is_uuid(&entry.thread_id) => {
+            Check::ok(ID, format!("the next turn continues {}", entry.thread_id))
+        }
         Ok(Some(_)) => Check::problem(
             ID,
             format!(
-                "{SESSION_FILE} holds no thread id, so that the next turn begins a new conversation"
+                "{SESSION_FILE} does not hold a thread id, so the next turn begins a new conversation"
             ),
             RESET,
         ),
@@ -60,7 +59,10 @@ fn links(workspace: &Path) -> Option<Check> {
     (!strange.is_empty()).then(|| {
         Check::problem(
             "session-links",
-            format!("no plain file, and not followed: {}", strange.join(", ")),
+            format!(
+                "not a plain file, so it is not read: {}",
+                strange.join(", ")
+            ),
             "remove it, and find out who put it there",
         )
     })
@@ -81,7 +83,7 @@ fn leftovers(workspace: &Path, running: bool) -> Option<Check> {
         Check::warning(
             "session-leftover",
             format!(
-                "a host was ended while it wrote, and left {}",
+                "a host was killed while it wrote, and left {}",
                 left.join(", ")
             ),
             "nothing is lost, and the next turn replaces it; or remove it",

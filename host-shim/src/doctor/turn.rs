@@ -10,10 +10,10 @@ use crate::provider::Provider;
 
 const ID: &str = "turn";
 
-/// What is asked: something short to answer.
+/// A question with a short answer.
 const PROMPT: &str = "Answer with the one word ok, and use no tool.";
 
-/// How long the answer may take. A failure without a network takes 45 seconds to be one.
+/// How long the answer may take. Without a network, the turn takes 45 seconds to fail.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Makes a turn in a folder of its own, and says how long it took and what it cost.
@@ -21,7 +21,7 @@ pub async fn check(config: &Config) -> Check {
     let workspace = match tempfile::tempdir() {
         Ok(folder) => folder,
         Err(error) => {
-            let said = format!("there is no folder to make a turn in: {error}");
+            let said = format!("no folder for the turn could be created: {error}");
             return Check::problem(ID, said, "make room in the temporary folder");
         }
     };

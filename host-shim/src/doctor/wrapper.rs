@@ -2,25 +2,25 @@
 
 use std::path::Path;
 
-use super::codex::{Codex, Version};
+use super::installed::{Installed, Version};
 use super::{Check, quoted, under_systemd};
 use crate::grant::npm_script::{interpreter, is_node, native};
 
-/// From this version on, with a node that can, the script becomes the program and leaves no process of its own.
+/// From this version on, with a node that supports it, the script becomes the program and leaves no process of its own.
 const LEAVES_NO_PROCESS: Version = Version(0, 169, 0);
 
-/// What is said of the script, where codex is one, and of the node that it needs.
-pub fn checks(codex: &Codex) -> Vec<Check> {
+/// The checks of the script, if codex is one, and of the node that it needs.
+pub fn checks(codex: &Installed) -> Vec<Check> {
     const ID: &str = "codex-wrapper";
     let Ok(script) = codex.path.canonicalize() else {
         return Vec::new();
     };
     let interpreter = match interpreter(&script) {
-        None => return vec![Check::ok(ID, "codex is the program itself, and no script")],
+        None => return vec![Check::ok(ID, "codex is the program itself, not a script")],
         Some(interpreter) if !is_node(&interpreter) => {
             return vec![Check::ok(
                 ID,
-                format!("codex is a script for {interpreter}, which is taken as it is"),
+                format!("codex is a script for {interpreter}, which is used as it is"),
             )];
         }
         Some(interpreter) => interpreter,
@@ -41,7 +41,7 @@ pub fn checks(codex: &Codex) -> Vec<Check> {
         None => Check::warning(
             ID,
             format!("{costs}; the program behind it was not found"),
-            "install codex anew with `npm install -g @openai/codex`, optional packages included",
+            "reinstall codex with `npm install -g @openai/codex`, including optional packages",
         ),
     };
     vec![wrapper, node(&interpreter)]

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 /// The component that this crate was built with.
 pub const COMPONENT: &[u8] = &BYTES;
 
-/// In one place, so that it can be told by its address.
+/// In one place, so that its address identifies it.
 static BYTES: [u8; include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm")).len()] =
     *include_bytes!(concat!(env!("OUT_DIR"), "/plugin.wasm"));
 
@@ -20,7 +20,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-/// The [`sha256`] of a component. That of the built-in one is known, which saves each start the time to find it out.
+/// The [`sha256`] of a component. That of the built-in one is computed at build time, which makes each start faster.
 #[must_use]
 pub fn digest_of(bytes: &[u8]) -> String {
     if ptr::eq(bytes, COMPONENT) {

@@ -2,7 +2,7 @@
 //!
 //! Compiling takes about a tenth of a second, loading what was compiled about a millisecond. Machine code runs with all
 //! rights of the host, so an entry is used only when nobody else can have written it: the folder and the file belong to
-//! this user and are closed to others, neither is a link, and the content is whole. Anything else is compiled anew. An
+//! this user and are closed to others, neither is a link, and the content is whole. Anything else is compiled again. An
 //! entry's name holds the digest of the component and that of everything in the engine which the code depends on.
 //!
 //! The machine code is not read into memory but mapped: a start touches what it needs, and processes share it. So an
@@ -23,7 +23,7 @@ use wasmtime::component::Component;
 /// The name of the folder, in `$XDG_CACHE_HOME` or `~/.cache`.
 const FOLDER: &str = "plexum-openai-provider";
 
-/// How an entry ends; before it stands its checksum, and before that the machine code.
+/// How an entry ends. Before it comes the checksum, and before that the machine code.
 const MAGIC: [u8; 23] = *b"\nplexum machine code 2\n";
 
 /// How much of an entry is read at a time.
@@ -99,8 +99,8 @@ impl Cache {
         }
     }
 
-    /// The component, from its machine code where that is kept, else compiled and then kept. That it cannot be kept is
-    /// no error: the next process compiles again.
+    /// The component, from its machine code where that is kept, else compiled and then kept. If it cannot be
+    /// kept, that is not an error: the next process compiles again.
     pub(crate) fn component(
         &self,
         engine: &Engine,
@@ -115,7 +115,7 @@ impl Cache {
             Ok(component) => return Ok(component),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "kept machine code is not used, and made anew");
+                tracing::warn!(path = %path.display(), %error, "stored machine code is not used; it is compiled again");
             }
         }
         let component = Component::from_binary(engine, bytes)?;
@@ -144,13 +144,13 @@ fn load(engine: &Engine, folder: &Path, path: &Path) -> io::Result<Component> {
     let metadata = file.metadata()?;
     owned(&metadata, 0o600)?;
     if !metadata.is_file() || metadata.len() > MOST_BYTES {
-        return Err(invalid("it is no entry"));
+        return Err(invalid("it is not a cache entry"));
     }
     let length = whole(&file, metadata.len())?;
     // The file that was looked at, whatever has its path by now.
     let looked_at = format!("/proc/self/fd/{}", file.as_raw_fd());
-    // SAFETY: this is what `Component::serialize` gave to a process of this user, as [`keep`] wrote it: nobody else may
-    // write to the folder or to the file, and the checksum shows that it is whole. Nor does this user's own process
+    // SAFETY: this is what `Component::serialize` gave to a process of this user, as [`keep`] wrote it: only this user may
+    // write to the folder and the file, and the checksum shows that it is whole. Nor does this user's own process
     // write to it while it is mapped: entries are only replaced. The engine checks its version and settings itself.
     let mapped = unsafe { Component::deserialize_file(engine, looked_at) };
     let component = mapped.or_else(|error| {
@@ -191,11 +191,11 @@ fn whole(file: &File, length: u64) -> io::Result<usize> {
     }
 }
 
-/// What stands in an entry behind the machine code.
+/// The end of an entry, after the machine code.
 type End = [u8; size_of::<u32>() + MAGIC.len()];
 
-/// The end of an entry with this checksum. No digest: who may write the file could write that too, so that it only
-/// has to show damage, and finding it takes a tenth of the time.
+/// The end of an entry with this checksum. Not a digest: anyone who may write the file could write
+/// that too. It only has to show damage, and a checksum takes a tenth of the time.
 fn end_with(checksum: u32) -> End {
     let mut end = End::default();
     let (sum, magic) = end.split_at_mut(size_of::<u32>());
@@ -204,10 +204,10 @@ fn end_with(checksum: u32) -> End {
     end
 }
 
-/// Refuses what somebody else may change.
+/// Refuses a file or folder that someone else may change.
 fn owned(metadata: &std::fs::Metadata, mode: u32) -> io::Result<()> {
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(invalid("it belongs to somebody else"));
+        return Err(invalid("it belongs to another user"));
     }
     if metadata.file_type().is_symlink() || metadata.permissions().mode() & 0o777 != mode {
         return Err(invalid("others may change it"));
@@ -238,7 +238,7 @@ fn keep(folder: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The entries, each with the time of its making.
+/// The entries, each with the time when it was made.
 fn entries(folder: &Path) -> io::Result<Vec<(SystemTime, PathBuf)>> {
     let read = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -7,7 +7,7 @@ use crate::config::ConfigError;
 /// Why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The configuration asks for what cannot be.
+    /// The configuration is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The file cannot be read.
@@ -31,12 +31,12 @@ pub enum LoadError {
     /// The engine or its clock cannot be started.
     #[error("the engine that runs the component cannot be started: {0:#}")]
     Engine(wasmtime::Error),
-    /// These bytes are no component, or the engine cannot compile them.
+    /// These bytes are not a component, or the engine cannot compile them.
     #[error("this is not a component that can be run: {0:#}")]
     Compile(wasmtime::Error),
     /// The component asks for more than this host gives, or is not a provider.
     #[error(
-        "the component does not fit the world `plexum:provider/codex-provider@0.1.0`, and nothing beyond that world is granted: {0:#}; `plexum-openai-provider audit` shows what it asks for, and a component built for this world asks for no more"
+        "the component does not fit the world `plexum:provider/codex-provider@0.1.0`, and nothing beyond that world is granted: {0:#}; run `plexum-openai-provider audit` to see what it asks for, and use a component that was built for this world"
     )]
     World(wasmtime::Error),
 }

@@ -1,7 +1,7 @@
 //! The clock by which the component's computing is measured and interrupted.
 //!
-//! Compiled code looks at its engine's epoch at every loop and call. A thread of its own moves
-//! that on, because the one that runs the component may be the only one that there is.
+//! Compiled code looks at its engine's epoch at every loop and call. A dedicated thread advances the
+//! epoch, because the runtime may have a single thread, and that one runs the component.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use wasmtime::{Engine, EngineWeak};
 /// may have to wait for a component that computes.
 pub const TICK: Duration = Duration::from_millis(10);
 
-/// Moves an engine's epoch on while turns are open. Ends when it is dropped.
+/// Advances an engine's epoch while turns are open. Ends when it is dropped.
 pub struct Ticker(Arc<Shared>);
 
 #[derive(Default)]

@@ -12,6 +12,9 @@ use crate::config::{Config, Sandbox};
 use crate::contract::thread_id::is_uuid;
 
 /// The longest single argument that Linux takes, less the closing NUL (`MAX_ARG_STRLEN`).
+///
+/// The component has the same limit in `guest/src/transport/exec/argv.rs`, written twice on purpose: the host checks
+/// what the component hands over, and neither takes the other's word.
 pub(crate) const MAX_ARGUMENT_BYTES: usize = 131_071;
 
 /// The calls that are allowed.
@@ -243,6 +246,9 @@ impl Grant {
 
 /// The flags of a sandbox mode. They stand on every call, because a resumed conversation would
 /// otherwise go on with those that it began with.
+///
+/// The component has the same table in `guest/src/transport/exec/argv.rs`, written twice on purpose: see
+/// [`MAX_ARGUMENT_BYTES`].
 fn sandbox_flags(sandbox: Sandbox) -> &'static [&'static str] {
     match sandbox {
         Sandbox::DangerFullAccess => &["--dangerously-bypass-approvals-and-sandbox"],

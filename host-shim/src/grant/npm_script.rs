@@ -13,7 +13,7 @@ pub fn program_behind(path: &Path) -> Option<PathBuf> {
     native(&script)
 }
 
-/// What the first line of a script names; `None` for what is no script.
+/// The interpreter in the first line of a script; `None` if the file is not a script.
 pub(crate) fn interpreter(path: &Path) -> Option<String> {
     let mut start = Vec::new();
     // As much as Linux looks at.

@@ -11,7 +11,7 @@ pub fn changeable_by_others(path: &Path) -> io::Result<Vec<String>> {
     let canonical = path.canonicalize()?;
     // The folders of a relative path, too.
     let path = &std::path::absolute(path)?;
-    // Whoever may write to a folder may put another file in the place of one in it.
+    // Anyone who may write to a folder may replace a file in it.
     let folders = path.ancestors().skip(1);
     let folders = folders.chain(canonical.ancestors().skip(1));
     let mut seen: Vec<&Path> = Vec::new();
@@ -28,7 +28,7 @@ pub fn changeable_by_others(path: &Path) -> io::Result<Vec<String>> {
 /// The warning about a file or folder that others than root and this user may change.
 fn changeable(path: &Path, metadata: &Metadata) -> Option<String> {
     let mode = metadata.permissions().mode();
-    // In a sticky folder such as /tmp nobody can replace what belongs to somebody else.
+    // In a sticky folder such as /tmp users cannot replace each other's files.
     let sticky = metadata.is_dir() && mode & 0o1000 != 0;
     let who = match mode & 0o022 {
         _ if sticky => None,

@@ -1,8 +1,11 @@
 //! Which file `codex` is.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::Access;
 
 use crate::grant::npm_script;
 
@@ -22,20 +25,13 @@ pub(crate) const REMEDY: &str = "install codex with `npm install -g @openai/code
 
 /// The program to start: the configured one, or `codex` on `search_path` (the value of PATH); where that is the script
 /// that npm installs, the program that it starts, which saves a start of node each turn.
-/// `fallback_folder` is what relative entries of PATH are relative to.
 pub fn resolve(
     binary: Option<&Path>,
-    search_path: Option<&std::ffi::OsStr>,
-    fallback_folder: &Path,
+    search_path: Option<&OsStr>,
 ) -> Result<PathBuf, ProgramError> {
     let Some(binary) = binary else {
-        let found = which::which_in("codex", search_path, fallback_folder).map_err(|_| {
-            // Not its value: no variable's is ever shown.
-            let folders = search_path.map_or(0, |path| std::env::split_paths(path).count());
-            ProgramError::NotInstalled(format!(
-                "codex is not on PATH, which names {folders} folders: {REMEDY}"
-            ))
-        })?;
+        let search_path = search_path.unwrap_or_default();
+        let found = on_path("codex", search_path).ok_or_else(|| not_on_path(search_path))?;
         return Ok(npm_script::program_behind(&found).unwrap_or(found));
     };
     let shown = binary.display();
@@ -53,6 +49,39 @@ pub fn resolve(
         }
         Ok(_) => Ok(binary.to_owned()),
     }
+}
+
+/// The program of this name in the first folder of `search_path` (the value of PATH) that has one.
+///
+/// Only absolute entries count. A relative one, the empty one included, would be a folder in the workspace: an agent
+/// could put a `codex` there that the host would run for it, and outside codex's sandbox.
+pub(crate) fn on_path(name: &str, search_path: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(search_path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file() && rustix::fs::access(file, Access::EXEC_OK).is_ok())
+}
+
+/// The entries of `search_path` that [`on_path`] ignores.
+pub(crate) fn relative_entries(search_path: &OsStr) -> impl Iterator<Item = PathBuf> + '_ {
+    // Without any value there are no entries, although it splits into an empty one.
+    std::env::split_paths(search_path)
+        .filter(|entry| !search_path.is_empty() && !entry.is_absolute())
+}
+
+fn not_on_path(search_path: &OsStr) -> ProgramError {
+    // Not its value: no variable's is ever shown.
+    let ignored = relative_entries(search_path).count();
+    let searched = std::env::split_paths(search_path)
+        .filter(|entry| entry.is_absolute())
+        .count();
+    let ignored = match ignored {
+        0 => String::new(),
+        ignored => format!(" (relative ones are ignored, and it has {ignored})"),
+    };
+    ProgramError::NotInstalled(format!(
+        "codex is not on PATH, which names {searched} folders{ignored}: {REMEDY}"
+    ))
 }
 
 /// What tells one file from another, and from itself after a change.
@@ -83,13 +112,13 @@ pub struct PinnedProgram(Mutex<Option<(PathBuf, Option<Stamp>)>>);
 
 impl PinnedProgram {
     /// The program to start now; see [`resolve`].
-    pub fn get(&self, binary: Option<&Path>, folder: &Path) -> Result<PathBuf, ProgramError> {
+    pub fn get(&self, binary: Option<&Path>) -> Result<PathBuf, ProgramError> {
         let mut pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = pinned.as_ref().map(|(path, stamp)| (path.clone(), *stamp));
         let path = match &known {
             // Checked again, for the one sentence that says what is wrong now.
-            Some((path, _)) if path.exists() => resolve(Some(path), None, folder)?,
-            _ => resolve(binary, std::env::var_os("PATH").as_deref(), folder)?,
+            Some((path, _)) if path.exists() => resolve(Some(path), None)?,
+            _ => resolve(binary, std::env::var_os("PATH").as_deref())?,
         };
         let stamp = Stamp::of(&path);
         if known.is_some_and(|(_, before)| before != stamp) {
@@ -116,21 +145,47 @@ mod tests {
     fn without_a_binary_codex_is_looked_for_on_path() {
         let folder = tempfile::tempdir().unwrap();
         let search = Some(folder.path().as_os_str());
-        let error = resolve(None, search, Path::new("/")).unwrap_err();
+        let error = resolve(None, search).unwrap_err();
         assert!(
             matches!(&error, ProgramError::NotInstalled(text) if text.contains("npm install") && text.contains("`binary`")),
             "{error}"
         );
         file(folder.path(), "codex", 0o644);
-        assert!(resolve(None, search, Path::new("/")).is_err());
+        assert!(resolve(None, search).is_err());
         let program = file(folder.path(), "codex", 0o755);
-        assert_eq!(resolve(None, search, Path::new("/")), Ok(program));
+        assert_eq!(resolve(None, search), Ok(program));
+    }
+
+    #[test]
+    fn relative_entries_of_path_are_ignored() {
+        let here = std::env::current_dir().unwrap();
+        let folder = tempfile::tempdir_in(&here).unwrap();
+        file(folder.path(), "codex", 0o755);
+        let relative = folder.path().strip_prefix(&here).unwrap();
+        let dotted = Path::new(".").join(relative);
+        let elsewhere = tempfile::tempdir().unwrap();
+        for entry in [relative, &dotted] {
+            let search = std::env::join_paths([entry, elsewhere.path()]).unwrap();
+            let error = resolve(None, Some(&search)).unwrap_err().to_string();
+            assert!(
+                error.contains("names 1 folders (relative ones are ignored, and it has 1)"),
+                "{error}"
+            );
+            let program = file(elsewhere.path(), "codex", 0o755);
+            assert_eq!(resolve(None, Some(&search)), Ok(program.clone()));
+            std::fs::remove_file(program).unwrap();
+        }
+        // What an empty entry stands for in a shell.
+        let search = std::env::join_paths([Path::new(""), elsewhere.path()]).unwrap();
+        assert_eq!(relative_entries(&search).count(), 1);
+        assert_eq!(relative_entries(OsStr::new("")).count(), 0);
+        assert_eq!(relative_entries(OsStr::new("/bin:/usr/bin")).count(), 0);
     }
 
     #[test]
     fn a_binary_that_cannot_be_run_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let check = |path: &Path| resolve(Some(path), None, Path::new("/"));
+        let check = |path: &Path| resolve(Some(path), None);
         assert!(
             matches!(check(&folder.path().join("gone")), Err(ProgramError::NotInstalled(text)) if text.contains("gone"))
         );
@@ -148,20 +203,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let program = file(folder.path(), "codex", 0o755);
         let pinned = PinnedProgram::default();
-        assert_eq!(
-            pinned.get(Some(&program), folder.path()),
-            Ok(program.clone())
-        );
+        assert_eq!(pinned.get(Some(&program)), Ok(program.clone()));
         // Replaced, as an upgrade does.
         std::fs::remove_file(&program).unwrap();
         file(folder.path(), "codex", 0o755);
-        assert_eq!(
-            pinned.get(Some(&program), folder.path()),
-            Ok(program.clone())
-        );
+        assert_eq!(pinned.get(Some(&program)), Ok(program.clone()));
         std::fs::remove_file(&program).unwrap();
         assert!(matches!(
-            pinned.get(Some(&program), folder.path()),
+            pinned.get(Some(&program)),
             Err(ProgramError::NotInstalled(_))
         ));
     }

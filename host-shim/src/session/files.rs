@@ -53,7 +53,7 @@ pub enum SaveStep {
     Synced,
     /// It has taken the place of the real file.
     Renamed,
-    /// So it has on the disk.
+    /// The rename itself is on the disk.
     FolderSynced,
 }
 
@@ -87,7 +87,7 @@ pub struct SessionFiles {
     observer: Option<Observer>,
 }
 
-/// The content of the usage file. It names its thread, because somebody may change the
+/// The content of the usage file. It names its thread, because a person may change the
 /// session file by hand.
 #[derive(Serialize, Deserialize)]
 struct UsageRecord {
@@ -110,7 +110,7 @@ impl SessionFiles {
             return Ok(None);
         };
         let thread_id = text.trim().to_owned();
-        // The totals only tell the size of a turn: unreadable ones are unknown ones.
+        // The totals only serve to compute usage: unreadable totals count as unknown.
         let totals = match read_small(&workspace.join(USAGE_FILE)) {
             Ok(record) => record
                 .and_then(|record| serde_json::from_str::<UsageRecord>(&record).ok())
@@ -130,7 +130,7 @@ impl SessionFiles {
         if !is_plain(&entry.thread_id) {
             return Err(refused(
                 &session_path,
-                "cannot hold this thread id, which is no plain word of at most 128 bytes",
+                "cannot hold this thread id, which is not a plain word of at most 128 bytes",
             ));
         }
         let usage_path = workspace.join(USAGE_FILE);
@@ -148,7 +148,7 @@ impl SessionFiles {
             self.replace(&session_path, entry.thread_id.as_bytes(), Loss::Never)?;
         }
         match record {
-            // Lost ones are unknown ones, which is no reason to wait for the disk in every turn.
+            // Lost totals count as unknown, and that is not worth waiting for the disk in every turn.
             Some(record) => self.replace(&usage_path, &record, Loss::Tolerable),
             None => remove(&usage_path),
         }
@@ -275,12 +275,12 @@ fn read_small(path: &Path) -> io::Result<Option<String>> {
             "is too large to be a session file: remove it",
         ));
     }
-    // Whatever is not text is no thread id either, and is set aside as such.
+    // Bytes that are not text are not a thread id either, and are set aside.
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Creates a file that was not there; one left over from a crash is removed first, and so
-/// is a link that somebody put there.
+/// is a link that someone put there.
 fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);

@@ -8,7 +8,7 @@ pub fn at(path: &Path, what: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{} {what}: {error}", path.display()))
 }
 
-/// The same for something that the operating system has nothing against.
+/// The same for a reason of our own, not of the operating system.
 pub fn refused(path: &Path, why: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("{} {why}", path.display()))
 }

@@ -1,4 +1,4 @@
-//! What a runtime can scrape, and what each turn's span says.
+//! Counters for a runtime to scrape, and the fields of each turn's span.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub struct Metrics {
     pub turns_open: u64,
     /// Turns that the model finished.
     pub turns_completed: u64,
-    /// Turns that somebody stopped, or whose caller went away.
+    /// Turns that were stopped, or whose caller went away.
     pub turns_aborted: u64,
     /// Turns that failed, by kind.
     pub turns_failed: BTreeMap<FailureKind, u64>,
@@ -37,9 +37,9 @@ pub struct Metrics {
     pub lines_skipped: u64,
     /// Processes that codex left behind and that were ended.
     pub left_behind: u64,
-    /// Tokens read, as far as turns told their usage.
+    /// Tokens read, in turns that reported their usage.
     pub input_tokens: u64,
-    /// Tokens written, as far as turns told their usage.
+    /// Tokens written, in turns that reported their usage.
     pub output_tokens: u64,
     /// From the beginning of a turn to codex's first line.
     pub to_first_line: Durations,
@@ -49,7 +49,7 @@ pub struct Metrics {
     pub to_end: Durations,
 }
 
-/// How long something took, all times together.
+/// How long something took, summed over all turns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Durations {
     /// How many times.
@@ -69,12 +69,12 @@ impl Durations {
     }
 }
 
-/// Where the turns of a provider put their marks.
+/// Counters that all turns of a provider share.
 #[derive(Debug, Clone, Default)]
 pub struct Board(Arc<Mutex<Metrics>>);
 
 impl Board {
-    /// What it shows now.
+    /// The present values.
     pub fn read(&self) -> Metrics {
         self.lock().clone()
     }
@@ -107,7 +107,7 @@ impl Board {
     }
 }
 
-/// One turn, measured. It is counted when its end is told, or else when all clones are gone.
+/// One turn, measured. It is counted when its end is reported, or else when all clones are gone.
 #[derive(Debug, Clone)]
 pub struct Meter(Arc<Measured>);
 
@@ -204,7 +204,7 @@ impl Meter {
                     metrics.input_tokens = metrics.input_tokens.saturating_add(*input_tokens);
                     metrics.output_tokens = metrics.output_tokens.saturating_add(*output_tokens);
                 }
-                // Before the caller gets it, who may look at the metrics then.
+                // Before the caller gets it, because the caller may then look at the metrics.
                 self.0.count();
             }
             _ => {}
@@ -278,7 +278,7 @@ impl Measured {
     }
 }
 
-/// However a turn ends, a panic included, it is counted.
+/// However a turn ends, even by a panic, it is counted.
 impl Drop for Measured {
     fn drop(&mut self) {
         self.count();

@@ -1,4 +1,4 @@
-//! A record of what the host decided and what became of it: one JSON line each, for auditors.
+//! A record of what the host decided, and of how each process ended: one JSON line each, for auditors.
 //!
 //! It never holds a prompt or the value of an environment variable.
 
@@ -74,7 +74,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Appends to a file that only its owner can read (mode 0600). It must be a plain file and no
+    /// Appends to a file that only its owner can read (mode 0600). It must be a plain file, not a
     /// link.
     pub fn append_to(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()

@@ -53,6 +53,11 @@ impl Control {
         // SAFETY: descriptor 0 is open, which `receive` finds out, and nobody else reads it; codex gets another one in
         // its place.
         let socket = unsafe { File::from_raw_fd(0) };
+        Self::on(socket)
+    }
+
+    /// Takes this socket, and waits for the host's first byte.
+    pub fn on(socket: File) -> io::Result<(Self, Orders)> {
         let (announced, descriptors) = receive(&socket)?;
         let mut descriptors = descriptors.into_iter();
         let mut next = |bit| {
@@ -145,4 +150,47 @@ fn receive(socket: &File) -> io::Result<(u8, Vec<OwnedFd>)> {
         }
     }
     Ok((byte, descriptors))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn pair() -> (UnixStream, File) {
+        let (host, supervisor) = UnixStream::pair().unwrap();
+        (host, File::from(OwnedFd::from(supervisor)))
+    }
+
+    #[test]
+    fn a_host_that_is_gone_before_its_first_byte_is_an_error() {
+        let (host, socket) = pair();
+        drop(host);
+        let error = Control::on(socket).map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_message_without_the_descriptors_that_it_announces_is_an_error() {
+        for announced in [orders::STDIN, orders::LOCK, orders::STDIN | orders::LOCK] {
+            let (mut host, socket) = pair();
+            host.write_all(&[announced]).unwrap();
+            let error = Control::on(socket).map(drop).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EBADF), "{announced}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_announces_nothing_needs_nothing_and_words_follow_it() {
+        let (mut host, socket) = pair();
+        host.write_all(&[0, STOP, b'?']).unwrap();
+        let (control, orders) = Control::on(socket).unwrap();
+        assert!(orders.stdin.is_none() && orders.lock.is_none());
+        assert_eq!(control.word(), Word::Stop);
+        assert_eq!(control.word(), Word::Unknown);
+        drop(host);
+        assert_eq!(control.word(), Word::End);
+    }
 }

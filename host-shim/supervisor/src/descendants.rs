@@ -90,3 +90,25 @@ fn parent_of_living(stat: &str) -> Option<libc::pid_t> {
     let parent = fields.next()?.parse().ok()?;
     (!matches!(state, "Z" | "X")).then_some(parent)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_process_cannot_hide_its_parent() {
+        for (stat, parent) in [
+            ("12 (codex) S 7 12 12 0 -1", Some(7)),
+            ("12 (a) S 1 (b)) R 7 12 12 0 -1", Some(7)),
+            ("12 ()) D 7 12", Some(7)),
+            ("12 (two words) T 7 12", Some(7)),
+            ("12 (codex) Z 7 12", None),
+            ("12 (codex) X 7 12", None),
+            ("12 (codex) S", None),
+            ("12 (codex) S x", None),
+            ("", None),
+        ] {
+            assert_eq!(parent_of_living(stat), parent, "{stat}");
+        }
+    }
+}

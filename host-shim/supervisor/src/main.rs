@@ -1,6 +1,6 @@
 //! The supervisor of one codex process; see the library for what it is there for.
 
-mod codex;
+mod child;
 mod control;
 mod descendants;
 mod signals;
@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use codex::Codex;
+use child::Child;
 use control::Control;
 use plexum_openai_provider_supervisor::Report;
 use signals::Signals;
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         eprintln!("this program is started by its host, and by nobody else");
         return ExitCode::from(EXIT_USAGE);
     };
+    signals::reset();
     name_process();
     let (control, orders) = match Control::on_stdin() {
         Ok(opened) => opened,
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
     // From here on the host is told, and standard error belongs to codex.
     let started = Signals::block().and_then(|signals| {
         descendants::adopt()?;
-        let codex = Codex::start(&command, orders.stdin)?;
+        let codex = Child::start(&command, orders.stdin)?;
         // The workspace is codex's; whoever wants to unmount it need not wait for this process.
         std::env::set_current_dir("/")?;
         Ok((signals, codex))

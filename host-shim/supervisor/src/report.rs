@@ -7,7 +7,7 @@ pub enum Report {
     Started(i32),
     /// Codex could not be started; the error number of the operating system.
     NotStarted(i32),
-    /// Codex has ended, with this status in the form of `wait(2)`.
+    /// Codex has ended, with this status in the form of `wait(2)`, or with [`Report::UNKNOWN_STATUS`].
     Ended(i32),
     /// Nothing that codex started is left. This many processes had to be ended after codex itself had.
     Gone(i32),
@@ -17,6 +17,9 @@ pub enum Report {
 }
 
 impl Report {
+    /// The status of a codex that ended without the supervisor learning how. No real status has this value.
+    pub const UNKNOWN_STATUS: i32 = -1;
+
     /// The length of a report in bytes.
     pub const LEN: usize = 5;
 

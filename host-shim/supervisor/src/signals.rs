@@ -15,6 +15,20 @@ const WATCHED: [libc::c_int; 5] = [
     libc::SIGQUIT,
 ];
 
+/// Gives every signal its default action again. A process inherits what its parent ignores, and codex would inherit it
+/// from this one: without SIGCHLD nobody learns that it has ended, and without SIGINT it cannot be stopped. A shell
+/// starts `command &` with SIGINT ignored, and Rust's start-up ignores SIGPIPE.
+pub fn reset() {
+    for signal in 1..=LAST_STANDARD {
+        // The two that cannot be changed, SIGKILL and SIGSTOP, are refused, which is fine.
+        // SAFETY: installs no handler; this process has one thread, and none of its own that would be lost.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// The last of the standard signals, before the real-time ones.
+const LAST_STANDARD: libc::c_int = 31;
+
 /// A descriptor that is readable when a signal has arrived.
 pub struct Signals {
     descriptor: File,

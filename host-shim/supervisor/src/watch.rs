@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use plexum_openai_provider_supervisor::Report;
 
-use crate::codex::Codex;
+use crate::child::Child;
 use crate::control::{Control, Word};
 use crate::descendants;
 use crate::signals::Signals;
@@ -36,14 +36,13 @@ enum State {
 
 /// Watches until all is over, and reports to the host. `lock` is opened when nothing is left.
 pub fn watch(
-    codex: Codex,
+    mut codex: Child,
     control: &Control,
     signals: &Signals,
     grace: Duration,
     mut lock: Option<OwnedFd>,
 ) {
     let mut state = State::Running;
-    let mut codex_runs = true;
     let mut host_listens = true;
     let mut killed = HashSet::new();
     loop {
@@ -59,7 +58,7 @@ pub fn watch(
             State::Stopping(until) | State::Settling(until) => Some(until - now),
             State::Killing(until) if now < until => {
                 // Without /proc only codex is known.
-                if descendants::kill(&mut killed).is_err() && codex_runs {
+                if descendants::kill(&mut killed).is_err() {
                     codex.kill();
                 }
                 Some(AGAIN)
@@ -75,29 +74,35 @@ pub fn watch(
                 Word::Unknown => {}
             }
         }
-        if stop && matches!(state, State::Running) {
-            codex.interrupt();
-            state = State::Stopping(Instant::now() + grace);
-        }
+        // First who has ended, so that nothing is sent to a process that is no longer there.
         loop {
-            match ended_child() {
-                Child::Ended(pid, status) if pid == codex.id() && codex_runs => {
-                    codex_runs = false;
+            match reap() {
+                Reaped::Ended(pid, status) if pid == codex.id() && codex.is_there() => {
+                    codex.note_reaped();
                     killed.remove(&pid);
                     control.report(Report::Ended(status));
                     if !matches!(state, State::Killing(_)) {
                         state = State::Settling(Instant::now() + SETTLE);
                     }
                 }
-                Child::Ended(..) => {}
-                Child::AllRun => break,
-                Child::None => {
+                Reaped::Ended(..) => {}
+                Reaped::AllRun => break,
+                Reaped::None => {
+                    if codex.is_there() {
+                        // Somebody else has waited for it.
+                        killed.remove(&codex.id());
+                        control.report(Report::Ended(Report::UNKNOWN_STATUS));
+                    }
                     // First the lock, so that whoever hears of the end finds it open.
                     lock.take();
                     control.report(Report::Gone(count(killed.len())));
                     return;
                 }
             }
+        }
+        if stop && matches!(state, State::Running) {
+            codex.interrupt();
+            state = State::Stopping(Instant::now() + grace);
         }
     }
     drop(lock);
@@ -140,8 +145,8 @@ fn poll(control: &Control, signals: &Signals, host_listens: bool, wait: Option<D
     }
 }
 
-/// What a look at the children shows.
-enum Child {
+/// What a wait for any child returns.
+enum Reaped {
     /// This one has ended, with this status.
     Ended(libc::pid_t, libc::c_int),
     /// There are some, and none has ended.
@@ -150,12 +155,43 @@ enum Child {
     None,
 }
 
-fn ended_child() -> Child {
+fn reap() -> Reaped {
     let mut status = 0;
     // SAFETY: `status` is a valid place for the result.
     match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } {
-        0 => Child::AllRun,
-        -1 => Child::None,
-        pid => Child::Ended(pid, status),
+        0 => Reaped::AllRun,
+        -1 => Reaped::None,
+        pid => Reaped::Ended(pid, status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use plexum_openai_provider_supervisor::STOP;
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_somebody_else_has_waited_for_has_ended_with_unknown_status() {
+        let (mut host, supervisor) = UnixStream::pair().unwrap();
+        host.write_all(&[0, STOP]).unwrap();
+        let socket = File::from(OwnedFd::from(supervisor));
+        let (control, orders) = Control::on(socket).unwrap();
+        let signals = Signals::block().unwrap();
+        let grace = Duration::from_secs(60);
+        watch(Child::of_nobody(), &control, &signals, grace, orders.lock);
+        drop(control);
+        let mut reports = Vec::new();
+        host.read_to_end(&mut reports).unwrap();
+        let (reports, []) = reports.as_chunks::<{ Report::LEN }>() else {
+            panic!("a part of a report: {reports:?}");
+        };
+        let reports: Vec<_> = reports.iter().copied().map(Report::from_bytes).collect();
+        let expected = [Report::Ended(Report::UNKNOWN_STATUS), Report::Gone(0)];
+        assert_eq!(reports, expected.map(Some));
     }
 }

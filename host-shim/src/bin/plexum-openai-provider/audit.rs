@@ -21,7 +21,8 @@ Examples:
   plexum-openai-provider audit new.wasm --diff old.wasm
 
 Exit codes: 0 within the grant; 1 it wants more than the grant, or --check or --diff found that what it may do
-differs; 2 a file cannot be read; 3 it is no component of this world. Where several hold, the highest.")]
+differs; 2 a file cannot be read; 3 it is not a component of this world. If
+several apply, the highest.")]
 pub struct AuditCommand {
     /// The component [default: the one built in]
     #[arg(value_name = "COMPONENT")]
@@ -79,8 +80,8 @@ impl AuditCommand {
     }
 }
 
-/// The audit of a file or of what is built in; an exit code when that is no component, which has been
-/// said.
+/// The audit of a file or of the built-in component. If it is not a component, reports that and returns the exit
+/// code.
 pub fn examined(component: Option<&Path>, config: &Config) -> Result<Result<Audit, u8>> {
     let (bytes, name) = match component {
         None => (COMPONENT.to_owned(), "the built-in component".to_owned()),
@@ -100,7 +101,7 @@ pub fn examined(component: Option<&Path>, config: &Config) -> Result<Result<Audi
     }))
 }
 
-/// Says on standard error what is not as the golden file has it.
+/// Reports on standard error how the component differs from the golden file.
 fn check(audit: &Audit, golden: &Path) -> Result<u8> {
     let name = golden.display();
     let text = std::fs::read_to_string(golden).with_context(|| format!("{name} cannot be read"))?;
@@ -110,16 +111,16 @@ fn check(audit: &Audit, golden: &Path) -> Result<u8> {
         return Ok(0);
     }
     eprintln!(
-        "error: the component's interfaces are not those in {name} (+ only in the component, - only in the file):"
+        "error: the component's interfaces differ from {name} (+ only in the component, - only in the file):"
     );
     for difference in differences {
         eprintln!("{difference}");
     }
-    eprintln!("Read what was added, and write {name} anew if it is what you want.");
+    eprintln!("Read the additions. If you accept them, write {name} again.");
     Ok(DIFFERENT)
 }
 
-/// How one component differs from another, and the exit code that this deserves.
+/// How one component differs from another, and the exit code for that.
 fn difference(component: &Component, other: &Component) -> (String, u8) {
     if component.sha256 == other.sha256 {
         return ("the components are the same, byte for byte".into(), 0);
@@ -143,7 +144,7 @@ pub fn print(text: &str) -> Result<()> {
     write(format!("{text}\n").as_bytes())
 }
 
-/// Writes to standard output; whoever closes the pipe has seen enough.
+/// Writes to standard output. A closed pipe is not an error: the reader has seen enough.
 pub fn write(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {

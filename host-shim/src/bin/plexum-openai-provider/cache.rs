@@ -8,12 +8,12 @@ use plexum_openai_provider::{COMPONENT, Cache, Config, Provider};
 
 use super::audit::print;
 
-/// Compile the component that is built in now, so that later starts need not; print the folder that keeps it.
+/// Compile the built-in component now, so that later starts are faster, and print the cache folder.
 #[derive(Args)]
 #[command(after_help = "\
-Exit codes: 0 done, 2 there is no folder to keep it in, or it cannot be cleared.")]
+Exit codes: 0 done, 2 there is no cache folder, or it cannot be cleared.")]
 pub struct CacheCommand {
-    /// Remove what is kept instead
+    /// Remove the stored machine code instead
     #[arg(long)]
     clear: bool,
 }
@@ -22,14 +22,14 @@ impl CacheCommand {
     pub fn run(self) -> Result<ExitCode> {
         let cache = Cache::of_user();
         let folder = cache.folder().context(
-            "neither XDG_CACHE_HOME nor HOME names an absolute path, so nothing is kept",
+            "neither XDG_CACHE_HOME nor HOME is an absolute path, so there is no cache folder: set one of them",
         )?;
         if self.clear {
             cache
                 .clear()
                 .with_context(|| format!("{} cannot be cleared", folder.display()))?;
         } else {
-            // What is kept does not depend on the configuration.
+            // The machine code does not depend on the configuration.
             Provider::load(Config::default(), COMPONENT, &cache)?;
         }
         print(&folder.display().to_string())?;

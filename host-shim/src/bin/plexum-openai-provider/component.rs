@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use plexum_openai_provider::COMPONENT;
 
-/// Write the component that this program runs to a file, to install it, or to look at it.
+/// Write the built-in component to a file, to install it or to inspect it.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -15,7 +15,7 @@ Example:
 
 Exit codes: 0 written, 2 the file cannot be written.")]
 pub struct ComponentCommand {
-    /// The file, which is replaced if it is there
+    /// The file; an existing file is replaced
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! `doctor`: whether everything is in place.
+//! `doctor`: whether an installation works.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use plexum_openai_provider::doctor::{self, Status};
 
 use super::audit::print;
 
-/// Check whether turns will work, and say what to do where they will not.
+/// Check whether turns will work, and how to fix what is wrong.
 ///
 /// Codex is asked for its version and its login; neither the component nor a model is run without --turn.
 #[derive(Args)]
@@ -21,7 +21,7 @@ Examples:
 
 Exit codes: 0 no problem, warnings or not; 1 a problem.")]
 pub struct DoctorCommand {
-    /// The folder that turns are made in
+    /// The folder that turns run in
     #[arg(long, value_name = "DIR", default_value = ".")]
     workspace: PathBuf,
     /// The configuration [default: ~/.plexum/plugins/plexum-openai-provider/config.json, if it exists]
@@ -30,7 +30,7 @@ pub struct DoctorCommand {
     /// Print JSON, as host-shim/schemas/doctor.schema.json describes it
     #[arg(long)]
     json: bool,
-    /// Make one real turn too, in a folder of its own; it costs what a turn costs
+    /// Also run one real turn, in a scratch folder; it costs what a turn costs
     #[arg(long)]
     turn: bool,
 }

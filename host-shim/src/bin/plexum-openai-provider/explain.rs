@@ -1,4 +1,4 @@
-//! `explain`: what the grant says to some arguments of codex.
+//! `explain`: what the grant says about a call of codex.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use plexum_openai_provider::{SessionFiles, SessionStore};
 
 use super::audit::print;
 
-/// Show what the grant says to each of these arguments of codex, without running anything.
+/// Show what the grant says about each argument of a call of codex, without running anything.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

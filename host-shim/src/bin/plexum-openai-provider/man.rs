@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory};
 use super::Cli;
 use super::audit::write;
 
-/// Print the manual page, or write those of all subcommands to a folder.
+/// Print the manual page, or write the pages of all subcommands to a folder.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -18,7 +18,7 @@ Examples:
 
 Exit codes: 0 done, 2 the pages cannot be written.")]
 pub struct Man {
-    /// Write all pages here, one for the program and one for each subcommand; the folder is made if need be
+    /// Write all pages here, one for the program and one for each subcommand; the folder is created if needed
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }

@@ -10,15 +10,15 @@ use plexum_openai_provider::audit::{Manifest, ManifestError};
 
 use super::audit::{DIFFERENT, NOT_THIS_WORLD, examined, print};
 
-/// Print the manifest of a component, which stands beside it as plugin.json, without running it.
+/// Print the manifest of a component, its plugin.json, without running it.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   plexum-openai-provider manifest
   plexum-openai-provider manifest new.wasm > plugin.json
 
-Exit codes: 0 printed, 1 the component wants more than the grant, 2 it cannot be read, 3 it is no component of this
-world.")]
+Exit codes: 0 printed, 1 the component wants more than the grant, 2 it cannot be read, 3 it is not a component
+of this world.")]
 pub struct ManifestCommand {
     /// The component [default: the one built in]
     #[arg(value_name = "COMPONENT")]
@@ -27,7 +27,7 @@ pub struct ManifestCommand {
 
 impl ManifestCommand {
     pub fn run(self) -> Result<ExitCode> {
-        // What an operator pins is no property of the component.
+        // A pin in the configuration is not a property of the component.
         let audit = match examined(self.component.as_deref(), &Config::default())? {
             Ok(audit) => audit,
             Err(code) => return Ok(ExitCode::from(code)),

@@ -26,7 +26,7 @@ pub struct Models {
     json: bool,
 }
 
-/// What is advertised.
+/// The models on offer.
 #[derive(Serialize)]
 struct Offer {
     id: String,
@@ -48,9 +48,7 @@ impl Models {
         let provider = Provider::new(config.clone())?;
         let description = super::runtime()?
             .block_on(provider.describe())
-            .map_err(|error| {
-                anyhow!("the component does not say what models it offers: {error:#}")
-            })?;
+            .map_err(|error| anyhow!("the component cannot list its models: {error:#}"))?;
         let models = description.models.into_iter().enumerate();
         let models = models.map(|(position, id)| Model {
             default: position == 0,

@@ -1,4 +1,4 @@
-//! `new-config`: a configuration to begin with.
+//! `new-config`: a configuration to start from.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,14 +11,13 @@ use serde::Serialize;
 
 use super::audit::print;
 
-/// Print a configuration to begin with: the program and nothing else, so that every other setting has its
-/// default.
+/// Print a configuration to start from: the program and nothing else. Every other setting has its default.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
   plexum-openai-provider new-config --binary \"$(command -v codex)\" > config.json
 
-Exit codes: 0 printed, 2 there can be no such configuration.")]
+Exit codes: 0 printed, 2 such a configuration would not be valid.")]
 pub struct NewConfig {
     /// The codex program, an absolute path; for the script that npm installs, the program behind it is written
     /// [default: left out, so that codex is looked for on PATH]
@@ -55,7 +54,7 @@ impl NewConfig {
         })
         .with_context(|| {
             format!(
-                "the path {} cannot stand in JSON, which is UTF-8: give the program another path, or link to it",
+                "the path {} is not UTF-8, and so cannot be written in JSON: rename it, or create a link to it",
                 shown.unwrap_or_default()
             )
         })?;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use plexum_openai_provider::{Provider, Recorder};
 
-/// What a provider is made from.
+/// The provider to load.
 #[derive(Args)]
 pub struct ProviderArgs {
     /// The configuration [default: ~/.plexum/plugins/plexum-openai-provider/config.json, if it exists]

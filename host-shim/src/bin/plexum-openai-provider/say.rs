@@ -12,9 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::provider_args::ProviderArgs;
 use super::screen::Screen;
 
-/// Say something to codex and show what it answers.
+/// Say something to codex and show its answer.
 ///
-/// The next `say` in the same workspace goes on with the same conversation.
+/// The next `say` in the same workspace continues the same conversation.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -23,7 +23,8 @@ Examples:
   git diff | plexum-openai-provider say -
   plexum-openai-provider say -- '--help is the text of this message'
 
-Exit codes: 0 the turn completed, 1 it failed, 2 it could not begin, 130 or 143 it was stopped.")]
+Exit codes: 0 the turn completed, 1 it failed, 2 it could not begin, 130 or 143 a signal
+stopped it, 141 the reader of its output went away.")]
 pub struct Say {
     /// The folder that codex works in, and that remembers the conversation
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -97,7 +98,7 @@ fn messages(file: Option<&Path>, prompt: Option<String>) -> Result<Vec<Message>>
     Ok(vec![Message::user(text)])
 }
 
-/// Shows a turn until its end; Ctrl-C and SIGTERM stop it, and it still ends in good order.
+/// Shows a turn until its end. Ctrl-C and SIGTERM stop it, and its end is still shown.
 async fn follow(
     mut turn: Turn,
     mut show: impl FnMut(&Event) -> io::Result<()>,
@@ -116,7 +117,7 @@ async fn follow(
         };
         match show(&event) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                // Whoever read this has seen enough: as a program that a closed pipe ends.
+                // The reader has seen enough: exit as a program that SIGPIPE ended.
                 stopped_by.get_or_insert(141);
                 turn.cancel();
             }

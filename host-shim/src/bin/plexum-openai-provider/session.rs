@@ -50,11 +50,11 @@ async fn act(action: Action, workspace: &Path) -> Result<ExitCode> {
             serde_json::json!({ "thread_id": entry.thread_id, "thread_usage": entry.totals })
         ),
         Action::Reset => {
-            // A turn under way would write the id again.
+            // A running turn would write the id again.
             let _lock = files.lock(workspace).await?;
             files.set_aside(workspace).await?;
             println!(
-                "{} was set aside as {SESSION_FILE}.bad; to go on with it, rename it back.",
+                "{} was set aside as {SESSION_FILE}.bad; to continue it, rename it back.",
                 workspace.join(SESSION_FILE).display()
             );
         }

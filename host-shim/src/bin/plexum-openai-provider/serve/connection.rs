@@ -96,7 +96,7 @@ pub async fn serve(
         let answer = Outgoing::answer(id, Ok(Success::Done {}));
         let _ = events.send(answer).await;
     }
-    // The writer ends when nobody can send any more.
+    // The writer ends when all senders are gone.
     drop((room, requests, events));
     drop(answers);
     writer

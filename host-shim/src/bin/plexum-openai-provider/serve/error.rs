@@ -7,7 +7,7 @@ use super::line::MAX_LINE_BYTES;
 
 /// The line is not JSON. Of JSON-RPC, like the next three.
 const PARSE_ERROR: i32 = -32700;
-/// It is JSON and no request, or no request that has a place here.
+/// It is JSON but not a request, or not a request that is valid now.
 const INVALID_REQUEST: i32 = -32600;
 const METHOD_NOT_FOUND: i32 = -32601;
 const INVALID_PARAMS: i32 = -32602;
@@ -56,10 +56,10 @@ impl RpcError {
         )
     }
 
-    /// There is no such method; `known` are those that there are.
+    /// There is no such method; `known` lists the methods.
     pub fn method_not_found(method: &str, known: &[&str]) -> Self {
         let message = format!(
-            "there is no method `{}`; there are {}",
+            "there is no method `{}`; the methods are {}",
             shortened(method),
             known.join(", ")
         );
@@ -73,10 +73,10 @@ impl RpcError {
         Self::new(INVALID_PARAMS, &message, Some(data))
     }
 
-    /// `initialize` asked for a version of this protocol that there is not.
+    /// `initialize` asked for a version of the protocol that does not exist.
     pub fn unsupported_version(requested: u64, supported: u64) -> Self {
         let message = format!(
-            "invalid params: `protocolVersion`: version {requested} of the protocol is not spoken here; ask for {supported}"
+            "invalid params: `protocolVersion`: version {requested} of the protocol is not supported; ask for {supported}"
         );
         let data = json!({ "field": "protocolVersion", "supported": [supported] });
         Self::new(INVALID_PARAMS, &message, Some(data))
@@ -88,19 +88,19 @@ impl RpcError {
         Self::new(NOT_INITIALIZED, message, None)
     }
 
-    /// There is no such turn, or there is none any more.
+    /// There is no such turn, or it has ended.
     pub fn unknown_turn(turn_id: &str) -> Self {
         let message = format!(
-            "no turn `{}` is open: it has ended, or there never was one",
+            "no turn `{}` is open: it has ended, or never existed",
             shortened(turn_id)
         );
         Self::new(UNKNOWN_TURN, &message, None)
     }
 
-    /// The line was thrown away unread.
+    /// The line was skipped unread.
     pub fn line_too_long(bytes: u64) -> Self {
         let message = format!(
-            "a line of {bytes} bytes was left out: at most {MAX_LINE_BYTES} are read; name large images by their path"
+            "a line of {bytes} bytes was skipped: the limit is {MAX_LINE_BYTES} bytes; pass large images by their path"
         );
         let data = json!({ "bytes": bytes, "maxBytes": MAX_LINE_BYTES });
         Self::new(LINE_TOO_LONG, &message, Some(data))

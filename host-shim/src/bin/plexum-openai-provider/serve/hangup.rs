@@ -1,5 +1,5 @@
-//! Notices that nobody reads standard output any more, also while there is nothing to write: a model
-//! may think for half an hour before a write would fail.
+//! Notices that standard output was closed, even while there is nothing to write: a model may think for
+//! half an hour before a write would fail.
 
 use std::io;
 
@@ -7,20 +7,20 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-/// Resolves when the other end of standard output is closed. Where there is no other end, as with a
-/// file, it never does.
+/// Resolves when the other end of standard output is closed. If there is no other end, as with a file, it
+/// never does.
 pub async fn hangup() {
     let (sender, receiver) = oneshot::channel();
     let watcher = std::thread::Builder::new()
         .name("hangup".to_owned())
         .spawn(move || {
             if wait().is_ok() {
-                // Nobody to tell: the program ends already.
+                // The receiver is gone: the program is ending already.
                 let _ = sender.send(());
             }
         });
     if let Err(error) = watcher {
-        tracing::warn!(%error, "standard output is not watched; that it is closed is seen at the next write");
+        tracing::warn!(%error, "standard output cannot be watched; the next write will notice if it is closed");
     }
     if receiver.await.is_err() {
         std::future::pending().await

@@ -1,4 +1,4 @@
-//! A message becomes one line, whoever cuts the lines.
+//! Writes a message so that every reader sees it as one line.
 
 use std::io::{self, Write};
 

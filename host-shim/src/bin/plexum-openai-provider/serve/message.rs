@@ -56,7 +56,7 @@ pub enum Incoming<'a> {
     Answer,
 }
 
-/// A message that says nothing that can be done.
+/// A message that cannot be carried out.
 #[derive(Debug)]
 pub struct Malformed {
     /// Its id, where that could be read.
@@ -115,13 +115,13 @@ impl<'a> Envelope<'a> {
         if line.trim_start().starts_with('[') {
             serde_json::from_str::<IgnoredAny>(line).map_err(|error| not_json(&error))?;
             return Err(RpcError::invalid_request(
-                "batches are not taken; send each message on a line of its own",
+                "batches are not supported; send each message on its own line",
             ));
         }
         serde_json::from_str(line).map_err(|error| match error.classify() {
             Category::Data => match serde_json::from_str::<IgnoredAny>(line) {
                 Ok(_) => RpcError::invalid_request(&said(&error)),
-                // What is wrong with the members does not matter when they are no JSON.
+                // If the members are not JSON, what else is wrong with them does not matter.
                 Err(error) => not_json(&error),
             },
             Category::Io | Category::Syntax | Category::Eof => not_json(&error),
@@ -149,7 +149,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// What a reader of JSON says, without the position: messages are one line.
+/// The error of a JSON reader, without the position: a message is one line.
 pub fn said(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());

@@ -95,7 +95,7 @@ pub fn turn_start(params: Option<&RawValue>) -> Result<TurnStart, RpcError> {
             ));
         }
         (Some(_), Some(_)) => {
-            let problem = "stands beside `messages`; send one of them";
+            let problem = "is given beside `messages`; send only one of them";
             return Err(RpcError::invalid_params("prompt", problem));
         }
     };
@@ -138,7 +138,7 @@ fn read<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>) -> Result<T, RpcEr
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = match error.path().to_string() {
-            // How the library says that it was at no field.
+            // The library's path for "no field".
             path if matches!(path.as_str(), "." | "?") => "params".to_owned(),
             path => path,
         };

@@ -27,7 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::provider_args::ProviderArgs;
 
-/// Make turns for another program: JSON-RPC 2.0, one message a line on standard input and output.
+/// Run turns for another program: JSON-RPC 2.0, one message a line on standard input and output.
 ///
 /// The messages follow host-shim/schemas/serve.schema.json. Standard error is the log.
 #[derive(Args)]
@@ -47,9 +47,9 @@ Methods:
   initialize   {protocolVersion, clientInfo?}             first of all
   models/list                                             what `model` may be
   turn/start   {workspace, prompt or messages, model?}    answered at once; then come the events
-  turn/cancel  {turnId}                                   the turn still tells its end
+  turn/cancel  {turnId}                                   the turn still reports its end
   ping                                                    is answered
-  shutdown                                                cancels all turns, is answered when they have ended
+  shutdown                                                cancels all turns; answered when they have ended
 
 The end of standard input, SIGTERM and Ctrl-C are a shutdown too. In a shell, to see it work:
   (echo '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1}}'
@@ -86,7 +86,7 @@ impl Serve {
             let (reader, writer) = (tokio::io::stdin(), tokio::io::stdout());
             anyhow::Ok(connection::serve(provider, description, reader, writer, stopped).await)
         })?;
-        // A read of standard input cannot be called off; to wait for it would be to wait for the client.
+        // A read of standard input cannot be cancelled, and waiting for it would mean waiting for the client.
         runtime.shutdown_background();
         match served {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {

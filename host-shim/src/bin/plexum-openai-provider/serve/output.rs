@@ -19,7 +19,7 @@ const WAITING_EVENTS: usize = 16;
 /// How much is written at a time, unless one message is longer.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// How long a client that is to take its last messages may take none.
+/// How long a client may read nothing while the last messages are sent.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The way to the client. The writer ends when both senders are gone; when it has ended before, both are
@@ -114,7 +114,7 @@ async fn write(
 }
 
 async fn out_of(patience: Duration, finishing: &mut watch::Receiver<bool>) {
-    // Whoever would set it may be gone; then the end has come too.
+    // If the sender is gone, the server is ending too.
     let _ = finishing.wait_for(|finishing| *finishing).await;
     tokio::time::sleep(patience).await;
 }

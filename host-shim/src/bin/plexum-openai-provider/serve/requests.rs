@@ -1,4 +1,4 @@
-//! What is done about each request, one after the other.
+//! Handles each request, one after the other.
 
 use plexum_openai_provider::{Description, Provider};
 use serde_json::value::RawValue;
@@ -22,7 +22,7 @@ enum Phase {
     ShuttingDown,
 }
 
-/// What a message comes to.
+/// The result of a message.
 pub enum Reply {
     /// Nothing is said.
     Nothing,
@@ -54,7 +54,7 @@ enum Outcome {
 }
 
 impl Requests {
-    /// Answers for `provider`, which says of itself what `description` holds.
+    /// Answers for `provider`, which `description` describes.
     pub fn new(provider: &Provider, description: Description, turns: Turns) -> Self {
         let models = description.models.into_iter().enumerate();
         Requests {
@@ -80,9 +80,7 @@ impl Requests {
             Line::Text(text) => match Incoming::parse(text) {
                 Ok(Incoming::Call(call)) => return self.take_call(call),
                 Ok(Incoming::Answer) => {
-                    tracing::warn!(
-                        "the client answered something that was not asked; it is left out"
-                    );
+                    tracing::warn!("the client sent an answer without a question; it is ignored");
                     return Reply::Nothing;
                 }
                 Err(Malformed { id, error }) => {

@@ -1,4 +1,4 @@
-//! What the methods give.
+//! The results of the methods.
 
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ pub struct ComponentInfo {
     pub sha256: String,
 }
 
-/// What a client may count on beyond the methods.
+/// What a client may rely on beyond the methods.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Capabilities {

@@ -16,7 +16,7 @@ pub struct Turns {
     /// How to cancel a turn, by its id. Closed when the turn has ended.
     open: HashMap<String, watch::Sender<bool>>,
     tasks: JoinSet<()>,
-    /// How many there have been.
+    /// How many turns have begun.
     count: u64,
 }
 
@@ -75,8 +75,8 @@ impl Turns {
     }
 }
 
-/// Sends the events of a turn as fast as the client takes them, and stops it when that is asked. Returns
-/// when the turn is over and codex gone, also when the client is.
+/// Sends the events of a turn as fast as the client takes them, and stops the turn on request. Returns when
+/// the turn is over and codex is gone, even if the client is gone too.
 async fn follow(
     mut turn: Turn,
     id: String,
@@ -107,23 +107,23 @@ async fn follow(
             room = events.reserve(), if waiting.is_some() => match (room, waiting.take()) {
                 (Ok(room), Some(event)) => room.send(event),
                 (Ok(_), None) => {}
-                // Nobody takes the events any more. The turn is still awaited, so that codex ends in good order.
+                // The client is gone. The turn is still awaited, so that codex shuts down cleanly.
                 (Err(_), _) => turn.cancel(),
             }
         }
     }
 }
 
-/// Waits until the turn is to be cancelled; for ever when it cannot be.
+/// Waits until someone cancels the turn; forever if nobody can.
 async fn asked(cancelled: Option<&mut watch::Receiver<bool>>) {
     match cancelled {
-        // A server that is gone wants no turn either.
+        // Without a server, the turn is no longer wanted.
         Some(cancelled) => drop(cancelled.wait_for(|cancelled| *cancelled).await),
         None => std::future::pending().await,
     }
 }
 
-/// The end of a turn that was lost; a client must not wait for ever.
+/// The end of a turn that was lost, so that the client does not wait forever.
 fn unsaid_end() -> Event {
     let message = "The turn ended without saying how: report this, with the server's log.";
     Event::MessageEnd {

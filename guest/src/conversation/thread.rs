@@ -1,0 +1,378 @@
+//! The thread that codex opens for a turn: stored, replaced, counted.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::session::{Beginning, Replaced};
+use super::thread_id::{is_plain, is_thread_id};
+use super::usage;
+use crate::bindings::log::Level;
+use crate::bindings::provider::{
+    Event, Failure, FailureKind, MessageStart, Notice, NoticeKind, Usage,
+};
+use crate::bindings::session::{Entry, Totals};
+use crate::capability::Capabilities;
+use crate::failure;
+use crate::notice::notice;
+
+/// The thread of one turn.
+#[derive(Debug)]
+pub struct Thread {
+    beginning: Beginning,
+    /// The id that codex gave it.
+    id: Option<String>,
+    /// The totals before this turn, while they are known to be true.
+    baseline: Option<Totals>,
+    /// Whether the store may still hold totals that this turn makes untrue.
+    stored_totals: bool,
+}
+
+impl Thread {
+    /// The thread of a turn that begins like this; codex has not opened it yet.
+    pub fn new(beginning: Beginning) -> Self {
+        let (baseline, stored_totals) = match &beginning {
+            Beginning::Fresh { .. } => (Some(usage::ZERO), false),
+            Beginning::Resume(entry) => (entry.totals, entry.totals.is_some()),
+        };
+        Thread {
+            beginning,
+            id: None,
+            baseline,
+            stored_totals,
+        }
+    }
+
+    /// The id of the thread that codex is asked to resume, if it is.
+    pub fn asked_for(&self) -> Option<&str> {
+        match &self.beginning {
+            Beginning::Resume(entry) => Some(&entry.thread_id),
+            Beginning::Fresh { .. } => None,
+        }
+    }
+
+    /// Whether codex has opened it.
+    pub fn is_open(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// How the turn began.
+    pub fn into_beginning(self) -> Beginning {
+        self.beginning
+    }
+
+    /// Codex has opened the thread: from here on a turn that is killed can be resumed, so the id
+    /// is stored before anything else happens. Codex may say so more than once. `model` is the model's name for
+    /// the first event.
+    ///
+    /// Fails, and then the turn must end, if the id is not one or if it cannot be stored.
+    pub fn opened(
+        &mut self,
+        host: &impl Capabilities,
+        thread_id: String,
+        model: &str,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Failure> {
+        if self.id.as_deref() == Some(thread_id.as_str()) {
+            return Ok(());
+        }
+        if !is_plain(&thread_id) {
+            let shown = failure::excerpt(&thread_id);
+            let said = format!("codex named its thread `{shown}`, which is no id");
+            return Err(failure::failure(FailureKind::Protocol, Some(&said)));
+        }
+        let resumed = self
+            .asked_for()
+            .is_some_and(|asked| asked.eq_ignore_ascii_case(&thread_id));
+        let resumable = is_thread_id(&thread_id);
+        if resumable && !resumed {
+            let entry = Entry {
+                thread_id: thread_id.clone(),
+                totals: None,
+            };
+            host.save_session(&entry)
+                .map_err(|error| failure::session_unreadable(&error))?;
+        }
+        let changed_midway = self.id.is_some();
+        let replaced = match (&self.beginning, self.id.take()) {
+            (_, Some(earlier)) => Some(other_thread(&earlier)),
+            (Beginning::Fresh { replaces }, None) => replaces.clone(),
+            (Beginning::Resume(entry), None) if !resumed => Some(other_thread(&entry.thread_id)),
+            (Beginning::Resume(_), None) => None,
+        };
+        if replaced
+            .as_ref()
+            .is_some_and(|replaced| replaced.reason == OTHER_THREAD)
+        {
+            // Nobody knows what that thread had counted before.
+            self.baseline = None;
+            self.stored_totals = false;
+        }
+        if !changed_midway {
+            events.push(Event::MessageStart(MessageStart {
+                model: model.to_owned(),
+                thread_id: thread_id.clone(),
+                resumed,
+            }));
+        }
+        if let Some(Replaced {
+            old,
+            reason,
+            message,
+        }) = replaced
+        {
+            events.push(Event::Notice(Notice {
+                kind: NoticeKind::SessionReplaced,
+                message: message.to_owned(),
+                old: Some(old),
+                new: Some(thread_id.clone()),
+                reason: Some(reason.to_owned()),
+            }));
+        }
+        if !resumable {
+            let message = format!(
+                "codex named the thread `{thread_id}`, which is no UUID; it is not kept, and the next turn begins a new one."
+            );
+            events.push(notice(NoticeKind::Warning, message));
+        }
+        self.id = Some(thread_id);
+        Ok(())
+    }
+
+    /// The model has answered something, so tokens have been spent. Until codex reports new
+    /// totals, the stored ones are no longer those before the next turn.
+    pub fn model_answered(&mut self, host: &impl Capabilities) {
+        if mem::take(&mut self.stored_totals)
+            && let Some(thread_id) = &self.id
+        {
+            let entry = Entry {
+                thread_id: thread_id.clone(),
+                totals: None,
+            };
+            if let Err(error) = host.save_session(&entry) {
+                host.log(
+                    Level::Warn,
+                    &format!("the stored token totals could not be cleared: {error}"),
+                );
+            }
+        }
+    }
+
+    /// Stores the totals that the next turn's usage is counted from.
+    pub fn keep_totals(&self, host: &impl Capabilities, totals: Totals, events: &mut Vec<Event>) {
+        let Some(thread_id) = self.id.as_ref().filter(|id| is_thread_id(id)) else {
+            return;
+        };
+        let entry = Entry {
+            thread_id: thread_id.clone(),
+            totals: Some(totals),
+        };
+        if let Err(error) = host.save_session(&entry) {
+            let message = format!(
+                "The token totals could not be kept, so the next turn cannot tell its own usage: {error}"
+            );
+            events.push(notice(NoticeKind::Warning, message));
+        }
+    }
+
+    /// The turn's own usage, by the thread's totals at its end; absent when it is not known.
+    pub fn usage(&self, totals: &Usage) -> Option<Usage> {
+        usage::since(self.baseline.as_ref(), totals)
+    }
+}
+
+/// Why a thread was replaced when codex opened another one than it was asked for.
+const OTHER_THREAD: &str = "other_thread";
+
+fn other_thread(old: &str) -> Replaced {
+    Replaced {
+        old: old.to_owned(),
+        reason: OTHER_THREAD,
+        message: "Codex opened another thread than the stored one; from now on that one is kept.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::RefCell;
+
+    use super::*;
+    use crate::bindings::codex::{Awaited, Exit, Output, Refusal};
+    use crate::capability::Child;
+
+    const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
+    const OTHER: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4c";
+
+    const TOTALS: Totals = Totals {
+        input_tokens: 7,
+        ..usage::ZERO
+    };
+
+    /// Remembers what is saved, unless it fails.
+    #[derive(Default)]
+    struct Store {
+        saved: RefCell<Vec<Entry>>,
+        broken: bool,
+    }
+
+    impl Store {
+        fn saved(&self) -> Vec<(String, Option<u64>)> {
+            let saved = self.saved.take().into_iter();
+            saved
+                .map(|entry| {
+                    let tokens = entry.totals.map(|totals| totals.input_tokens);
+                    (entry.thread_id, tokens)
+                })
+                .collect()
+        }
+    }
+
+    enum NoChild {}
+
+    impl Child for NoChild {
+        fn lines(&self, _: u32, _: Awaited) -> Output {
+            match *self {}
+        }
+
+        fn wait(&self) -> Exit {
+            match *self {}
+        }
+
+        fn terminate(&self) {
+            match *self {}
+        }
+    }
+
+    impl Capabilities for Store {
+        type Child = NoChild;
+
+        fn spawn(&self, _: &[String], _: Option<&str>) -> Result<NoChild, Refusal> {
+            unreachable!()
+        }
+
+        fn back_off(&self) -> bool {
+            unreachable!()
+        }
+
+        fn load_session(&self) -> Result<Option<Entry>, String> {
+            unreachable!()
+        }
+
+        fn save_session(&self, entry: &Entry) -> Result<(), String> {
+            if self.broken {
+                return Err("the disk is full".into());
+            }
+            self.saved.borrow_mut().push(entry.clone());
+            Ok(())
+        }
+
+        fn set_session_aside(&self) -> Result<(), String> {
+            unreachable!()
+        }
+
+        fn log(&self, _: Level, _: &str) {}
+    }
+
+    fn resumed() -> Thread {
+        Thread::new(Beginning::Resume(Entry {
+            thread_id: ID.into(),
+            totals: Some(TOTALS),
+        }))
+    }
+
+    fn fresh() -> Thread {
+        Thread::new(Beginning::Fresh { replaces: None })
+    }
+
+    /// Opens the thread with this id and gives the kinds of the events.
+    fn open(thread: &mut Thread, store: &Store, id: &str) -> Vec<&'static str> {
+        let mut events = Vec::new();
+        thread.opened(store, id.into(), "m", &mut events).unwrap();
+        events
+            .iter()
+            .map(|event| match event {
+                Event::MessageStart(start) if start.resumed => "resumed",
+                Event::MessageStart(_) => "started",
+                Event::Notice(notice) if notice.kind == NoticeKind::SessionReplaced => "replaced",
+                Event::Notice(_) => "warning",
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_new_thread_is_stored_at_once_and_reported_once() {
+        let (mut thread, store) = (fresh(), Store::default());
+        assert!(!thread.is_open());
+        assert_eq!(open(&mut thread, &store, ID), ["started"]);
+        assert!(thread.is_open());
+        assert_eq!(store.saved(), [(ID.into(), None)]);
+        assert!(open(&mut thread, &store, ID).is_empty());
+        assert!(store.saved().is_empty());
+    }
+
+    #[test]
+    fn the_thread_that_was_asked_for_is_not_stored_again() {
+        let (mut thread, store) = (resumed(), Store::default());
+        assert_eq!(thread.asked_for(), Some(ID));
+        assert_eq!(open(&mut thread, &store, &ID.to_uppercase()), ["resumed"]);
+        assert!(store.saved().is_empty());
+    }
+
+    #[test]
+    fn another_thread_replaces_the_stored_one_and_its_usage_is_unknown() {
+        let (mut thread, store) = (resumed(), Store::default());
+        let totals = Usage {
+            input_tokens: 9,
+            cached_input_tokens: 0,
+            cache_write_input_tokens: None,
+            output_tokens: 0,
+            reasoning_output_tokens: 0,
+        };
+        assert_eq!(thread.usage(&totals).map(|own| own.input_tokens), Some(2));
+        assert_eq!(open(&mut thread, &store, OTHER), ["started", "replaced"]);
+        assert_eq!(store.saved(), [(OTHER.into(), None)]);
+        assert_eq!(thread.usage(&totals), None);
+    }
+
+    #[test]
+    fn a_name_is_reported_and_not_stored_and_anything_else_ends_the_turn() {
+        let (mut thread, store) = (fresh(), Store::default());
+        assert_eq!(open(&mut thread, &store, "nightly"), ["started", "warning"]);
+        thread.keep_totals(&store, TOTALS, &mut Vec::new());
+        assert!(store.saved().is_empty());
+        let refused = thread.opened(&store, "two words".into(), "m", &mut Vec::new());
+        assert_eq!(refused.unwrap_err().kind, FailureKind::Protocol);
+    }
+
+    #[test]
+    fn stored_totals_are_cleared_by_the_first_answer_and_replaced_at_the_end() {
+        let (mut thread, store) = (resumed(), Store::default());
+        open(&mut thread, &store, ID);
+        thread.model_answered(&store);
+        thread.model_answered(&store);
+        assert_eq!(store.saved(), [(ID.into(), None)]);
+        thread.keep_totals(&store, TOTALS, &mut Vec::new());
+        assert_eq!(store.saved(), [(ID.into(), Some(7))]);
+    }
+
+    #[test]
+    fn a_store_that_fails_ends_the_turn_before_it_begins_and_is_a_warning_at_its_end() {
+        let mut store = Store {
+            broken: true,
+            ..Store::default()
+        };
+        let mut thread = fresh();
+        let mut events = Vec::new();
+        let failure = thread.opened(&store, ID.into(), "m", &mut events);
+        assert_eq!(failure.unwrap_err().kind, FailureKind::SessionUnreadable);
+        assert!(events.is_empty());
+        store.broken = false;
+        open(&mut thread, &store, ID);
+        store.broken = true;
+        thread.keep_totals(&store, TOTALS, &mut events);
+        assert!(matches!(events.as_slice(), [Event::Notice(_)]));
+    }
+}

@@ -1,0 +1,82 @@
+//! What a new conversation is told of the one that was lost.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::prompt::{MAX_PROMPT_CHARS, text_of};
+use crate::bindings::provider::{Message, Role};
+
+/// The most characters of earlier messages that a new conversation is told.
+const MAX_REPLAY_CHARS: usize = 100_000;
+
+/// A prompt that tells a new conversation what was said in the one that was lost: as many
+/// of the latest messages as fit, oldest first.
+pub fn replay(earlier: &[Message], text: &str) -> String {
+    let mut room =
+        MAX_REPLAY_CHARS.min(MAX_PROMPT_CHARS.saturating_sub(text.chars().count() + 500));
+    let mut told = Vec::new();
+    for message in earlier.iter().rev() {
+        let speaker = match message.role {
+            Role::System => "System",
+            Role::User => "User",
+            Role::Assistant => "Assistant",
+        };
+        let words = format!("{speaker}: {}", text_of(message));
+        match room.checked_sub(words.chars().count() + 2) {
+            Some(left) => room = left,
+            None => break,
+        }
+        told.push(words);
+    }
+    told.reverse();
+    let omitted = if told.len() < earlier.len() {
+        " Messages before these were left out."
+    } else {
+        ""
+    };
+    format!(
+        "The earlier conversation was lost. This is what was said in it.{omitted}\n\n{}\n\nThe next message, to be answered now:\n\n{text}",
+        told.join("\n\n")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::bindings::provider::Content;
+
+    fn message(role: Role, texts: &[&str]) -> Message {
+        let content = texts
+            .iter()
+            .map(|text| Content::Text(text.to_string()))
+            .collect();
+        Message { role, content }
+    }
+
+    #[test]
+    fn a_replay_tells_the_latest_messages_in_order_and_says_what_it_leaves_out() {
+        let earlier = [
+            message(Role::User, &["one"]),
+            message(Role::Assistant, &["two"]),
+        ];
+        let told = replay(&earlier, "three");
+        assert!(told.contains("User: one\n\nAssistant: two"), "{told}");
+        assert!(
+            told.ends_with("three") && !told.contains("left out"),
+            "{told}"
+        );
+
+        let long = [
+            message(Role::User, &[&"x".repeat(MAX_REPLAY_CHARS)]),
+            message(Role::Assistant, &["two"]),
+        ];
+        let told = replay(&long, "three");
+        assert!(
+            told.contains("left out") && told.contains("Assistant: two") && told.len() < 1000,
+            "{told}"
+        );
+    }
+}

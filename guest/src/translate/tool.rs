@@ -1,0 +1,175 @@
+//! The tools of a turn: each starts once, under an id of its own, and ends once.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::bindings::provider::{Event, ToolEnd, ToolStart, ToolStatus, ToolUpdate};
+use crate::transport::{Phase, Tool, ToolCall};
+
+/// All tools so far.
+#[derive(Debug, Default)]
+pub struct Tools {
+    /// Those that started and have not ended.
+    open: Vec<OpenTool>,
+    /// The ids of all, and how often each was wanted.
+    ids: BTreeMap<String, u32>,
+}
+
+/// A tool that started and has not ended.
+#[derive(Debug)]
+struct OpenTool {
+    /// Codex's id for it.
+    item_id: String,
+    /// Its id in the events.
+    id: String,
+}
+
+impl Tools {
+    /// Whether one has started and not ended.
+    pub fn is_running(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// A tool started, changed or ended.
+    pub fn report(&mut self, phase: Phase, mut tool: impl Tool, events: &mut Vec<Event>) {
+        let mut open = self.open.iter();
+        let id = match open.position(|open| open.item_id == tool.id()) {
+            Some(at) if phase == Phase::Completed => self.open.remove(at).id,
+            Some(at) => {
+                if let Some(open) = self.open.get(at)
+                    && phase == Phase::Updated
+                {
+                    events.push(Event::ToolUpdate(ToolUpdate {
+                        id: open.id.clone(),
+                        output: tool.output(),
+                    }));
+                }
+                return;
+            }
+            None => {
+                let id = self.unique_id(tool.id());
+                let ToolCall { title, input } = tool.call();
+                events.push(Event::ToolStart(ToolStart {
+                    id: id.clone(),
+                    kind: tool.kind(),
+                    title,
+                    input,
+                }));
+                if phase != Phase::Completed {
+                    let item_id = tool.id().to_owned();
+                    self.open.push(OpenTool { item_id, id });
+                    return;
+                }
+                id
+            }
+        };
+        events.push(Event::ToolEnd(ToolEnd {
+            id,
+            status: tool.status(),
+            exit_code: tool.exit_code(),
+            output: tool.output(),
+        }));
+    }
+
+    /// The id of a new tool in the events: codex's own, with a number appended if an earlier tool of this turn has it.
+    fn unique_id(&mut self, item_id: &str) -> String {
+        let mut id = item_id.to_owned();
+        loop {
+            let times = self.ids.entry(id.clone()).or_default();
+            *times = times.saturating_add(1);
+            if *times == 1 {
+                return id;
+            }
+            id = format!("{id}#{times}");
+        }
+    }
+
+    /// Ends what codex started and never ended: 0.135 does so with every command that takes more than a moment.
+    pub fn close_all(&mut self, events: &mut Vec<Event>) {
+        events.extend(self.open.drain(..).map(|open| {
+            Event::ToolEnd(ToolEnd {
+                id: open.id,
+                status: ToolStatus::Unknown,
+                output: None,
+                exit_code: None,
+            })
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bindings::provider::ToolKind;
+
+    /// A tool that is nothing but its id.
+    struct Id(&'static str);
+
+    impl Tool for Id {
+        fn id(&self) -> &str {
+            self.0
+        }
+
+        fn kind(&self) -> ToolKind {
+            ToolKind::Other
+        }
+
+        fn call(&mut self) -> ToolCall {
+            ToolCall {
+                title: String::new(),
+                input: "{}".into(),
+            }
+        }
+
+        fn output(&mut self) -> Option<String> {
+            None
+        }
+
+        fn status(&self) -> ToolStatus {
+            ToolStatus::Completed
+        }
+
+        fn exit_code(&self) -> Option<i32> {
+            None
+        }
+    }
+
+    #[test]
+    fn tools_that_codex_gives_the_same_id_are_told_apart() {
+        let mut tools = Tools::default();
+        let mut events = Vec::new();
+        for (phase, id) in [
+            (Phase::Completed, "a"),
+            (Phase::Completed, "a#2"),
+            (Phase::Started, "a"),
+            (Phase::Updated, "a"),
+            (Phase::Completed, "a"),
+            (Phase::Completed, "b"),
+            (Phase::Started, "b"),
+        ] {
+            tools.report(phase, Id(id), &mut events);
+        }
+        assert!(tools.is_running());
+        tools.close_all(&mut events);
+        assert!(!tools.is_running());
+        let reported: Vec<String> = events
+            .iter()
+            .map(|event| match event {
+                Event::ToolStart(tool) => format!("+{}", tool.id),
+                Event::ToolUpdate(tool) => format!("~{}", tool.id),
+                Event::ToolEnd(tool) => format!("-{}", tool.id),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(
+            reported,
+            [
+                "+a", "-a", "+a#2", "-a#2", "+a#2#2", "~a#2#2", "-a#2#2", "+b", "-b", "+b#2",
+                "-b#2"
+            ]
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! One line of `codex exec --json`, read as far as it concerns a turn.
+//!
+//! The shapes are those that codex 0.135 to 0.169 print; anything newer is [`Said::Unknown`], never an error.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+
+use super::item::{self, ToolItem};
+use crate::bindings::provider::Usage;
+use crate::json::Json;
+use crate::transport::{Malformed, Phase, Retry, Said};
+
+/// Reads one line, without its line feed.
+pub fn read(line: &str) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
+    let document = Json::parse(line).map_err(|error| Malformed {
+        reason: format!("{error}"),
+    })?;
+    let Some(kind) = document.text("type") else {
+        return Err(Malformed {
+            reason: "no `type`".into(),
+        });
+    };
+    Ok(match kind {
+        "thread.started" => Said::Opened {
+            thread_id: document
+                .text("thread_id")
+                .ok_or_else(|| Malformed {
+                    reason: "thread.started without `thread_id`".into(),
+                })?
+                .to_owned(),
+        },
+        "turn.started" => Said::Began,
+        "turn.completed" => Said::Completed {
+            totals: document.get("usage").and_then(totals),
+        },
+        "turn.failed" => Said::Failed {
+            message: document
+                .get("error")
+                .and_then(|error| error.text("message"))
+                .unwrap_or_default()
+                .to_owned(),
+        },
+        "error" => {
+            let message = document.text("message").unwrap_or_default();
+            Said::Error {
+                message: message.to_owned(),
+                retry: retry(message),
+            }
+        }
+        "item.started" => item(Phase::Started, document)?,
+        "item.updated" => item(Phase::Updated, document)?,
+        "item.completed" => item(Phase::Completed, document)?,
+        other => Said::Unknown {
+            kind: other.to_owned(),
+        },
+    })
+}
+
+/// Whether codex tries again after this error; it says so in words only.
+fn retry(message: &str) -> Option<Retry> {
+    if message.contains("waiting for network") {
+        Some(Retry::Network)
+    } else if message.starts_with("Reconnecting") {
+        Some(Retry::Request)
+    } else {
+        None
+    }
+}
+
+fn item(phase: Phase, document: Json<'_>) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
+    if let Json::Object(members) = document {
+        for (key, value) in members {
+            if key == "item" && matches!(value, Json::Object(_)) {
+                return Ok(item::read(phase, value));
+            }
+        }
+    }
+    Err(Malformed {
+        reason: "an item event without `item`".into(),
+    })
+}
+
+/// The thread's totals; nothing unless both ends of the count are there, because a missing
+/// number is not zero.
+fn totals(usage: &Json<'_>) -> Option<Usage> {
+    Some(Usage {
+        input_tokens: usage.count("input_tokens")?,
+        cached_input_tokens: usage.count("cached_input_tokens").unwrap_or(0),
+        cache_write_input_tokens: usage.count("cache_write_input_tokens"),
+        output_tokens: usage.count("output_tokens")?,
+        reasoning_output_tokens: usage.count("reasoning_output_tokens").unwrap_or(0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_without_its_counts_is_unknown_not_zero() {
+        let parse = |usage: &str| {
+            let line = format!(r#"{{"type":"turn.completed","usage":{usage}}}"#);
+            match read(&line).unwrap() {
+                Said::Completed { totals } => totals,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(parse("null"), None);
+        assert_eq!(parse(r#"{"input_tokens":3}"#), None);
+        assert_eq!(parse(r#"{"input_tokens":-3,"output_tokens":1}"#), None);
+        let totals = parse(r#"{"input_tokens":3000000000,"output_tokens":1}"#).unwrap();
+        assert_eq!(
+            (totals.input_tokens, totals.cache_write_input_tokens),
+            (3_000_000_000, None)
+        );
+    }
+
+    #[test]
+    fn what_is_not_an_event_is_malformed_with_the_reason() {
+        for (line, reason) in [
+            ("", "EOF"),
+            ("codex: starting", "expected"),
+            ("{\"type\":\"turn.comp", "EOF"),
+            ("[]", "`type`"),
+            ("{\"type\":7}", "`type`"),
+            (r#"{"type":"thread.started"}"#, "thread_id"),
+            (r#"{"type":"item.completed","item":"x"}"#, "item"),
+        ] {
+            let malformed = read(line).unwrap_err();
+            assert!(
+                malformed.reason.contains(reason),
+                "{line}: {}",
+                malformed.reason
+            );
+        }
+    }
+
+    #[test]
+    fn newer_kinds_are_unknown_and_carriage_returns_are_white_space() {
+        assert_eq!(
+            read("{\"type\":\"turn.paused\"}\r"),
+            Ok(Said::Unknown {
+                kind: "turn.paused".into()
+            })
+        );
+    }
+
+    #[test]
+    fn an_error_says_whether_codex_tries_again() {
+        for (message, expected) in [
+            ("Reconnecting... 1/5 (cut)", Some(Retry::Request)),
+            (
+                "Reconnecting... waiting for network (x)",
+                Some(Retry::Network),
+            ),
+            ("unexpected status 401 Unauthorized", None),
+        ] {
+            let line = format!(r#"{{"type":"error","message":"{message}"}}"#);
+            assert_eq!(
+                read(&line),
+                Ok(Said::Error {
+                    message: message.into(),
+                    retry: expected
+                })
+            );
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The ways to talk to codex, and the vocabulary in which all of them report a turn.
+//!
+//! A transport reads codex's output and yields [`Said`]. Nothing outside its folder knows a JSON shape of codex or the
+//! name of one of its events, so that the translation, the conversation and the failures are the same for all.
+
+pub mod exec;
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::bindings::provider::{PlanStep, ToolKind, ToolStatus, Usage};
+
+/// One report from codex. `T` is the transport's view of a tool.
+#[derive(Debug, PartialEq)]
+pub enum Said<'a, T> {
+    /// The thread that the turn belongs to is open. Comes before anything that the model does, and possibly more
+    /// than once; a resumed thread has the id that it was asked for.
+    Opened { thread_id: String },
+    /// The model is at work.
+    Began,
+    /// The model has said or done something.
+    Item { phase: Phase, item: Item<'a, T> },
+    /// The turn is over and succeeded. `totals` are the running totals of the thread including this turn, not the
+    /// turn's own; absent when codex did not report them.
+    Completed { totals: Option<Usage> },
+    /// The turn is over and failed. `message` is the reason in the words of codex or of the service; it may be empty.
+    Failed { message: String },
+    /// Something went wrong. Only [`Said::Failed`] says that it ended the turn.
+    Error {
+        message: String,
+        /// What codex does about it; absent when it does not say that it tries again.
+        retry: Option<Retry>,
+    },
+    /// Something that a person should know, and that does not change the turn. May come before [`Said::Began`].
+    Warning { message: Cow<'a, str> },
+    /// The thread continues with another model than the one that it was recorded with.
+    ModelChanged { message: Cow<'a, str> },
+    /// A report that this version does not know; `kind` is codex's name for it.
+    Unknown { kind: String },
+}
+
+/// Where an item stands. An item may be completed without having been started, and started without ever being
+/// completed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Phase {
+    /// It began.
+    Started,
+    /// It goes on.
+    Updated,
+    /// It is over, and all of it is known.
+    Completed,
+}
+
+/// What codex does about an error by itself. Until the model has used another tool it may repeat what it has said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Retry {
+    /// It sends the request again, a limited number of times.
+    Request,
+    /// It waits for the network, possibly without a limit.
+    Network,
+}
+
+/// Something that the model has said or done.
+#[derive(Debug, PartialEq)]
+pub enum Item<'a, T> {
+    /// A piece of the answer. The text is the whole piece when the item is completed, and may be anything before.
+    Message { text: Cow<'a, str> },
+    /// A piece of the reasoning; as for [`Item::Message`].
+    Reasoning { text: Cow<'a, str> },
+    /// The model's plan: all of its steps, whether they have changed or not.
+    Plan { steps: Vec<PlanStep> },
+    /// A tool that codex runs.
+    Tool(T),
+    /// An item that this version does not know; `kind` is codex's name for it.
+    Unknown { kind: String },
+}
+
+/// A tool that codex runs. Texts are computed when they are asked for, and may be moved out of the item: ask for each
+/// once.
+pub trait Tool {
+    /// Codex's id for it: the same in all phases, and not always unique in a turn.
+    fn id(&self) -> &str;
+    /// What kind of tool it is.
+    fn kind(&self) -> ToolKind;
+    /// What it was called with.
+    fn call(&mut self) -> ToolCall;
+    /// All of its output so far; absent for a tool without output.
+    fn output(&mut self) -> Option<String>;
+    /// How it ended. Only a completed tool has a meaningful one.
+    fn status(&self) -> ToolStatus;
+    /// The exit code of a completed command.
+    fn exit_code(&self) -> Option<i32>;
+}
+
+/// What a tool was called with.
+#[derive(Debug, PartialEq)]
+pub struct ToolCall {
+    /// One line for a person.
+    pub title: String,
+    /// A JSON document for a runtime.
+    pub input: String,
+}
+
+/// A line of codex's output that is not a report.
+#[derive(Debug, PartialEq)]
+pub struct Malformed {
+    /// Why not.
+    pub reason: String,
+}

@@ -1,0 +1,150 @@
+//! The one child that this process starts: codex.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::fs::File;
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+/// A started codex.
+pub struct Child {
+    pid: libc::pid_t,
+    /// Once it has been waited for, its number may be another process's.
+    reaped: bool,
+}
+
+impl Child {
+    /// Starts it, in a process group of its own. It has this process's environment and working
+    /// folder, and takes over its standard output and error: they end when codex's do.
+    ///
+    /// Not through `std::process::Command`: that hands a file that is no program to a shell, and cannot
+    /// say what codex gets when this process is killed without doing so.
+    pub fn start(command: &[CString], stdin: Option<OwnedFd>) -> io::Result<Self> {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let argv: Vec<*const c_char> = command
+            .iter()
+            .map(|word| word.as_ptr())
+            .chain([ptr::null()])
+            .collect();
+        let mut start = Start {
+            argv: argv.as_ptr(),
+            stdin: stdin.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd),
+            parent: std::process::id().cast_signed(),
+            error: 0,
+        };
+        let mut stack = Box::new(Stack([0; STACK_SIZE]));
+        // Not `fork`, which would copy the page tables only for `exec` to throw them away.
+        // SAFETY: the child uses memory of this process, with a stack of its own, while this one stands still: until
+        // the child has become another program or has ended. The stack grows down from its aligned end.
+        let pid = unsafe {
+            libc::clone(
+                become_codex,
+                stack.0.as_mut_ptr_range().end.cast(),
+                libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+                (&raw mut start).cast(),
+            )
+        };
+        if pid == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        if start.error != 0 {
+            // SAFETY: waits for the child above, which has ended.
+            unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+            return Err(io::Error::from_raw_os_error(start.error));
+        }
+        for taken_over in [1, 2] {
+            // SAFETY: both are open; the number is codex's now, and here only kept from being used again.
+            if unsafe { libc::dup2(null.as_raw_fd(), taken_over) } == -1 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(Child { pid, reaped: false })
+    }
+
+    /// A child of nobody's, as one looks that somebody else has waited for.
+    #[cfg(test)]
+    pub fn of_nobody() -> Self {
+        // More than the kernel gives out.
+        let pid = libc::pid_t::MAX;
+        Child { pid, reaped: false }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> libc::pid_t {
+        self.pid
+    }
+
+    /// Whether it runs, or has ended and not been waited for.
+    pub fn is_there(&self) -> bool {
+        !self.reaped
+    }
+
+    /// Notes that it has been waited for; from here on it gets no signal.
+    pub fn note_reaped(&mut self) {
+        self.reaped = true;
+    }
+
+    /// Asks it to end and to end its tools: this is the only signal on which it does.
+    pub fn interrupt(&self) {
+        self.send(libc::SIGINT);
+    }
+
+    /// Ends it at once.
+    pub fn kill(&self) {
+        self.send(libc::SIGKILL);
+    }
+
+    fn send(&self, signal: libc::c_int) {
+        if self.is_there() {
+            // SAFETY: takes numbers only. The child has not been waited for, so that the number is still its own.
+            unsafe { libc::kill(self.pid, signal) };
+        }
+    }
+}
+
+/// Enough for a few system calls.
+const STACK_SIZE: usize = 16 * 1024;
+
+/// The stack of the child until it is codex.
+#[repr(align(16))]
+struct Stack([u8; STACK_SIZE]);
+
+/// What the child needs, and what it answers.
+struct Start {
+    /// Ends with a null pointer.
+    argv: *const *const c_char,
+    stdin: RawFd,
+    /// The supervisor's process id.
+    parent: libc::pid_t,
+    /// Why it has not become codex, an error number; 0 when it has.
+    error: c_int,
+}
+
+/// In the child: becomes the program, or says why it cannot.
+extern "C" fn become_codex(start: *mut c_void) -> c_int {
+    // SAFETY: the parent hands over its `Start`, which nobody else uses until this has ended. The words are strings
+    // that outlive the call; all else takes numbers only.
+    unsafe {
+        let start = &mut *start.cast::<Start>();
+        let mut none: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        let ready = libc::setpgid(0, 0) == 0
+            && libc::dup2(start.stdin, 0) == 0
+            && libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) == 0
+            // Should somebody kill the supervisor, codex still ends, and its tools with it.
+            && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGINT) == 0;
+        // A supervisor that was killed before that call sends no signal any more.
+        if ready && libc::getppid() != start.parent {
+            libc::_exit(127);
+        }
+        // No signal is ignored here, because the supervisor ignores none.
+        if ready {
+            libc::execv(*start.argv, start.argv);
+        }
+        start.error = io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EIO);
+        libc::_exit(127)
+    }
+}

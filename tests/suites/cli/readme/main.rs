@@ -1,0 +1,180 @@
+//! The README and the texts in each room stay true: their `sh` blocks run, their `json` blocks are configurations, their
+//! `rust` blocks are compiled as documentation tests of the library, and the commands, links and paths that they show
+//! exist.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy does not know a test's helpers as tests"
+)]
+
+mod console;
+mod links;
+mod text;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use plexum_openai_provider::Config;
+use plexum_openai_provider_tests::tool;
+use plexum_openai_provider_tests::workspace::program;
+
+use text::{Block, TEXTS, blocks, read};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// What a newcomer reads on one screen after the other, in bytes.
+const README_BYTES: usize = 12 * 1024;
+
+fn blocks_of(language: &str) -> Vec<Block> {
+    let blocks = TEXTS.iter().flat_map(|name| blocks(name));
+    blocks.filter(|block| block.language == language).collect()
+}
+
+/// The command as it is run here. None for those that run all tests, this one too, and the try-out, which builds a
+/// release.
+fn adapted(line: &str) -> Option<String> {
+    let command = line.split(" #").next().unwrap_or_default().trim_end();
+    match command {
+        "./scripts/try.sh" | "./scripts/test.sh" => None,
+        // With a program that exists, instead of one that is built.
+        "./scripts/install.sh" | "./scripts/install.sh --dry-run" => {
+            Some(format!("{command} --program \"$PROGRAM\""))
+        }
+        _ => Some(line.to_owned()),
+    }
+}
+
+/// All `sh` blocks, in reading order, in one home folder.
+#[test]
+fn commands_work() {
+    let test = "commands_work";
+    let (Some(node), Some(_)) = (tool::node(test), tool::python(test)) else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let real_home = PathBuf::from(env::var_os("HOME").unwrap());
+    let or_below = |variable: &str, name: &str| {
+        env::var_os(variable).map_or_else(|| real_home.join(name), PathBuf::from)
+    };
+    let mut path = vec![node.parent().unwrap().to_owned()];
+    path.extend(env::split_paths(&env::var_os("PATH").unwrap()));
+    let blocks = blocks_of("sh");
+    assert!(!blocks.is_empty());
+    let script: Vec<String> = blocks
+        .iter()
+        .map(|block| {
+            let lines: Vec<String> = block.content.lines().filter_map(adapted).collect();
+            format!(": {}:{}\n{}", block.text, block.line, lines.join("\n"))
+        })
+        .collect();
+    let output = Command::new("bash")
+        .args(["-euxo", "pipefail", "-c", &script.join("\n")])
+        .current_dir(ROOT)
+        .env("HOME", home.path())
+        .env("CARGO_HOME", or_below("CARGO_HOME", ".cargo"))
+        .env("RUSTUP_HOME", or_below("RUSTUP_HOME", ".rustup"))
+        .env("PATH", env::join_paths(path).unwrap())
+        .env("PROGRAM", program())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn json_blocks_are_configurations() {
+    let blocks = blocks_of("json");
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let place = format!("{}:{}", block.text, block.line);
+        Config::parse(place.as_ref(), &block.content).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// rustdoc compiles the texts that `lib.rs` includes.
+#[test]
+fn rust_blocks_are_compiled() {
+    let library = fs::read_to_string(Path::new(ROOT).join("host-shim/src/lib.rs")).unwrap();
+    let blocks = blocks_of("rust");
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let included = match block.text.strip_prefix("host-shim/") {
+            Some(inside) => format!("#[doc = include_str!(\"../{inside}\")]"),
+            None => format!("#[doc = include_str!(\"../../{}\")]", block.text),
+        };
+        assert!(
+            library.contains(&included),
+            "{}:{}: nothing compiles this block: add {included} to host-shim/src/lib.rs",
+            block.text,
+            block.line
+        );
+    }
+}
+
+#[test]
+fn every_block_is_checked_or_marked_as_text() {
+    for block in TEXTS.iter().flat_map(|name| blocks(name)) {
+        assert!(
+            ["sh", "json", "rust", "console", "text"].contains(&block.language.as_str()),
+            "{}:{}: nothing checks a block in {:?}; mark it `text` if nothing can",
+            block.text,
+            block.line,
+            block.language
+        );
+    }
+    for name in TEXTS {
+        let text = read(name);
+        let indented = text::outside_blocks(&text)
+            .zip(text::outside_blocks(&text).skip(1))
+            .find(|((_, before), (_, line))| before.is_empty() && line.starts_with("    "));
+        if let Some((_, (number, _))) = indented {
+            panic!("{name}:{number}: an indented block has no language: put it between fences");
+        }
+    }
+}
+
+#[test]
+fn shown_commands_exist() {
+    let blocks = blocks_of("console");
+    assert!(!blocks.is_empty());
+    let problems: Vec<String> = blocks.iter().flat_map(console::problems).collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn links_and_paths_resolve() {
+    let problems: Vec<String> = TEXTS
+        .iter()
+        .flat_map(|name| links::problems(name))
+        .collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn no_text_is_forgotten() {
+    let mut found: Vec<String> = links::files()
+        .iter()
+        .filter(|file| file.ends_with(".md"))
+        .cloned()
+        .collect();
+    found.sort_unstable();
+    let mut known = TEXTS.map(str::to_owned);
+    known.sort_unstable();
+    assert_eq!(found, known, "TEXTS lists every text of the repository");
+}
+
+#[test]
+fn the_readme_is_short() {
+    let bytes = read("README.md").len();
+    assert!(
+        bytes <= README_BYTES,
+        "README.md has {bytes} bytes, more than {README_BYTES}: move the rest to the room that it is about"
+    );
+}

@@ -1,0 +1,38 @@
+//! What the end-to-end tests stand on: a loopback model for the real codex, a scripted stand-in
+//! for codex itself, and the real binaries where they are installed.
+//!
+//! - [`mock_model`]: answers `POST /v1/responses`; the prompt chooses what it does.
+//! - [`codex_home`]: a private `CODEX_HOME` whose configuration points at such a model.
+//! - [`fake_codex`]: the script, state and call record of the `fake-codex` binary.
+//! - [`agent`]: a real codex with all that it needs.
+//! - [`json_schema`]: whether a value is what one of the published schemas says.
+//! - [`workspace`]: a scratch workspace, and turns in it through the real program.
+//! - [`census`]: what a run holds and leaves: processes, descriptors, files, memory.
+//! - [`hostile`]: a component that tries what it must not be able to do.
+//! - [`random`]: choices that a seed repeats.
+//! - [`wait`]: for what gives no signal.
+//! - [`transcript`]: the cases of which transcripts of the real codex are kept.
+//! - [`tool`]: programs that not every machine has; without them a test skips loudly.
+//! - [`mod@real_codex`]: finds the real binaries, or skips loudly.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support: a broken assumption here is a broken test, and should stop it"
+)]
+
+pub mod agent;
+pub mod census;
+pub mod fake_codex;
+pub mod hostile;
+pub mod json_schema;
+pub mod random;
+pub mod real_codex;
+pub mod tool;
+pub mod transcript;
+pub mod wait;
+pub mod workspace;
+
+pub use plexum_openai_provider_mock_model as mock_model;
+pub use plexum_openai_provider_mock_model::codex_home;
+
+use plexum_openai_provider_mock_model::target_dir;

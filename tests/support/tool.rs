@@ -1,0 +1,150 @@
+//! Programs that some tests need and that not every machine has.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::target_dir::target_dir;
+
+/// The `cargo-component` that `scripts/test.sh` installs, or the one on PATH; without one the test
+/// `name` is to be skipped.
+#[must_use]
+pub fn cargo_component(name: &str) -> Option<PathBuf> {
+    let installed = target_dir().map(|target| target.join("tools/bin/cargo-component"));
+    let found = installed
+        .into_iter()
+        .chain([PathBuf::from("cargo-component")])
+        .find(|path| runs(path.as_os_str()));
+    if found.is_none() {
+        skip(
+            name,
+            "cargo-component is not installed; run ./scripts/test.sh, which installs it",
+        );
+    }
+    found
+}
+
+/// Node.js, to be told which script of `tests/suites/serve` to run, with the packages that `scripts/test.sh`
+/// installs for them; without either the test `name` is to be skipped.
+#[must_use]
+pub fn serve_client(name: &str) -> Option<Command> {
+    let folder = target_dir().map(|target| target.join("tools/serve-client"));
+    let installed = folder.filter(|folder| folder.join("installed").is_file());
+    let Some(folder) = installed else {
+        let reason = "the packages of tests/suites/serve are not installed; run ./scripts/test.sh, which installs them";
+        skip(name, reason);
+        return None;
+    };
+    let mut node = Command::new("node");
+    if !succeeds(node.arg("--version")) {
+        skip(name, "there is no Node.js on PATH; install it");
+        return None;
+    }
+    let mut node = Command::new("node");
+    node.env("NODE_PATH", folder.join("node_modules"));
+    Some(node)
+}
+
+/// A Node.js that can suspend WebAssembly, the one that `scripts/test.sh` installs or the one on PATH;
+/// without one the test `name` is to be skipped.
+#[must_use]
+pub fn node(name: &str) -> Option<PathBuf> {
+    let architecture = match env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let installed = target_dir().map(|target| {
+        let package = format!("tools/node/node_modules/node-linux-{architecture}");
+        target.join(package).join("bin/node")
+    });
+    let found = installed
+        .into_iter()
+        .chain([PathBuf::from("node")])
+        .find(|node| suspends_wasm(node));
+    if found.is_none() {
+        skip(
+            name,
+            "no Node.js here can suspend WebAssembly (25 and newer can); run ./scripts/test.sh, which installs one",
+        );
+    }
+    found
+}
+
+/// The `node_modules` with jco that `scripts/test.sh` installs; without them the test `name` is to be
+/// skipped.
+#[must_use]
+pub fn jco_modules(name: &str) -> Option<PathBuf> {
+    let modules = target_dir().map(|target| target.join("tools/jco/node_modules"));
+    let found = modules.filter(|modules| modules.join("@bytecodealliance/jco-transpile").is_dir());
+    if found.is_none() {
+        skip(
+            name,
+            "jco is not installed; run ./scripts/test.sh, which installs it",
+        );
+    }
+    found
+}
+
+/// The Python with the package `wasmtime` that `scripts/test.sh` installs; without it the test `name` is to be
+/// skipped.
+#[must_use]
+pub fn python(name: &str) -> Option<PathBuf> {
+    let installed = target_dir().map(|target| target.join("tools/python/bin/python"));
+    let found = installed
+        .filter(|python| succeeds(Command::new(python).args(["-c", "import wasmtime.component"])));
+    if found.is_none() {
+        skip(
+            name,
+            "Python's package wasmtime is not installed; run ./scripts/test.sh, which installs it",
+        );
+    }
+    found
+}
+
+fn runs(program: &OsStr) -> bool {
+    succeeds(Command::new(program).args(["component", "--version"]))
+}
+
+fn suspends_wasm(node: &Path) -> bool {
+    let script = "process.exit(typeof WebAssembly.promising === 'function' ? 0 : 1)";
+    succeeds(Command::new(node).args(["-e", script]))
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// Says on stderr that the test `name` is skipped.
+///
+/// # Panics
+/// Where skipping is not allowed: with `CI=true` or `PLEXUM_TEST_NO_SKIP=1`.
+pub fn skip(name: &str, reason: &str) {
+    let is = |variable: &str, value: &str| env::var(variable).is_ok_and(|set| set == value);
+    assert!(
+        !is("CI", "true") && !is("PLEXUM_TEST_NO_SKIP", "1"),
+        "{name} must not be skipped here: {reason}"
+    );
+    say("SKIPPED", name, reason);
+}
+
+/// Says on stderr that the test `name` cannot be made here, because of something that nobody can install. Allowed
+/// everywhere.
+///
+/// # Panics
+/// When stderr cannot be written.
+pub fn lacks(name: &str, reason: &str) {
+    say("NOT POSSIBLE HERE", name, reason);
+}
+
+fn say(word: &str, name: &str, reason: &str) {
+    // Unlike eprintln, this is seen without --nocapture too.
+    writeln!(io::stderr(), "{word}: {name}: {reason}").expect("stderr can be written");
+}

@@ -1,0 +1,305 @@
+//! What can go wrong in a turn.
+
+use plexum_openai_provider::{FailureKind as Kind, StopReason};
+
+use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step};
+
+/// How a turn with a fault may end: why, and with which kind of failure.
+pub type End = (StopReason, Option<Kind>);
+
+/// Declares [`Fault`] and the list of all.
+macro_rules! faults {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        /// One thing that goes wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault { $($(#[$doc])+ $name,)+ }
+
+        impl Fault {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+faults! {
+    /// Nothing.
+    None,
+    /// Codex kills itself in the middle of the turn.
+    Killed,
+    /// It ends itself with SIGTERM before the first line.
+    TerminatedAtStart,
+    /// It prints 8 MiB of messages.
+    Flood,
+    /// It prints more than is allowed.
+    TooMuchOutput,
+    /// It prints nothing at all.
+    SilentStart,
+    /// It falls silent in the middle.
+    SilentMiddle,
+    /// A line comes in pieces.
+    SlowDrip,
+    /// A character is cut in two.
+    SplitCharacter,
+    /// A line holds bytes that are no UTF-8.
+    NotUtf8,
+    /// A line holds NUL.
+    Nul,
+    /// Lines end with CR LF.
+    CarriageReturns,
+    /// A line is longer than any may be.
+    HugeLine,
+    /// It ends in the middle of a line.
+    HalfLine,
+    /// The last line has no line feed.
+    NoLineFeed,
+    /// It ignores all signals that can be ignored, and does not end.
+    IgnoresSignals,
+    /// Something that it started holds its output.
+    ChildHoldsOutput,
+    /// It closes its output in the middle of the turn and lives on.
+    ClosesOutput,
+    /// It completes the turn and lives on.
+    Lingers,
+    /// It leaves ten sleepers behind, each in a session of its own.
+    TenSleepers,
+    /// It leaves sleepers behind and ignores signals.
+    StubbornFamily,
+    /// It exits with 0 and has not said how the turn ended.
+    NoEnd,
+    /// It completes the turn twice.
+    TwoEnds,
+    /// It goes on after the end.
+    AfterTheEnd,
+    /// It fails the turn and completes it then.
+    FailsThenCompletes,
+    /// It names another thread in the middle.
+    OtherThread,
+    /// It names a thread that is no UUID.
+    BadThread,
+    /// A line is no JSON.
+    NotJson,
+    /// An event is of no known kind.
+    UnknownEvents,
+    /// It writes a megabyte to standard error.
+    NoisyStderr,
+    /// The turn fails in good order.
+    FailedTurn,
+    /// It exits with an error and says why on standard error only.
+    DiesWithWords,
+    /// The program is removed before the turn.
+    ProgramRemoved,
+    /// The program is replaced before the turn.
+    ProgramReplaced,
+    /// The disk is full when the thread is to be kept.
+    DiskFull,
+    /// A folder is in the session file's place.
+    SessionIsFolder,
+    /// The session file holds what is no thread id.
+    SessionIsGarbage,
+    /// There is no workspace.
+    NoWorkspace,
+    /// The turn is cancelled at a random moment.
+    Cancelled,
+    /// The turn is dropped at a random moment.
+    Dropped,
+    /// The caller takes an event every few milliseconds only.
+    SlowCaller,
+    /// The component traps while codex runs.
+    ComponentTraps,
+    /// The component computes for ever while codex runs.
+    ComponentSpins,
+    /// Somebody kills the supervisor.
+    SupervisorKilled,
+}
+
+const SIGTERM: i32 = 15;
+const SIGINT: i32 = 2;
+const SIGHUP: i32 = 1;
+const SIGKILL: i32 = 9;
+
+impl Fault {
+    /// What codex plays in such a turn.
+    #[must_use]
+    pub fn steps(self) -> Vec<Step> {
+        use Step::{CloseStdout, Echo, Forever, ThreadStarted, TurnCompleted, TurnStarted};
+        let ignore = Step::IgnoreSignals {
+            signals: vec![SIGTERM, SIGINT, SIGHUP],
+        };
+        let sleeper = |hold_stdout| Step::LeaveChild {
+            millis: 600_000,
+            hold_stdout,
+            group: ChildGroup::Session,
+        };
+        let raw = |bytes: &[u8]| vec![Step::emit_raw(bytes)];
+        let pause = |millis| vec![Step::Pause { millis }];
+        let message = |text: &[u8]| {
+            let line: &[&[u8]] = &[
+                br#"{"type":"item.completed","item":{"id":"item_9","type":"agent_message","text":""#,
+                text,
+                b"\"}}\n",
+            ];
+            line.concat()
+        };
+        // Before the answer, and after it.
+        let (before, after): (Vec<Step>, Vec<Step>) = match self {
+            Fault::Killed => (vec![Step::KillSelf { signal: SIGKILL }], vec![]),
+            Fault::TerminatedAtStart => return vec![Step::KillSelf { signal: SIGTERM }],
+            Fault::Flood => (
+                vec![Step::Flood {
+                    bytes: 8 << 20,
+                    line_len: 2000,
+                }],
+                vec![],
+            ),
+            Fault::TooMuchOutput => (
+                vec![Step::Flood {
+                    bytes: 64 << 20,
+                    line_len: 60_000,
+                }],
+                vec![],
+            ),
+            Fault::SilentStart => return vec![Forever],
+            Fault::SilentMiddle | Fault::ComponentTraps | Fault::ComponentSpins => {
+                (vec![Forever], vec![])
+            }
+            Fault::SlowDrip => {
+                let line = message(b"drip");
+                let pieces = line
+                    .chunks(15)
+                    .flat_map(|piece| [raw(piece), pause(3)].concat());
+                (pieces.collect(), vec![])
+            }
+            Fault::SplitCharacter => {
+                let line = message("z\u{fc}".as_bytes());
+                let (first, second) = line.split_at(line.len() - 5);
+                ([raw(first), pause(10), raw(second)].concat(), vec![])
+            }
+            Fault::NotUtf8 => (raw(&message(b"\xff\xfe")), vec![]),
+            Fault::Nul => (raw(&message(b"\0")), vec![]),
+            Fault::CarriageReturns => (raw(b"{\"type\":\"turn.started\"}\r\n"), vec![]),
+            Fault::HugeLine => (
+                vec![Step::Flood {
+                    bytes: 1,
+                    line_len: 9 << 20,
+                }],
+                vec![],
+            ),
+            Fault::HalfLine => (
+                [raw(b"{\"type\":\"item.comp"), vec![Step::Exit { code: 0 }]].concat(),
+                vec![],
+            ),
+            Fault::NoLineFeed => {
+                let end =
+                    r#"{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}"#;
+                (
+                    [raw(end.as_bytes()), vec![Step::Exit { code: 0 }]].concat(),
+                    vec![],
+                )
+            }
+            Fault::IgnoresSignals => (vec![ignore, Forever], vec![]),
+            Fault::ChildHoldsOutput => (vec![sleeper(true)], vec![]),
+            Fault::ClosesOutput => (vec![ignore, CloseStdout, Forever], vec![]),
+            Fault::Lingers => (vec![], vec![Forever]),
+            Fault::TenSleepers => (vec![sleeper(false); 10], vec![]),
+            Fault::StubbornFamily | Fault::SupervisorKilled => {
+                (vec![ignore, sleeper(true), sleeper(false), Forever], vec![])
+            }
+            Fault::NoEnd => (vec![Echo, Step::Exit { code: 0 }], vec![]),
+            Fault::TwoEnds => (vec![], vec![TurnCompleted]),
+            Fault::AfterTheEnd => (vec![], vec![TurnStarted, Echo, ThreadStarted]),
+            Fault::FailsThenCompletes => (
+                vec![Step::TurnFailed {
+                    message: "no".into(),
+                }],
+                vec![],
+            ),
+            Fault::OtherThread => (
+                vec![Step::ThreadStartedAs {
+                    id: "01a203e6-c71a-7d50-bfec-754792f3dc4b".into(),
+                }],
+                vec![],
+            ),
+            Fault::BadThread => (vec![], vec![]),
+            Fault::NotJson => (vec![Step::emit("codex: good morning")], vec![]),
+            Fault::UnknownEvents => (vec![Step::emit("{\"type\":\"turn.paused\"}"); 500], vec![]),
+            Fault::NoisyStderr => {
+                let text = "2026 ERROR codex_core: noise\n".repeat(36_000);
+                (vec![Step::Stderr { text }], vec![])
+            }
+            Fault::FailedTurn => {
+                return Step::failed_turn("unexpected status 401 Unauthorized").into();
+            }
+            Fault::DiesWithWords => {
+                return vec![
+                    Step::Stderr {
+                        text: "Error loading config.toml: no\n".into(),
+                    },
+                    Step::Exit { code: 1 },
+                ];
+            }
+            // Some time for the moment to fall into.
+            Fault::Cancelled | Fault::Dropped => (pause(100), vec![]),
+            Fault::SlowCaller => (
+                vec![Step::Flood {
+                    bytes: 40_000,
+                    line_len: 200,
+                }],
+                vec![],
+            ),
+            Fault::None
+            | Fault::ProgramRemoved
+            | Fault::ProgramReplaced
+            | Fault::DiskFull
+            | Fault::SessionIsFolder
+            | Fault::SessionIsGarbage
+            | Fault::NoWorkspace => (vec![], vec![]),
+        };
+        let start = match self {
+            Fault::BadThread => Step::ThreadStartedAs {
+                id: "thread-one".into(),
+            },
+            _ => ThreadStarted,
+        };
+        [
+            vec![start, TurnStarted],
+            before,
+            vec![Echo, TurnCompleted],
+            after,
+        ]
+        .concat()
+    }
+
+    /// How such a turn may end.
+    #[must_use]
+    pub fn ends(self) -> Vec<End> {
+        let failed = |kind| vec![(StopReason::Error, Some(kind))];
+        let completed = (StopReason::EndTurn, None);
+        match self {
+            Fault::Killed | Fault::TerminatedAtStart | Fault::SupervisorKilled => {
+                failed(Kind::Killed)
+            }
+            Fault::SilentStart => failed(Kind::StartTimeout),
+            Fault::SilentMiddle | Fault::IgnoresSignals | Fault::StubbornFamily => {
+                failed(Kind::IdleTimeout)
+            }
+            Fault::TooMuchOutput | Fault::HalfLine | Fault::ClosesOutput | Fault::NoEnd => {
+                failed(Kind::Protocol)
+            }
+            Fault::FailsThenCompletes => failed(Kind::InvalidRequest),
+            Fault::FailedTurn => failed(Kind::Auth),
+            Fault::DiesWithWords => failed(Kind::Config),
+            Fault::ProgramRemoved => failed(Kind::NotInstalled),
+            // A thread that codex names later than at its start is not kept.
+            Fault::DiskFull | Fault::SessionIsFolder | Fault::OtherThread => {
+                failed(Kind::SessionUnreadable)
+            }
+            Fault::NoWorkspace => failed(Kind::InvalidRequest),
+            Fault::ComponentTraps | Fault::ComponentSpins => failed(Kind::Internal),
+            // The moment may come after the end.
+            Fault::Cancelled => vec![completed, (StopReason::Aborted, Some(Kind::Killed))],
+            // Nobody hears how it ends.
+            Fault::Dropped => vec![],
+            _ => vec![completed],
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What turns cost in memory: `memory open CODEX TURNS SECONDS`, `memory sequence CODEX TURNS`, `memory stream CODEX MIB`.
+//!
+//! `open`: that many turns open at once, on a fake codex that says nothing for so many seconds. All must complete.
+//! `sequence`: that many turns, one after the other, in one workspace. The memory at the end may be 1.2 times that
+//! after the first tenth.
+//! `stream`: one turn in which codex prints that much. The memory may at no moment be 64 MiB more than before.
+//!
+//! A last argument `--json=FILE` has the figures written there too.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use plexum_openai_provider::{
+    Config, Event, GuestLimits, Limits, Provider, Request, StopReason, Turn,
+};
+use plexum_openai_provider_tests::census::{Census, parent_of, processes_below};
+use plexum_openai_provider_tests::fake_codex::{Script, Step};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const USAGE: &str = "usage: memory open CODEX TURNS SECONDS, memory sequence CODEX TURNS, or memory stream CODEX MIB; and --json=FILE last";
+
+/// How much more memory than before a turn may take, however much codex prints.
+const MOST_FOR_A_STREAM_KIB: u64 = 64 * 1024;
+
+fn main() -> Result<()> {
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let json = args
+        .pop_if(|last| last.starts_with("--json="))
+        .map(|last| last.replacen("--json=", "", 1));
+    let figures = measure(args.into_iter())?;
+    if let Some(file) = json {
+        std::fs::write(&file, format!("{figures}\n"))
+            .with_context(|| format!("{file} cannot be written"))?;
+    }
+    Ok(())
+}
+
+fn measure(mut args: impl Iterator<Item = String>) -> Result<Value> {
+    let mode = args.next().context(USAGE)?;
+    let codex = std::path::absolute(args.next().context(USAGE)?)?;
+    let turns: usize = args.next().context(USAGE)?.parse()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    match mode.as_str() {
+        "open" => {
+            let seconds = args.next().context(USAGE)?.parse()?;
+            runtime.block_on(open(&codex, turns, seconds))
+        }
+        "sequence" => runtime.block_on(sequence(&codex, turns)),
+        // The number is not one of turns here.
+        "stream" => runtime.block_on(stream(&codex, turns as u64)),
+        _ => bail!(USAGE),
+    }
+}
+
+fn provider(codex: &Path, turns: usize) -> Result<Provider> {
+    Ok(Provider::new(Config {
+        binary: Some(codex.to_owned()),
+        limits: Limits {
+            turns: u32::try_from(turns)?,
+            // A thousand programs do not start at once on a small machine.
+            start_seconds: 600,
+            end_seconds: 600,
+            ..Limits::default()
+        },
+        ..Config::default()
+    })?)
+}
+
+async fn open(codex: &Path, turns: usize, seconds: u64) -> Result<Value> {
+    raise_descriptor_limit()?;
+    let provider = provider(codex, turns + 1)?;
+    let root = TempDir::new()?;
+    let steps = [
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::Pause {
+            millis: seconds * 1000,
+        },
+        Step::Echo,
+        Step::TurnCompleted,
+    ];
+    let script = Script::new().call(steps);
+    let begin = |number: usize| -> Result<Turn> {
+        let workspace = root.path().join(number.to_string());
+        std::fs::create_dir(&workspace)?;
+        script.write_to(&workspace)?;
+        Ok(provider.turn(workspace, Request::prompt("hello")))
+    };
+    // What there is once, such as the threads that sync files, is there after the first.
+    let mut open = vec![begin(0)?];
+    until_open(&mut open).await?;
+    let first = Census::take()?;
+    for number in 1..=turns {
+        open.push(begin(number)?);
+    }
+    until_open(open.iter_mut().skip(1)).await?;
+    let all = Census::take()?;
+    let others: Vec<i32> = processes_below(&root.path().canonicalize()?)
+        .into_iter()
+        .map(|(pid, _)| pid)
+        .collect();
+    let supervisors = supervisors_of(&others)?;
+    for turn in &mut open {
+        ensure!(
+            end_of(turn).await? == StopReason::EndTurn,
+            "a turn did not complete"
+        );
+    }
+    ensure!(
+        provider.metrics().turns_open == 0,
+        "turns are open at the end"
+    );
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "sizes of memory are far from 2^53 KiB"
+    )]
+    let each = |kib: u64| kib as f64 / turns as f64;
+    println!(
+        "{turns} turns open at once for {seconds} s beside one; all completed\n\
+         this process: {} KiB with one, {} KiB with all: {:.1} KiB a turn, {:.1} descriptors a turn\n\
+         supervisors, one a turn: {:.1} KiB each (proportional set size)",
+        first.resident_kib,
+        all.resident_kib,
+        each(all.resident_kib.saturating_sub(first.resident_kib)),
+        each((all.descriptors.len() - first.descriptors.len()) as u64),
+        each(supervisors),
+    );
+    Ok(json!({
+        "turns": turns,
+        "kib_a_turn": each(all.resident_kib.saturating_sub(first.resident_kib)),
+        "supervisor_kib": each(supervisors),
+    }))
+}
+
+/// Takes the first event of each: its codex runs then.
+async fn until_open(turns: impl IntoIterator<Item = &mut Turn>) -> Result<()> {
+    for turn in turns {
+        match turn.next().await {
+            Some(Event::MessageStart { .. }) => {}
+            other => bail!("a turn began with {other:?}"),
+        }
+    }
+    Ok(())
+}
+
+async fn end_of(turn: &mut Turn) -> Result<StopReason> {
+    loop {
+        if let Event::MessageEnd {
+            stop_reason,
+            failure,
+            ..
+        } = turn.next().await.context("a turn had no end")?
+        {
+            ensure!(failure.is_none(), "a turn failed: {failure:?}");
+            return Ok(stop_reason);
+        }
+    }
+}
+
+async fn sequence(codex: &Path, turns: usize) -> Result<Value> {
+    let provider = provider(codex, 1)?;
+    let workspace = TempDir::new()?;
+    let first = (turns / 10).max(1);
+    let mut after_first = None;
+    for number in 1..=turns {
+        let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
+        end_of(&mut turn).await?;
+        if number == first {
+            after_first = Some(Census::take()?);
+        }
+    }
+    let after_first = after_first.context("there were turns")?;
+    let after = Census::take()?;
+    println!(
+        "{turns} turns, one after the other\n\
+         memory: {} KiB after {first} turns, {} KiB at the end\n\
+         descriptors: {} after {first} turns, {} at the end",
+        after_first.resident_kib,
+        after.resident_kib,
+        after_first.descriptors.len(),
+        after.descriptors.len(),
+    );
+    after.check_memory(&after_first)?;
+    ensure!(
+        after.descriptors.len() <= after_first.descriptors.len(),
+        "descriptors have leaked: {:?}",
+        after.descriptors
+    );
+    Ok(json!({
+        "turns": turns,
+        "after_first_kib": after_first.resident_kib,
+        "after_all_kib": after.resident_kib,
+    }))
+}
+
+async fn stream(codex: &Path, mib: u64) -> Result<Value> {
+    let provider = Provider::new(Config {
+        binary: Some(codex.to_owned()),
+        guest: GuestLimits {
+            events: u32::MAX,
+            event_mib: u32::try_from(mib)? * 2,
+            ..GuestLimits::default()
+        },
+        limits: Limits {
+            output_mib: u32::try_from(mib)? * 2,
+            ..Limits::default()
+        },
+        ..Config::default()
+    })?;
+    // What there is once is there after a short one.
+    let workspace = TempDir::new()?;
+    end_of(&mut provider.turn(workspace.path(), Request::prompt("hello"))).await?;
+    let flood = Step::Flood {
+        bytes: mib * 1024 * 1024,
+        line_len: 2000,
+    };
+    let steps = [
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        flood,
+        Step::TurnCompleted,
+    ];
+    let workspace = TempDir::new()?;
+    Script::new().call(steps).write_to(workspace.path())?;
+    let before = Census::take()?.resident_kib;
+    let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
+    ensure!(
+        end_of(&mut turn).await? == StopReason::EndTurn,
+        "the turn did not complete"
+    );
+    let peak = peak_kib()?;
+    println!("{mib} MiB of lines in one turn\nmemory: {before} KiB before, {peak} KiB at most");
+    ensure!(
+        peak <= before + MOST_FOR_A_STREAM_KIB,
+        "a stream takes more than {MOST_FOR_A_STREAM_KIB} KiB"
+    );
+    Ok(json!({ "mib": mib, "before_kib": before, "peak_kib": peak }))
+}
+
+/// The most memory that this process ever had.
+fn peak_kib() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .context("/proc/self/status has VmHWM")?;
+    Ok(peak.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// The memory of the parents of these processes, each counted by its share of what it shares, in KiB.
+fn supervisors_of(codexes: &[i32]) -> Result<u64> {
+    let mut total = 0;
+    for codex in codexes {
+        let parent = parent_of(*codex)?;
+        let rollup = std::fs::read_to_string(format!("/proc/{parent}/smaps_rollup"))?;
+        let pss = rollup
+            .lines()
+            .find_map(|line| line.strip_prefix("Pss:"))
+            .context("smaps_rollup has Pss")?;
+        total += pss.trim().trim_end_matches(" kB").parse::<u64>()?;
+    }
+    Ok(total)
+}
+
+/// Each turn needs a few descriptors, and the usual limit is 1024.
+fn raise_descriptor_limit() -> Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both calls get a pointer to a limit that lives.
+    let raised = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
+        }
+    };
+    ensure!(
+        raised,
+        "the limit of descriptors cannot be raised: {}",
+        std::io::Error::last_os_error()
+    );
+    Ok(())
+}
