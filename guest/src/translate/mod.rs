@@ -153,7 +153,7 @@ impl Translator {
         if !self.unknown.iter().any(|known| known == kind) {
             self.unknown.push(kind.to_owned());
             let message = format!(
-                "codex sent `{kind}`, which this version of the provider does not know; it was left out."
+                "codex sent `{kind}`, which this version of the provider does not know; it was skipped."
             );
             events.push(notice(NoticeKind::UnknownEvent, message));
         }
