@@ -203,7 +203,7 @@ impl Translator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::exec::item::ToolItem;
+    use crate::transport::exec::tool::ToolItem;
     use crate::transport::{Said, exec};
 
     type AnyItem<'a> = Item<'a, ToolItem<'a>>;
