@@ -1,4 +1,4 @@
-//! Whether a turn goes on with the stored conversation or begins a new one.
+//! Whether a turn resumes the stored conversation or begins a new one.
 
 use alloc::string::String;
 
@@ -14,7 +14,7 @@ pub enum Beginning {
     Resume(Entry),
 }
 
-/// A stored conversation that this turn does not go on with.
+/// A stored conversation that this turn does not resume.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replaced {
     /// What was stored.
@@ -34,7 +34,7 @@ pub fn decide(stored: Option<Entry>) -> Beginning {
             replaces: Some(Replaced {
                 old: entry.thread_id,
                 reason: "not_a_thread_id",
-                message: "The session file did not hold a thread id; it was set aside as .plexum-codex-session.bad, and a new thread was begun.",
+                message: "The session file did not contain a thread id; it was moved to .plexum-codex-session.bad, and a new thread was started.",
             }),
         },
     }

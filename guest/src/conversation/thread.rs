@@ -80,7 +80,7 @@ impl Thread {
         }
         if !is_plain(&thread_id) {
             let shown = failure::excerpt(&thread_id);
-            let said = format!("codex named its thread `{shown}`, which is no id");
+            let said = format!("codex named its thread `{shown}`, which is not a thread id");
             return Err(failure::failure(FailureKind::Protocol, Some(&said)));
         }
         let resumed = self
@@ -133,7 +133,7 @@ impl Thread {
         }
         if !resumable {
             let message = format!(
-                "codex named the thread `{thread_id}`, which is no UUID; it is not kept, and the next turn begins a new one."
+                "codex named the thread `{thread_id}`, which is not a UUID; it is not stored, and the next turn begins a new thread."
             );
             events.push(notice(NoticeKind::Warning, message));
         }
@@ -171,7 +171,7 @@ impl Thread {
         };
         if let Err(error) = host.save_session(&entry) {
             let message = format!(
-                "The token totals could not be kept, so the next turn cannot tell its own usage: {error}"
+                "The token totals could not be stored, so the usage of the next turn will be unknown: {error}"
             );
             events.push(notice(NoticeKind::Warning, message));
         }
@@ -190,7 +190,7 @@ fn other_thread(old: &str) -> Replaced {
     Replaced {
         old: old.to_owned(),
         reason: OTHER_THREAD,
-        message: "Codex opened another thread than the stored one; from now on that one is kept.",
+        message: "Codex opened another thread than the stored one; the new one is now stored.",
     }
 }
 

@@ -16,7 +16,7 @@ pub fn is_thread_id(text: &str) -> bool {
             })
 }
 
-/// Whether a runtime may be told this as the name of a thread: the contract has one plain word there.
+/// Whether this may name a thread in an event: the contract has one plain word there.
 pub fn is_plain(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text

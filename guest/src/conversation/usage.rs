@@ -14,7 +14,7 @@ pub const ZERO: Totals = Totals {
 };
 
 /// This turn's usage: nothing when the totals before it are not known, or are larger,
-/// which means that codex began to count anew at a moment that nobody saw.
+/// which means that codex restarted its count at some unknown moment.
 pub fn since(baseline: Option<&Totals>, total: &Usage) -> Option<Usage> {
     let baseline = baseline?;
     Some(Usage {

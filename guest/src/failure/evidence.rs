@@ -69,7 +69,7 @@ pub fn classify(evidence: &Evidence<'_>) -> Failure {
     let mut ended = format!("codex ended with {}", status_words(&exit.status));
     if let Some(first) = evidence.first_malformed {
         ended += &format!(
-            "; {} of its lines were no events, the first: {first}",
+            "; {} of its lines were not events, the first: {first}",
             evidence.malformed
         );
     }

@@ -23,7 +23,7 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::Auth => (
             false,
             "Codex is not logged in, or its login was refused",
-            "Run `codex login` as the user that this runs as, or store an API key with `codex login --with-api-key`; for a service of your own, set what the text names.",
+            "Run `codex login` as the user that runs this, or store an API key with `codex login --with-api-key`; for a custom model provider, check its API key.",
         ),
         Kind::ModelUnsupported => (
             false,
@@ -35,11 +35,7 @@ pub fn meaning(kind: Kind) -> Meaning {
             "The account's usage limit is reached",
             "Wait until the limit resets, or change the plan or the login.",
         ),
-        Kind::RateLimited => (
-            true,
-            "The service takes fewer requests than this for now",
-            "Try again later.",
-        ),
+        Kind::RateLimited => (true, "The service is limiting requests", "Try again later."),
         Kind::Overloaded => (
             true,
             "The service is at capacity",
@@ -57,8 +53,8 @@ pub fn meaning(kind: Kind) -> Meaning {
         ),
         Kind::InvalidRequest => (
             false,
-            "The service did not carry out the request",
-            "Change the request as the text says.",
+            "The service did not complete the request",
+            "Change the request as described.",
         ),
         Kind::SessionLost => (
             false,
@@ -78,12 +74,12 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::SessionUnreadable => (
             false,
             "The record of the conversation cannot be read or written",
-            "Repair what the text names, or remove .plexum-codex-session from the workspace to begin a new conversation.",
+            "Fix this, or remove .plexum-codex-session from the workspace to begin a new conversation.",
         ),
         Kind::Config => (
             false,
             "The configuration is wrong",
-            "Correct what the text names: `config.json` of this plugin, or `config.toml` in codex's home folder.",
+            "Correct it in `config.json` of this plugin or in `config.toml` in codex's home folder.",
         ),
         Kind::UntrustedDirectory => (
             false,
@@ -92,7 +88,7 @@ pub fn meaning(kind: Kind) -> Meaning {
         ),
         Kind::CliIncompatible => (
             false,
-            "This version of codex does not take the arguments",
+            "This version of codex does not accept the arguments",
             "Install codex 0.135 or newer, and check `extra_args` and `model_args`.",
         ),
         Kind::PromptTooLarge => (
@@ -103,7 +99,7 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::StartTimeout => (
             true,
             "Codex printed nothing within the start-up time",
-            "Try again; if it stays, run codex by hand in the workspace.",
+            "Try again; if this persists, run codex by hand in the workspace.",
         ),
         Kind::IdleTimeout => (
             true,
@@ -113,7 +109,7 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::TurnTimeout => (
             false,
             "The turn took longer than allowed",
-            "Give it less to do at once, or raise the turn limit.",
+            "Ask for less in one turn, or raise the turn limit.",
         ),
         Kind::Killed => (
             true,
@@ -128,12 +124,12 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::Denied => (
             false,
             "The grant does not allow this call of codex",
-            "Change what the text names in config.json, if it should be allowed.",
+            "Change config.json if it should be allowed.",
         ),
         Kind::Internal => (
             false,
             "The provider has a defect",
-            "Report it with the text.",
+            "Report it, and include this text.",
         ),
     };
     Meaning {

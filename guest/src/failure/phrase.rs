@@ -125,7 +125,7 @@ const PHRASES: &[(Kind, &[&str])] = &[
     ),
 ];
 
-/// The kind that a text speaks of, if it is a known one.
+/// The kind of failure that a text describes, if it is a known one.
 pub fn kind_of(said: &str) -> Option<Kind> {
     let said = said.replace(['\u{2018}', '\u{2019}'], "'").to_lowercase();
     PHRASES

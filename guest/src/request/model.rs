@@ -16,7 +16,7 @@ pub fn choose(settings: &Settings, asked: Option<&str>) -> Result<ModelArgs, Unu
     model.cloned().ok_or_else(|| {
         let offered: Vec<&str> = settings.models.iter().map(|model| model.id.as_str()).collect();
         let message = format!(
-            "The model `{}` is not on offer; there are: {}. Add it to `supported_models` in config.json, if the account has it.",
+            "The model `{}` is not available; the available models are: {}. Add it to `supported_models` in config.json if the account offers it.",
             asked.unwrap_or("(default)"),
             offered.join(", ")
         );

@@ -28,17 +28,15 @@ pub fn find(mut messages: Vec<Message>) -> Result<Prompt, Unusable> {
         .iter()
         .rposition(|message| message.role == Role::User)
         .ok_or_else(|| {
-            invalid("The request holds no message of role `user`: add one, its text is the prompt.")
+            invalid("The request has no message of role `user`: add one; its text is the prompt.")
         })?;
     messages.truncate(last_user + 1);
     let Some(message) = messages.pop() else {
-        return Err(invalid("The request holds no message."));
+        return Err(invalid("The request has no messages."));
     };
     let text = text_of(&message);
     if text.trim().is_empty() {
-        return Err(invalid(
-            "The last user message holds no text: say something in it.",
-        ));
+        return Err(invalid("The last user message has no text: add some."));
     }
     let images = message.content.iter().filter_map(|piece| match piece {
         Content::Image(number) => Some(*number),

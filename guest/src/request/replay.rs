@@ -1,4 +1,4 @@
-//! What a new conversation is told of the one that was lost.
+//! What a new conversation learns of the one that was lost.
 
 use alloc::format;
 use alloc::string::String;
@@ -7,15 +7,15 @@ use alloc::vec::Vec;
 use super::prompt::{MAX_PROMPT_CHARS, text_of};
 use crate::bindings::provider::{Message, Role};
 
-/// The most characters of earlier messages that a new conversation is told.
+/// The most characters of earlier messages that a new conversation is given.
 const MAX_REPLAY_CHARS: usize = 100_000;
 
-/// A prompt that tells a new conversation what was said in the one that was lost: as many
+/// A prompt that gives a new conversation what was said in the one that was lost: as many
 /// of the latest messages as fit, oldest first.
 pub fn replay(earlier: &[Message], text: &str) -> String {
     let mut room =
         MAX_REPLAY_CHARS.min(MAX_PROMPT_CHARS.saturating_sub(text.chars().count() + 500));
-    let mut told = Vec::new();
+    let mut parts = Vec::new();
     for message in earlier.iter().rev() {
         let speaker = match message.role {
             Role::System => "System",
@@ -27,17 +27,17 @@ pub fn replay(earlier: &[Message], text: &str) -> String {
             Some(left) => room = left,
             None => break,
         }
-        told.push(words);
+        parts.push(words);
     }
-    told.reverse();
-    let omitted = if told.len() < earlier.len() {
+    parts.reverse();
+    let omitted = if parts.len() < earlier.len() {
         " Messages before these were left out."
     } else {
         ""
     };
     format!(
         "The earlier conversation was lost. This is what was said in it.{omitted}\n\n{}\n\nThe next message, to be answered now:\n\n{text}",
-        told.join("\n\n")
+        parts.join("\n\n")
     )
 }
 
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_tells_the_latest_messages_in_order_and_says_what_it_leaves_out() {
+    fn a_replay_gives_the_latest_messages_in_order_and_says_that_it_leaves_some_out() {
         let earlier = [
             message(Role::User, &["one"]),
             message(Role::Assistant, &["two"]),

@@ -153,7 +153,7 @@ impl Translator {
         if !self.unknown.iter().any(|known| known == kind) {
             self.unknown.push(kind.to_owned());
             let message = format!(
-                "codex sent `{kind}`, which this version of the provider does not know; it was left out."
+                "codex sent `{kind}`, which this version of the provider does not know; it was skipped."
             );
             events.push(notice(NoticeKind::UnknownEvent, message));
         }
@@ -203,7 +203,7 @@ impl Translator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::exec::item::ToolItem;
+    use crate::transport::exec::tool::ToolItem;
     use crate::transport::{Said, exec};
 
     type AnyItem<'a> = Item<'a, ToolItem<'a>>;

@@ -97,15 +97,15 @@ pub fn conclude<C: Capabilities>(
     Next::Over
 }
 
-/// Codex no longer has the conversation, and has done nothing yet: another one is begun.
+/// Codex no longer has the conversation, and has done nothing yet: begins another one.
 fn replace_lost(lost: &str, policy: LostSession, prompt: &Prompt) -> Next {
     let (message, text) = match policy {
         LostSession::Replay if !prompt.earlier.is_empty() => (
-            "Codex no longer has the stored thread; a new one was begun and told the earlier messages.",
+            "Codex no longer has the stored thread; a new one was started and given the earlier messages.",
             replay(&prompt.earlier, &prompt.text),
         ),
         _ => (
-            "Codex no longer has the stored thread; a new one was begun without the earlier messages.",
+            "Codex no longer has the stored thread; a new one was started without the earlier messages.",
             prompt.text.clone(),
         ),
     };
@@ -144,15 +144,15 @@ fn completed(
 fn left_behind(exit: &Exit) -> Option<String> {
     let processes = match exit.left_behind {
         0 => None,
-        1 => Some(
-            "A process that codex had started and left running was ended with the turn.".into(),
-        ),
+        1 => {
+            Some("A process that codex had left running was stopped at the end of the turn.".into())
+        }
         count => Some(format!(
-            "{count} processes that codex had started and left running were ended with the turn."
+            "{count} processes that codex had left running were stopped at the end of the turn."
         )),
     };
     let cut = exit.output_cut.then(|| {
-        "Something that codex had started still held its output when it had ended; the rest of the output was given up.".into()
+        "A process that codex had started kept its output open after codex exited; the rest of the output was discarded.".into()
     });
     processes.or(cut)
 }

@@ -76,7 +76,7 @@ impl<P: Child> Run<P> {
         }
         for bytes in output.skipped {
             let message = format!(
-                "codex printed a line of {bytes} bytes, which is longer than the limit; it was left out."
+                "codex printed a line of {bytes} bytes, which is longer than the limit; it was skipped."
             );
             events.push(notice(NoticeKind::LineSkipped, message));
         }
@@ -157,13 +157,13 @@ impl<P: Child> Run<P> {
         line: &str,
         events: &mut Vec<Event>,
     ) {
-        let message = format!("codex printed a line that is no event ({reason}): {line}");
+        let message = format!("codex printed a line that is not an event ({reason}): {line}");
         host.log(Level::Debug, &message);
         self.malformed = self.malformed.saturating_add(1);
         if self.first_malformed.is_none() {
             let shown = failure::excerpt(line);
             let message = format!(
-                "codex printed a line that is no event ({reason}); such lines are left out: {shown}"
+                "codex printed a line that is not an event ({reason}); such lines are skipped: {shown}"
             );
             events.push(notice(NoticeKind::LineMalformed, message));
             self.first_malformed = Some(shown);

@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 
 use plexum_openai_provider::Config;
 use plexum_openai_provider::framing::Framer;
-use plexum_openai_provider::grant::{Call, Grant};
 use plexum_openai_provider::grant::known_threads::{KnownThreads, Opening};
+use plexum_openai_provider::grant::{Call, Grant};
 use plexum_openai_provider_guest::bindings::codex::{
     Awaited, Exit, ExitStatus, Output, Refusal, RefusalReason, StopCause,
 };

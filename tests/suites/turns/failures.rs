@@ -96,7 +96,7 @@ fn what_the_service_says() {
         (
             "mock:e400plain",
             FailureKind::InvalidRequest,
-            "did not carry out the request",
+            "did not complete the request",
             false,
         ),
     ];
@@ -161,7 +161,12 @@ fn what_may_be_wrong_with_a_session() {
         let garbled = Agent::new(&codex).unwrap();
         turn(&garbled, "hello");
         std::fs::write(rollout(&garbled), b"\xff\xfe\x00garbage").unwrap();
-        fails(&garbled, "again", FailureKind::SessionUnreadable, "Repair");
+        fails(
+            &garbled,
+            "again",
+            FailureKind::SessionUnreadable,
+            "Fix this",
+        );
 
         let archived = Agent::new(&codex).unwrap();
         turn(&archived, "hello");

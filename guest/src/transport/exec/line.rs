@@ -5,7 +5,8 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 
-use super::item::{self, ToolItem};
+use super::item;
+use super::tool::ToolItem;
 use crate::bindings::provider::Usage;
 use crate::json::Json;
 use crate::transport::{Malformed, Phase, Retry, Said};

@@ -4,3 +4,4 @@ pub mod argv;
 pub mod item;
 pub mod line;
 pub mod stderr;
+pub mod tool;
