@@ -4,30 +4,79 @@
 //! fields out, and sets them to null; derived structs refuse the first and need care
 //! for the rest. This document keeps every member in the order it came, and looking one
 //! up never fails harder than "not there". Strings without escapes are not copied.
+//!
+//! Two levels are read: an event and its item. What is inside the item stays as it was written
+//! until somebody looks into it, so what a tool was called with is passed on letter by letter:
+//! the order of members, doubled keys, and numbers of any size and precision.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use memchr::memchr;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
 
 /// Any JSON value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json<'a> {
     Null,
     Bool(bool),
+    /// A number of the two levels that are read.
     Number(serde_json::Number),
     Text(Cow<'a, str>),
     Array(Vec<Json<'a>>),
     /// Members in the order they came, doubled keys included.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
+    /// A number, an array, or an object below them, as it was written.
+    Written(Written<'a>),
+}
+
+/// A value as it was written.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<'a>(&'a RawValue);
+
+impl PartialEq for Written<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
 }
 
 impl<'a> Json<'a> {
     /// Parses one document; nothing but white space may follow it.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
+    }
+
+    /// Texts and literals are read, all else stays as it was written.
+    fn from_raw(raw: &'a RawValue) -> Result<Self, serde_json::Error> {
+        let text = raw.get();
+        Ok(match text.as_bytes().first() {
+            Some(b'"') => match text.get(1..text.len().saturating_sub(1)) {
+                Some(plain) if memchr(b'\\', plain.as_bytes()).is_none() => {
+                    Json::Text(Cow::Borrowed(plain))
+                }
+                _ => Json::Text(Cow::Owned(serde_json::from_str(text)?)),
+            },
+            Some(b'n') => Json::Null,
+            Some(b't') => Json::Bool(true),
+            Some(b'f') => Json::Bool(false),
+            _ => Json::Written(Written(raw)),
+        })
+    }
+
+    /// This value with two more levels read, if it was kept as it was written. A number that no
+    /// float can hold leaves it as it was.
+    pub fn opened(&self) -> Cow<'_, Json<'a>> {
+        match self {
+            Json::Written(Written(raw)) => {
+                Json::parse(raw.get()).map_or(Cow::Borrowed(self), Cow::Owned)
+            }
+            _ => Cow::Borrowed(self),
+        }
     }
 
     /// The first member of that name that is not null.
@@ -45,7 +94,7 @@ impl<'a> Json<'a> {
         matches!(self, Json::Null)
     }
 
-    /// Moves the text out of the member of that name, which keeps an empty one; nothing if it is no text.
+    /// Moves the text out of the member of that name, which keeps an empty one; nothing if it is not text.
     pub fn take_text(&mut self, key: &str) -> Option<Cow<'a, str>> {
         let Json::Object(members) = self else {
             return None;
@@ -64,11 +113,12 @@ impl<'a> Json<'a> {
         self.get(key)?.as_text()
     }
 
-    /// The items of the member of that name; none if it is no array.
-    pub fn array(&self, key: &str) -> &[Json<'a>] {
-        match self.get(key) {
-            Some(Json::Array(items)) => items,
-            _ => &[],
+    /// The items of the member of that name; none if it is not an array.
+    pub fn array(&self, key: &str) -> Cow<'_, [Json<'a>]> {
+        match self.get(key).map(Json::opened) {
+            Some(Cow::Borrowed(Json::Array(items))) => Cow::Borrowed(items),
+            Some(Cow::Owned(Json::Array(items))) => Cow::Owned(items),
+            _ => Cow::Borrowed(&[]),
         }
     }
 
@@ -76,6 +126,16 @@ impl<'a> Json<'a> {
     pub fn count(&self, key: &str) -> Option<u64> {
         match self.get(key)? {
             Json::Number(number) => number.as_u64(),
+            Json::Written(Written(raw)) => raw.get().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The number, if this is a whole one.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Json::Number(number) => number.as_i64(),
+            Json::Written(Written(raw)) => raw.get().parse().ok(),
             _ => None,
         }
     }
@@ -101,18 +161,16 @@ const MEMBERS: usize = 8;
 /// Makes a document of a value.
 #[derive(Clone, Copy)]
 struct DocumentVisitor {
-    /// How many levels of objects get their room at once. Those below may be very many, and begin without.
-    roomy: usize,
+    /// How many levels are still read.
+    levels: usize,
 }
 
 impl DocumentVisitor {
-    /// An event and its item have room.
-    const DOCUMENT: Self = DocumentVisitor { roomy: 2 };
-    const SMALL: Self = DocumentVisitor { roomy: 0 };
+    const DOCUMENT: Self = DocumentVisitor { levels: 2 };
 
     fn inside(self) -> Self {
         DocumentVisitor {
-            roomy: self.roomy.saturating_sub(1),
+            levels: self.levels.saturating_sub(1),
         }
     }
 }
@@ -121,6 +179,10 @@ impl<'de> DeserializeSeed<'de> for DocumentVisitor {
     type Value = Json<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        if self.levels == 0 {
+            let raw = <&RawValue>::deserialize(deserializer)?;
+            return Json::from_raw(raw).map_err(D::Error::custom);
+        }
         deserializer.deserialize_any(self)
     }
 }
@@ -162,14 +224,14 @@ impl<'de> Visitor<'de> for DocumentVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
         let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(Self::SMALL)? {
+        while let Some(item) = items.next_element_seed(self.inside())? {
             array.push(item);
         }
         Ok(Json::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
-        let mut object = Vec::with_capacity(if self.roomy > 0 { MEMBERS } else { 0 });
+        let mut object = Vec::with_capacity(MEMBERS);
         while let Some(key) = members.next_key::<Key<'de>>()? {
             object.push((key.0, members.next_value_seed(self.inside())?));
         }
@@ -182,9 +244,9 @@ struct Key<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_str(DocumentVisitor::SMALL)? {
+        match deserializer.deserialize_str(DocumentVisitor::DOCUMENT)? {
             Json::Text(text) => Ok(Key(text)),
-            _ => Err(serde::de::Error::custom("a key that is no string")),
+            _ => Err(D::Error::custom("a key that is not a string")),
         }
     }
 }
@@ -195,6 +257,7 @@ impl Serialize for Json<'_> {
             Json::Null => serializer.serialize_unit(),
             Json::Bool(value) => serializer.serialize_bool(*value),
             Json::Number(number) => number.serialize(serializer),
+            Json::Written(Written(raw)) => raw.serialize(serializer),
             Json::Text(text) => serializer.serialize_str(text),
             Json::Array(items) => serializer.collect_seq(items),
             Json::Object(members) => {
@@ -252,6 +315,34 @@ mod tests {
             Some(Json::Text(Cow::Borrowed("plain")))
         ));
         assert!(matches!(document.get("b"), Some(Json::Text(Cow::Owned(_)))));
+    }
+
+    #[test]
+    fn what_is_inside_an_item_is_passed_on_as_it_was_written() {
+        let written = r#"{"z":1.10,"a":[18446744073709551616,1e400,-0],"z":{"\u0061":"\ud800"}}"#;
+        let line = alloc::format!(r#"{{"item":{{"arguments":{written},"code":-7,"n":1.5}}}}"#);
+        let document = Json::parse(&line).unwrap();
+        let item = document.get("item").unwrap();
+        let arguments = item.get("arguments").unwrap();
+        assert_eq!(serde_json::to_string(arguments).unwrap(), written);
+        assert_eq!(serde_json::to_string(&document).unwrap(), line);
+        assert_eq!(item.get("code").and_then(Json::integer), Some(-7));
+        assert_eq!(item.get("n").and_then(Json::integer), None);
+        assert_eq!(item.count("code"), None);
+    }
+
+    #[test]
+    fn what_is_inside_an_item_can_be_looked_into() {
+        let line = r#"{"item":{"steps":[{"text":"a","deep":[[7]]},{"text":"b\n"}],"huge":[1e400]}}"#;
+        let document = Json::parse(line).unwrap();
+        let item = document.get("item").unwrap();
+        let steps = item.array("steps");
+        let texts: Vec<_> = steps.iter().map(|step| step.text("text")).collect();
+        assert_eq!(texts, [Some("a"), Some("b\n")]);
+        let result = item.get("steps").unwrap().opened();
+        assert!(matches!(result.as_ref(), Json::Array(items) if items.len() == 2));
+        assert!(item.array("huge").is_empty());
+        assert!(item.array("z").is_empty());
     }
 
     #[test]

@@ -360,8 +360,9 @@ fn title(tool: ToolKind, item: &mut Json<'_>) -> String {
     match tool {
         ToolKind::Command => text("command").into_owned(),
         ToolKind::FileChange => {
-            let changes = item.array("changes").iter();
+            let changes = item.array("changes");
             let lines: Vec<String> = changes
+                .iter()
                 .map(|change| {
                     format!(
                         "{} {}",
@@ -411,17 +412,20 @@ impl Serialize for Members<'_> {
 fn output(tool: ToolKind, item: &mut Json<'_>) -> Option<String> {
     match tool {
         ToolKind::Command => item.take_text("aggregated_output").map(Cow::into_owned),
-        ToolKind::McpCall => match item.get("error").and_then(|error| error.text("message")) {
-            Some(error) => Some(
-                error
-                    .split(failure::BACKTRACE)
-                    .next()
-                    .unwrap_or(error)
-                    .trim_end()
-                    .to_owned(),
-            ),
-            None => item.get("result").map(mcp_text),
-        },
+        ToolKind::McpCall => {
+            let error = item.get("error").map(Json::opened);
+            match error.as_ref().and_then(|error| error.text("message")) {
+                Some(error) => Some(
+                    error
+                        .split(failure::BACKTRACE)
+                        .next()
+                        .unwrap_or(error)
+                        .trim_end()
+                        .to_owned(),
+                ),
+                None => item.get("result").map(mcp_text),
+            }
+        }
         ToolKind::Agent => item.get("agents_states").map(render),
         ToolKind::FileChange | ToolKind::WebSearch | ToolKind::Other => None,
     }
@@ -429,15 +433,15 @@ fn output(tool: ToolKind, item: &mut Json<'_>) -> Option<String> {
 
 /// What an MCP tool answered: its text where it is all text, else the document.
 fn mcp_text(result: &Json<'_>) -> String {
-    let content = result.array("content");
-    let texts: Vec<&str> = content
+    let opened = result.opened();
+    let content = opened.array("content");
+    let texts: Option<Vec<Cow<'_, str>>> = content
         .iter()
-        .filter_map(|part| part.text("text"))
+        .map(|part| part.opened().into_owned().take_text("text"))
         .collect();
-    if texts.is_empty() || texts.len() != content.len() {
-        render(result)
-    } else {
-        texts.join("\n")
+    match texts {
+        Some(texts) if !texts.is_empty() => texts.join("\n"),
+        _ => render(result),
     }
 }
 
@@ -452,10 +456,7 @@ fn status(item: &Json<'_>) -> ToolStatus {
 }
 
 fn exit_code(value: &Json<'_>) -> Option<i32> {
-    match value {
-        Json::Number(number) => number.as_i64().and_then(|code| i32::try_from(code).ok()),
-        _ => None,
-    }
+    i32::try_from(value.integer()?).ok()
 }
 
 fn render(value: &impl Serialize) -> String {
