@@ -333,7 +333,8 @@ mod tests {
 
     #[test]
     fn what_is_inside_an_item_can_be_looked_into() {
-        let line = r#"{"item":{"steps":[{"text":"a","deep":[[7]]},{"text":"b\n"}],"huge":[1e400]}}"#;
+        let line =
+            r#"{"item":{"steps":[{"text":"a","deep":[[7]]},{"text":"b\n"}],"huge":[1e400]}}"#;
         let document = Json::parse(line).unwrap();
         let item = document.get("item").unwrap();
         let steps = item.array("steps");

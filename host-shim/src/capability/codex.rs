@@ -252,7 +252,10 @@ impl codex::HostChild for CodexCtx {
         let process = self.table.get_mut(&child)?;
         let pid = process.id();
         let exit = process.wait(end).await?;
-        self.note_end(pid, &exit);
+        // A component may ask again, as often as its computing time (`guest.cpu_seconds`) allows.
+        if process.take_unnoted() {
+            self.note_end(pid, &exit);
+        }
         Ok(codex::Exit {
             status: match (exit.status.code(), exit.status.signal()) {
                 (Some(code), _) => codex::ExitStatus::Code(code),

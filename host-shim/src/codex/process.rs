@@ -62,6 +62,8 @@ pub struct Process {
     ended: Option<(ExitStatus, Instant)>,
     /// Set when the supervisor was lost: what it said.
     lost: Option<io::Error>,
+    /// Whether its end has been noted.
+    noted: bool,
 }
 
 /// What to start.
@@ -157,6 +159,7 @@ impl Process {
             stopping: None,
             ended: None,
             lost: None,
+            noted: false,
         })
     }
 
@@ -164,6 +167,11 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> i32 {
         self.id
+    }
+
+    /// Whether its end is still to be noted, in the metrics, the log, and the record. True once.
+    pub fn take_unnoted(&mut self) -> bool {
+        !std::mem::replace(&mut self.noted, true)
     }
 
     /// Whether all of it has ended, and [`Process::wait`] has said how.

@@ -11,7 +11,7 @@ use crate::telemetry::metrics::Meter;
 /// How many events may wait for the caller before the component waits too, and with it codex.
 const WAITING_EVENTS: usize = 64;
 
-/// How much text they may hold. A larger event waits alone.
+/// How much memory they may take. A larger event waits alone.
 const WAITING_BYTES: u32 = 1024 * 1024;
 
 /// An event that waits, and its share of what may.
@@ -56,7 +56,7 @@ impl Sink {
         self.ended
     }
 
-    /// Passes an event on that holds so much text. Waits until there is room for it.
+    /// Passes an event on that takes so much memory. Waits until there is room for it.
     pub async fn send(&mut self, event: Event, bytes: usize) -> Sent {
         let is_end = matches!(event, Event::MessageEnd { .. });
         let passed = tokio::select! {
