@@ -57,8 +57,8 @@ fn measure(mut args: impl Iterator<Item = String>) -> Result<Value> {
         "stream" => runtime.block_on(stream(&codex, turns as u64)),
         "hostile" => {
             let component = args.next().context(USAGE)?;
-            let component = std::fs::read(&component)
-                .with_context(|| format!("{component} cannot be read"))?;
+            let component =
+                std::fs::read(&component).with_context(|| format!("{component} cannot be read"))?;
             let prompt = args.next().context(USAGE)?;
             // Nor here.
             let pause = Duration::from_millis(turns as u64);

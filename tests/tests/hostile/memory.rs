@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use plexum_openai_provider::{Config, Event, FailureKind, GuestLimits, Provider, Recorder, Request};
+use plexum_openai_provider::{
+    Config, Event, FailureKind, GuestLimits, Provider, Recorder, Request,
+};
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::hostile::component as component_file;
 use serde_json::Value;
@@ -97,10 +99,7 @@ async fn the_end_of_codex_is_recorded_once_however_often_it_is_waited_for() {
     let provider = Provider::with_component(config, component())
         .unwrap()
         .with_recorder(Recorder::append_to(&record).unwrap());
-    let turn = provider.turn(
-        codex.path(),
-        Request::prompt(deed("waits", &allowed())),
-    );
+    let turn = provider.turn(codex.path(), Request::prompt(deed("waits", &allowed())));
     let told = finish(turn).await;
     assert_eq!(told.kind, Some(FailureKind::Internal), "{told:?}");
     assert!(told.message.contains("`guest.cpu_seconds`"), "{told:?}");
