@@ -4,13 +4,20 @@
 //! fields out, and sets them to null; derived structs refuse the first and need care
 //! for the rest. This document keeps every member in the order it came, and looking one
 //! up never fails harder than "not there". Strings without escapes are not copied.
+//!
+//! What a tool was called with and what it answered stays as it was written, and is passed on letter by letter: the order
+//! of members, doubled keys, and numbers of any size and precision.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use memchr::memchr;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
 
 /// Any JSON value.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,12 +29,51 @@ pub enum Json<'a> {
     Array(Vec<Json<'a>>),
     /// Members in the order they came, doubled keys included.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
+    /// A value that is passed on.
+    Written(Written<'a>),
+}
+
+/// A value as it was written.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<'a>(&'a RawValue);
+
+impl PartialEq for Written<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
 }
 
 impl<'a> Json<'a> {
     /// Parses one document; nothing but white space may follow it.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
+    }
+
+    /// Texts and literals are read, all else stays as it was written.
+    fn from_raw(raw: &'a RawValue) -> Result<Self, serde_json::Error> {
+        let text = raw.get();
+        Ok(match text.as_bytes().first() {
+            Some(b'"') => match text.get(1..text.len().saturating_sub(1)) {
+                Some(plain) if memchr(b'\\', plain.as_bytes()).is_none() => {
+                    Json::Text(Cow::Borrowed(plain))
+                }
+                _ => Json::Text(Cow::Owned(serde_json::from_str(text)?)),
+            },
+            Some(b'n') => Json::Null,
+            Some(b't') => Json::Bool(true),
+            Some(b'f') => Json::Bool(false),
+            _ => Json::Written(Written(raw)),
+        })
+    }
+
+    /// This value, read if it was kept as it was written. A number that no float can hold leaves it as it was.
+    pub fn opened(&self) -> Cow<'_, Json<'a>> {
+        match self {
+            Json::Written(Written(raw)) => {
+                Json::parse(raw.get()).map_or(Cow::Borrowed(self), Cow::Owned)
+            }
+            _ => Cow::Borrowed(self),
+        }
     }
 
     /// The first member of that name that is not null.
@@ -45,7 +91,7 @@ impl<'a> Json<'a> {
         matches!(self, Json::Null)
     }
 
-    /// Moves the text out of the member of that name, which keeps an empty one; nothing if it is no text.
+    /// Moves the text out of the member of that name, which keeps an empty one; nothing if it is not text.
     pub fn take_text(&mut self, key: &str) -> Option<Cow<'a, str>> {
         let Json::Object(members) = self else {
             return None;
@@ -64,11 +110,12 @@ impl<'a> Json<'a> {
         self.get(key)?.as_text()
     }
 
-    /// The items of the member of that name; none if it is no array.
-    pub fn array(&self, key: &str) -> &[Json<'a>] {
-        match self.get(key) {
-            Some(Json::Array(items)) => items,
-            _ => &[],
+    /// The items of the member of that name; none if it is not an array.
+    pub fn array(&self, key: &str) -> Cow<'_, [Json<'a>]> {
+        match self.get(key).map(Json::opened) {
+            Some(Cow::Borrowed(Json::Array(items))) => Cow::Borrowed(items),
+            Some(Cow::Owned(Json::Array(items))) => Cow::Owned(items),
+            _ => Cow::Borrowed(&[]),
         }
     }
 
@@ -76,6 +123,16 @@ impl<'a> Json<'a> {
     pub fn count(&self, key: &str) -> Option<u64> {
         match self.get(key)? {
             Json::Number(number) => number.as_u64(),
+            Json::Written(Written(raw)) => raw.get().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The number, if this is a whole one.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Json::Number(number) => number.as_i64(),
+            Json::Written(Written(raw)) => raw.get().parse().ok(),
             _ => None,
         }
     }
@@ -97,6 +154,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
 
 /// Room for the members of an object: codex's hardly ever have more.
 const MEMBERS: usize = 8;
+
+/// The members of an item that are passed on as they were written. All of them are documents of others: of a tool, of the
+/// model. They are known by name, because a value cannot be both looked at and kept without being read twice.
+const PASSED_ON: [&str; 6] = [
+    "action",
+    "agents_states",
+    "arguments",
+    "changes",
+    "receiver_thread_ids",
+    "result",
+];
 
 /// Makes a document of a value.
 #[derive(Clone, Copy)]
@@ -122,6 +190,18 @@ impl<'de> DeserializeSeed<'de> for DocumentVisitor {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
         deserializer.deserialize_any(self)
+    }
+}
+
+/// Keeps a value as it was written.
+struct WrittenSeed;
+
+impl<'de> DeserializeSeed<'de> for WrittenSeed {
+    type Value = Json<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Json::from_raw(raw).map_err(D::Error::custom)
     }
 }
 
@@ -170,8 +250,13 @@ impl<'de> Visitor<'de> for DocumentVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
         let mut object = Vec::with_capacity(if self.roomy > 0 { MEMBERS } else { 0 });
-        while let Some(key) = members.next_key::<Key<'de>>()? {
-            object.push((key.0, members.next_value_seed(self.inside())?));
+        while let Some(Key(key)) = members.next_key()? {
+            let value = if self.roomy > 0 && PASSED_ON.contains(&&*key) {
+                members.next_value_seed(WrittenSeed)?
+            } else {
+                members.next_value_seed(self.inside())?
+            };
+            object.push((key, value));
         }
         Ok(Json::Object(object))
     }
@@ -184,7 +269,7 @@ impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match deserializer.deserialize_str(DocumentVisitor::SMALL)? {
             Json::Text(text) => Ok(Key(text)),
-            _ => Err(serde::de::Error::custom("a key that is no string")),
+            _ => Err(D::Error::custom("a key that is not a string")),
         }
     }
 }
@@ -195,6 +280,7 @@ impl Serialize for Json<'_> {
             Json::Null => serializer.serialize_unit(),
             Json::Bool(value) => serializer.serialize_bool(*value),
             Json::Number(number) => number.serialize(serializer),
+            Json::Written(Written(raw)) => raw.serialize(serializer),
             Json::Text(text) => serializer.serialize_str(text),
             Json::Array(items) => serializer.collect_seq(items),
             Json::Object(members) => {
@@ -252,6 +338,35 @@ mod tests {
             Some(Json::Text(Cow::Borrowed("plain")))
         ));
         assert!(matches!(document.get("b"), Some(Json::Text(Cow::Owned(_)))));
+    }
+
+    #[test]
+    fn what_is_inside_an_item_is_passed_on_as_it_was_written() {
+        let written = r#"{"z":1.10,"a":[18446744073709551616,1e400,-0],"z":{"\u0061":"\ud800"}}"#;
+        let line = alloc::format!(r#"{{"item":{{"arguments":{written},"code":-7,"n":1.5}}}}"#);
+        let document = Json::parse(&line).unwrap();
+        let item = document.get("item").unwrap();
+        let arguments = item.get("arguments").unwrap();
+        assert_eq!(serde_json::to_string(arguments).unwrap(), written);
+        assert_eq!(serde_json::to_string(&document).unwrap(), line);
+        assert_eq!(item.get("code").and_then(Json::integer), Some(-7));
+        assert_eq!(item.get("n").and_then(Json::integer), None);
+        assert_eq!(item.count("code"), None);
+    }
+
+    #[test]
+    fn what_is_passed_on_can_be_looked_into() {
+        let line =
+            r#"{"item":{"changes":[{"text":"a","deep":[[7]]},{"text":"b\n"}],"result":[1e400]}}"#;
+        let document = Json::parse(line).unwrap();
+        let item = document.get("item").unwrap();
+        let changes = item.array("changes");
+        let texts: Vec<_> = changes.iter().map(|change| change.text("text")).collect();
+        assert_eq!(texts, [Some("a"), Some("b\n")]);
+        let changes = item.get("changes").unwrap().opened();
+        assert!(matches!(changes.as_ref(), Json::Array(items) if items.len() == 2));
+        assert!(item.array("result").is_empty());
+        assert!(item.array("z").is_empty());
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub use contract::event::{
     Event, Failure, FailureKind, NoticeKind, PlanStep, StopReason, ToolKind, ToolStatus, Usage,
 };
 pub use contract::request::{Content, ImageSource, Message, Request, Role};
+pub use contract::tool_input::ToolInput;
 pub use engine::builtin::COMPONENT;
 pub use engine::cache::Cache;
 pub use engine::load_error::LoadError;

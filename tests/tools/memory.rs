@@ -1,13 +1,17 @@
-//! What turns cost in memory: `memory open CODEX TURNS SECONDS`, `memory sequence CODEX TURNS`, `memory stream CODEX MIB`.
+//! What turns cost in memory: `memory open CODEX TURNS SECONDS`, `memory sequence CODEX TURNS`, `memory stream CODEX MIB`,
+//! `memory hostile CODEX MILLISECONDS COMPONENT PROMPT`.
 //!
 //! `open`: that many turns open at once, on a fake codex that says nothing for so many seconds. All must complete.
 //! `sequence`: that many turns, one after the other, in one workspace. The memory at the end may be 1.2 times that
 //! after the first tenth.
 //! `stream`: one turn in which codex prints that much. The memory may at no moment be 64 MiB more than before.
+//! `hostile`: one turn of the hostile component with that prompt, whose caller takes the first event after so many
+//! milliseconds. Measures the most memory that the process had, and how long another task of the same thread waited.
 //!
 //! A last argument `--json=FILE` has the figures written there too.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{
@@ -18,7 +22,7 @@ use plexum_openai_provider_tests::fake_codex::{Script, Step};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const USAGE: &str = "usage: memory open CODEX TURNS SECONDS, memory sequence CODEX TURNS, or memory stream CODEX MIB; and --json=FILE last";
+const USAGE: &str = "usage: memory open CODEX TURNS SECONDS, memory sequence CODEX TURNS, memory stream CODEX MIB, or memory hostile CODEX MILLISECONDS COMPONENT PROMPT; and --json=FILE last";
 
 /// How much more memory than before a turn may take, however much codex prints.
 const MOST_FOR_A_STREAM_KIB: u64 = 64 * 1024;
@@ -51,6 +55,15 @@ fn measure(mut args: impl Iterator<Item = String>) -> Result<Value> {
         "sequence" => runtime.block_on(sequence(&codex, turns)),
         // The number is not one of turns here.
         "stream" => runtime.block_on(stream(&codex, turns as u64)),
+        "hostile" => {
+            let component = args.next().context(USAGE)?;
+            let component =
+                std::fs::read(&component).with_context(|| format!("{component} cannot be read"))?;
+            let prompt = args.next().context(USAGE)?;
+            // Nor here.
+            let pause = Duration::from_millis(turns as u64);
+            runtime.block_on(hostile(&codex, pause, &component, &prompt))
+        }
         _ => bail!(USAGE),
     }
 }
@@ -238,6 +251,71 @@ async fn stream(codex: &Path, mib: u64) -> Result<Value> {
         "a stream takes more than {MOST_FOR_A_STREAM_KIB} KiB"
     );
     Ok(json!({ "mib": mib, "before_kib": before, "peak_kib": peak }))
+}
+
+/// How many events of a hostile turn are taken before it is dropped.
+const EVENTS_OF_A_HOSTILE_TURN: u64 = 20;
+
+async fn hostile(codex: &Path, pause: Duration, component: &[u8], prompt: &str) -> Result<Value> {
+    let config = Config {
+        binary: Some(codex.to_owned()),
+        guest: GuestLimits {
+            memory_mib: 1024,
+            ..GuestLimits::default()
+        },
+        ..Config::default()
+    };
+    let provider = Provider::with_component(config, component)?;
+    // What there is once is there after a small one.
+    let workspace = TempDir::new()?;
+    let mut small = provider.turn(workspace.path(), Request::prompt("input:1000"));
+    while small.next().await.is_some() {}
+    // The compiler took more memory than a turn does. From here on, the peak is that of the turn.
+    std::fs::write("/proc/self/clear_refs", "5").context("the peak cannot be reset")?;
+    let before = Census::take()?.resident_kib;
+    let mut turn = provider.turn(workspace.path(), Request::prompt(prompt));
+    let mut longest = Duration::ZERO;
+    let mut since = Instant::now();
+    let mut other = tokio::time::interval(Duration::from_millis(1));
+    let take = async {
+        tokio::time::sleep(pause).await;
+        let mut events = 0_u64;
+        while let Some(event) = turn.next().await {
+            events += 1;
+            if let Event::MessageEnd { failure, .. } = event {
+                return (events, failure.map(|failure| failure.message));
+            }
+            if events == EVENTS_OF_A_HOSTILE_TURN {
+                break;
+            }
+        }
+        (events, None)
+    };
+    tokio::pin!(take);
+    let (events, failure) = loop {
+        tokio::select! {
+            biased;
+            _ = other.tick() => {
+                longest = longest.max(since.elapsed());
+                since = Instant::now();
+            }
+            taken = &mut take => break taken,
+        }
+    };
+    let longest = longest.max(since.elapsed());
+    let peak = peak_kib()?;
+    println!(
+        "a hostile turn: {events} events taken, ended by {failure:?}\n\
+         memory: {before} KiB before, {peak} KiB at most\n\
+         another task of the same thread waited {longest:?} at most"
+    );
+    Ok(json!({
+        "events": events,
+        "failure": failure,
+        "before_kib": before,
+        "peak_kib": peak,
+        "longest_wait_ms": u64::try_from(longest.as_millis())?,
+    }))
 }
 
 /// The most memory that this process ever had.

@@ -5,15 +5,16 @@ const ENUMS = new Set(['kind', 'status', 'stopReason']);
 
 /** An event of the contract as one line of JSON, without its line feed. */
 export function line({ tag, val }) {
-  const fields = tag === 'plan' ? { steps: val } : val;
-  return JSON.stringify({ type: snakeCase(tag), ...json(fields) });
+  const { input, ...fields } = tag === 'plan' ? { steps: val } : val;
+  const text = JSON.stringify({ type: snakeCase(tag), ...json(fields) });
+  // The last field of a tool's start.
+  return input === undefined ? text : `${text.slice(0, -1)},"input":${document(input)}}`;
 }
 
 /** What JSON.stringify is to get: absent fields are undefined, and so left out. */
 function json(value, name) {
   if (typeof value === 'bigint') return JSON.rawJSON(value);
   if (typeof value === 'string') {
-    if (name === 'input') return document(value);
     return ENUMS.has(name) ? snakeCase(value) : value;
   }
   if (Array.isArray(value)) return value.map((element) => json(element));
@@ -23,19 +24,13 @@ function json(value, name) {
   );
 }
 
-/**
- * What a tool was called with: a JSON document, its numbers as they are written, its members sorted as the Rust
- * host sorts them.
- */
+/** What a tool was called with: JSON as it was written, on one line; what is not JSON is a string. */
 function document(text) {
   try {
-    return JSON.parse(text, (_, value, { source }) => {
-      if (typeof value === 'number') return JSON.rawJSON(source);
-      const isObject = typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
-      return isObject ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value;
-    });
+    JSON.parse(text);
+    return text.trim().replace(/[\r\n]/g, ' ');
   } catch {
-    return text;
+    return JSON.stringify(text);
   }
 }
 

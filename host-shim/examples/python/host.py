@@ -426,16 +426,25 @@ def to_json(value, name=None):
         return [to_json(element) for element in value]
     if name in ("kind", "status", "stop-reason"):
         return value.replace("-", "_")
-    if name == "input":
-        # A JSON document, its members sorted as the Rust host sorts them.
-        return json.loads(value, object_pairs_hook=lambda pairs: dict(sorted(dict(pairs).items())))
     return value
+
+
+def document(text):
+    """What a tool was called with: JSON as it was written, on one line; what is not JSON is a string."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return json.dumps(text, ensure_ascii=False)
+    return text.strip().replace("\n", " ").replace("\r", " ")
 
 
 def line(event):
     """The event as `say --json` prints it."""
     fields = {"steps": to_json(event.payload)} if event.tag == "plan" else to_json(event.payload)
-    return json.dumps({"type": event.tag.replace("-", "_"), **fields}, ensure_ascii=False, separators=(",", ":"))
+    tool_input = fields.pop("input", None)
+    text = json.dumps({"type": event.tag.replace("-", "_"), **fields}, ensure_ascii=False, separators=(",", ":"))
+    # The last field of a tool's start.
+    return text if tool_input is None else f'{text[:-1]},"input":{document(tool_input)}}}'
 
 
 def read_config(path):

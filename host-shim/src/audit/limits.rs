@@ -115,7 +115,7 @@ fn configured(config: &Config) -> Vec<Limit> {
         mib(
             "guest.event_mib",
             guest.event_mib,
-            "the text of the events of a turn",
+            "the events of a turn, in memory",
         ),
         count(
             "guest.log_lines",
@@ -150,6 +150,8 @@ fn fixed() -> Vec<Limit> {
             Unit::Count,
         ),
         bytes("one call of the host", guest::MAX_CALL_BYTES),
+        bytes("input of one tool", guest::MAX_TOOL_INPUT_BYTES),
+        count("steps of a plan", guest::MAX_PLAN_STEPS),
         bytes("one log message", guest::MAX_LOG_BYTES),
         bytes("stack", guest::MAX_STACK_BYTES),
         count("core instances", guest::MAX_INSTANCES),

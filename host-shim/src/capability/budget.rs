@@ -4,11 +4,17 @@ use wasmtime::{ResourceLimiter, Result};
 
 use crate::capability::bindings::log::Level;
 use crate::capability::bindings::provider as wit;
+use crate::codex::framing::MAX_LINE_BYTES;
 use crate::config::guest_limits::{
     CANCELLED_MILLISECONDS, GuestLimits, MAX_ARGUMENTS, MAX_ARGUMENTS_BYTES, MAX_INSTANCES,
-    MAX_LOG_BYTES, MAX_MEMORIES, MAX_REFUSALS, MAX_TABLE_ELEMENTS, MAX_TABLES,
+    MAX_LOG_BYTES, MAX_MEMORIES, MAX_PLAN_STEPS, MAX_REFUSALS, MAX_TABLE_ELEMENTS, MAX_TABLES,
+    MAX_TOOL_INPUT_BYTES,
 };
+use crate::contract::event::{Event, PlanStep};
 use crate::engine::ticker::TICK;
+
+// What a line of codex holds can be passed on.
+const _: () = assert!(MAX_TOOL_INPUT_BYTES >= MAX_LINE_BYTES);
 
 const MIB: usize = 1024 * 1024;
 
@@ -27,12 +33,18 @@ pub enum Exceeded {
     /// It wanted more table elements.
     #[error("its tables needed more than {MAX_TABLE_ELEMENTS} elements")]
     Tables,
-    /// It told too many events.
-    #[error("it told more than {0} events (`guest.events` in config.json)")]
+    /// It sent too many events.
+    #[error("it sent more than {0} events (`guest.events` in config.json)")]
     Events(u32),
-    /// It told too much.
+    /// Its events were too large together.
     #[error("its events held more than {0} MiB (`guest.event_mib` in config.json)")]
     EventBytes(u32),
+    /// A tool's input was too large.
+    #[error("the input of a tool had {0} bytes, and at most {MAX_TOOL_INPUT_BYTES} are passed on")]
+    ToolInput(usize),
+    /// A plan was too long.
+    #[error("a plan had {0} steps, and at most {MAX_PLAN_STEPS} are passed on")]
+    PlanSteps(usize),
     /// It goes on asking.
     #[error("it asked {MAX_REFUSALS} times for what the grant forbids, the last time because: {0}")]
     Refusals(String),
@@ -127,14 +139,25 @@ impl Budget {
         Ok(())
     }
 
-    /// The component tells these events.
+    /// The component hands these events over.
     pub fn take_events(&mut self, events: &[wit::Event]) -> Result<(), Exceeded> {
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         self.events = self.events.saturating_add(count);
         if self.events > self.limits.events {
             return Err(Exceeded::Events(self.limits.events));
         }
-        let bytes: usize = events.iter().map(text_bytes).sum();
+        for event in events {
+            match event {
+                wit::Event::ToolStart(tool) if tool.input.len() > MAX_TOOL_INPUT_BYTES => {
+                    return Err(Exceeded::ToolInput(tool.input.len()));
+                }
+                wit::Event::Plan(steps) if steps.len() > MAX_PLAN_STEPS => {
+                    return Err(Exceeded::PlanSteps(steps.len()));
+                }
+                _ => {}
+            }
+        }
+        let bytes: usize = events.iter().map(memory).sum();
         self.event_bytes = self.event_bytes.saturating_add(bytes);
         let mib = self.limits.event_mib;
         if self.event_bytes / MIB >= mib as usize {
@@ -230,16 +253,19 @@ impl ResourceLimiter for Budget {
     }
 }
 
-/// How much text an event holds.
-pub fn text_bytes(event: &wit::Event) -> usize {
+/// How much memory an event takes on its way to the caller, in bytes: its own size, and that of all that it holds.
+pub fn memory(event: &wit::Event) -> usize {
     let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    match event {
+    let held = match event {
         wit::Event::MessageStart(start) => start.model.len() + start.thread_id.len(),
         wit::Event::TextDelta(delta) | wit::Event::ThinkingDelta(delta) => delta.text.len(),
         wit::Event::ToolStart(tool) => tool.id.len() + tool.title.len() + tool.input.len(),
         wit::Event::ToolUpdate(tool) => tool.id.len() + optional(&tool.output),
         wit::Event::ToolEnd(tool) => tool.id.len() + optional(&tool.output),
-        wit::Event::Plan(steps) => steps.iter().map(|step| step.text.len()).sum(),
+        wit::Event::Plan(steps) => {
+            let texts: usize = steps.iter().map(|step| step.text.len()).sum();
+            texts + steps.len() * size_of::<PlanStep>()
+        }
         wit::Event::Notice(notice) => {
             let rest = [&notice.old, &notice.new, &notice.reason];
             notice.message.len() + rest.into_iter().map(optional).sum::<usize>()
@@ -247,7 +273,8 @@ pub fn text_bytes(event: &wit::Event) -> usize {
         wit::Event::MessageEnd(end) => end.failure.as_ref().map_or(0, |failure| {
             failure.message.len() + optional(&failure.detail)
         }),
-    }
+    };
+    size_of::<Event>() + held
 }
 
 #[cfg(test)]
@@ -305,6 +332,52 @@ mod tests {
         assert!(!budget.memory_growing(0, 29 * MIB, None).unwrap());
         assert_eq!(budget.declined(), Some(&Exceeded::Memory(128)));
         assert!(budget.memory_growing(0, 28 * MIB, None).unwrap());
+    }
+
+    #[test]
+    fn events_are_charged_for_their_structure_and_not_for_their_text_alone() {
+        let plan = |steps: usize| {
+            let step = wit::PlanStep {
+                text: String::new(),
+                completed: false,
+            };
+            wit::Event::Plan(vec![step; steps])
+        };
+        assert!(memory(&plan(1000)) >= 1000 * size_of::<PlanStep>());
+        let mut budget = Budget::new(GuestLimits {
+            event_mib: 1,
+            ..GuestLimits::default()
+        });
+        budget.take_events(&[plan(1000)]).unwrap();
+        let many = vec![plan(0); 1024 * 1024 / size_of::<Event>()];
+        assert_eq!(budget.take_events(&many), Err(Exceeded::EventBytes(1)));
+    }
+
+    #[test]
+    fn one_plan_and_one_input_are_bounded_whatever_else_may_be_handed_over() {
+        let mut budget = budget();
+        let step = wit::PlanStep {
+            text: String::new(),
+            completed: false,
+        };
+        let input = |bytes| {
+            wit::Event::ToolStart(wit::ToolStart {
+                id: String::new(),
+                kind: wit::ToolKind::Other,
+                title: String::new(),
+                input: "x".repeat(bytes),
+            })
+        };
+        budget.take_events(&[input(MAX_TOOL_INPUT_BYTES)]).unwrap();
+        assert_eq!(
+            budget.take_events(&[input(MAX_TOOL_INPUT_BYTES + 1)]),
+            Err(Exceeded::ToolInput(MAX_TOOL_INPUT_BYTES + 1))
+        );
+        let plan = wit::Event::Plan(vec![step; MAX_PLAN_STEPS + 1]);
+        assert_eq!(
+            budget.take_events(&[plan]),
+            Err(Exceeded::PlanSteps(MAX_PLAN_STEPS + 1))
+        );
     }
 
     #[test]

@@ -256,6 +256,7 @@ impl codex::HostChild for CodexCtx {
     async fn wait(&mut self, child: Resource<Process>) -> Result<codex::Exit> {
         let end = self.config.limits.end();
         let process = self.table.get_mut(&child)?;
+        // A component may ask again, as often as its computing time (`guest.cpu_seconds`) allows.
         let exit = process.wait(end).await?;
         Ok(codex::Exit {
             status: match (exit.status.code(), exit.status.signal()) {

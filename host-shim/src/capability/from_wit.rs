@@ -1,11 +1,10 @@
 //! What the component hands over, as the plain data of `contract/`.
 
-use serde_json::Value;
-
 use crate::capability::bindings::provider as wit;
 use crate::contract::event::{
     Event, Failure, FailureKind, NoticeKind, PlanStep, StopReason, ToolKind, ToolStatus, Usage,
 };
+use crate::contract::tool_input::ToolInput;
 
 impl From<wit::Event> for Event {
     fn from(event: wit::Event) -> Self {
@@ -33,7 +32,9 @@ impl From<wit::Event> for Event {
                 kind: kind.into(),
                 title,
                 // The contract says JSON; a component that breaks it is shown as it spoke.
-                input: serde_json::from_str(&input).unwrap_or(Value::String(input)),
+                input: input
+                    .parse()
+                    .unwrap_or_else(|_| ToolInput::from_text(&input)),
             },
             wit::Event::ToolUpdate(wit::ToolUpdate { id, output }) => {
                 Event::ToolUpdate { id, output }

@@ -20,7 +20,7 @@ numbers! {
         spawns = 32, 1, 1000;
         /// How many events it may send.
         events = 1_000_000, 1, u32::MAX;
-        /// How much text these may hold, in MiB.
+        /// How much memory these may take together, their text and their structure, in MiB.
         event_mib = 1024, 1, 1024 * 1024;
         /// How many lines it may log; what it logs beyond them is left out.
         log_lines = 10_000, 0, u32::MAX;
@@ -30,6 +30,14 @@ numbers! {
 /// How much the component may hand over in one call, in bytes. The longest line of codex that is passed
 /// on has 8 MiB, and comes back as one event.
 pub const MAX_CALL_BYTES: usize = 64 * 1024 * 1024;
+
+/// How much JSON a tool may be called with, in bytes. It comes from one line of codex, and the longest one that is
+/// passed on has 8 MiB. It is checked at one go, in which no other turn of the thread goes on: 8 MiB take
+/// less than 100 ms of a processor.
+pub const MAX_TOOL_INPUT_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many steps a plan may have. A model writes some dozens; as many as this take 2 MiB without their text.
+pub const MAX_PLAN_STEPS: usize = 64 * 1024;
 
 /// How deep the component's calls may nest, in bytes of stack.
 pub const MAX_STACK_BYTES: usize = 512 * 1024;

@@ -3,15 +3,21 @@
 //! In JSON each is one object with a `type` in snake_case; members that do not apply
 //! are left out.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
-/// Something that happened in a turn.
+use super::tool_input::ToolInput;
+
+/// Something that happened in a turn. It is read from JSON by `serde_json` only.
+// `remote`: the derived code is called by the implementations below.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(remote = "Self", tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Event {
     /// The conversation is open. The first event of a turn, absent only when the turn failed
     /// before that.
+    #[non_exhaustive]
     MessageStart {
         /// The model that was asked for.
         model: String,
@@ -35,6 +41,7 @@ pub enum Event {
         text: String,
     },
     /// A tool began. Tools run inside codex: show them, never run them.
+    #[non_exhaustive]
     ToolStart {
         /// Pairs this with its later events; unique within the turn.
         id: String,
@@ -42,10 +49,11 @@ pub enum Event {
         kind: ToolKind,
         /// One line for a person.
         title: String,
-        /// What it was called with.
-        input: Value,
+        /// What it was called with, in JSON.
+        input: ToolInput,
     },
     /// A running tool has news.
+    #[non_exhaustive]
     ToolUpdate {
         /// That of its `ToolStart`.
         id: String,
@@ -54,6 +62,7 @@ pub enum Event {
         output: Option<String>,
     },
     /// A tool ended.
+    #[non_exhaustive]
     ToolEnd {
         /// That of its `ToolStart`.
         id: String,
@@ -67,11 +76,13 @@ pub enum Event {
         exit_code: Option<i32>,
     },
     /// The model's plan, whole, each time it changes.
+    #[non_exhaustive]
     Plan {
         /// Its steps, in order.
         steps: Vec<PlanStep>,
     },
     /// Something worth knowing that does not end the turn.
+    #[non_exhaustive]
     Notice {
         /// What it is about.
         kind: NoticeKind,
@@ -88,6 +99,7 @@ pub enum Event {
         reason: Option<String>,
     },
     /// The end. Every turn has exactly one, and nothing follows it.
+    #[non_exhaustive]
     MessageEnd {
         /// Why it ended.
         stop_reason: StopReason,
@@ -107,6 +119,7 @@ pub enum Event {
 /// Why a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum StopReason {
     /// The model finished.
     EndTurn,
@@ -119,6 +132,7 @@ pub enum StopReason {
 /// What a tool does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ToolKind {
     /// Runs a command.
     Command,
@@ -137,6 +151,7 @@ pub enum ToolKind {
 /// How a tool ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ToolStatus {
     /// It did what it was asked.
     Completed,
@@ -151,6 +166,7 @@ pub enum ToolStatus {
 /// What a notice is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum NoticeKind {
     /// Codex warns; the turn goes on.
     Warning,
@@ -171,6 +187,7 @@ pub enum NoticeKind {
 /// What kind of failure ended a turn. Decide by this, never by text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FailureKind {
     /// Codex is not on this machine, or cannot be run.
     NotInstalled,
@@ -224,6 +241,7 @@ pub enum FailureKind {
 
 /// One step of the model's plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PlanStep {
     /// What is to be done.
     pub text: String,
@@ -231,8 +249,9 @@ pub struct PlanStep {
     pub completed: bool,
 }
 
-/// Tokens, counted by codex, under codex's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Tokens, counted by codex, under codex's names. Begin with [`Usage::default`] and set the fields.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Usage {
     /// Tokens read, the cached ones included.
     pub input_tokens: u64,
@@ -249,6 +268,7 @@ pub struct Usage {
 
 /// Why a turn did not complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Failure {
     /// What a runtime decides by.
     pub kind: FailureKind,
@@ -264,10 +284,34 @@ pub struct Failure {
     pub detail: Option<String>,
 }
 
+impl Failure {
+    /// A failure that is not worth another try, without further details.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Failure {
+            kind,
+            message: message.into(),
+            retryable: false,
+            retry_after: None,
+            detail: None,
+        }
+    }
+}
+
 impl Event {
+    /// The end of a turn that failed, for an embedder that has to end a turn itself. The tokens are unknown.
+    #[must_use]
+    pub fn end_with(stop_reason: StopReason, failure: Failure) -> Self {
+        Event::MessageEnd {
+            stop_reason,
+            usage: None,
+            thread_usage: None,
+            failure: Some(failure),
+        }
+    }
+
     /// The end of a turn that the component could not end itself.
     pub(crate) fn failed(kind: FailureKind, stop_reason: StopReason, message: String) -> Self {
-        Self::end_with(kind, stop_reason, message, false)
+        Self::end_with(stop_reason, Failure::new(kind, message))
     }
 
     /// The same, of a turn that may well complete when it is tried again.
@@ -276,26 +320,96 @@ impl Event {
         stop_reason: StopReason,
         message: String,
     ) -> Self {
-        Self::end_with(kind, stop_reason, message, true)
+        let retryable = true;
+        let failure = Failure::new(kind, message);
+        Self::end_with(
+            stop_reason,
+            Failure {
+                retryable,
+                ..failure
+            },
+        )
+    }
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Event::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    /// An enum with a tag is buffered while it is read, and a buffer keeps numbers as floats. So the one event that holds
+    /// JSON of any kind is read as a struct, from its text.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Tag {
+            r#type: Box<RawValue>,
+        }
+
+        #[derive(Deserialize)]
+        struct ToolStart {
+            id: String,
+            kind: ToolKind,
+            title: String,
+            input: ToolInput,
+        }
+
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        let read = || -> serde_json::Result<Event> {
+            let tag: Tag = serde_json::from_str(json.get())?;
+            if tag.r#type.get() != r#""tool_start""# {
+                return Event::deserialize(&mut serde_json::Deserializer::from_str(json.get()));
+            }
+            let ToolStart {
+                id,
+                kind,
+                title,
+                input,
+            } = serde_json::from_str(json.get())?;
+            Ok(Event::ToolStart {
+                id,
+                kind,
+                title,
+                input,
+            })
+        };
+        read().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_start_is_read_back_as_it_was_written() {
+        let start = concat!(
+            r#"{"type":"tool_start","id":"a","kind":"mcp_call","title":"t","#,
+            r#""input":{"z":[1e400,18446744073709551616,1.10],"a":{"type":"x"},"z":null}}"#
+        );
+        let event: Event = serde_json::from_str(start).unwrap();
+        assert_eq!(serde_json::to_string(&event).unwrap(), start);
     }
 
-    fn end_with(
-        kind: FailureKind,
-        stop_reason: StopReason,
-        message: String,
-        retryable: bool,
-    ) -> Self {
-        Event::MessageEnd {
-            stop_reason,
-            usage: None,
-            thread_usage: None,
-            failure: Some(Failure {
-                kind,
-                message,
-                retryable,
-                retry_after: None,
-                detail: None,
-            }),
+    #[test]
+    fn other_events_are_read_back_and_unknown_ones_refused() {
+        for written in [
+            r#"{"type":"text_delta","index":0,"text":"hi"}"#,
+            r#"{"type":"plan","steps":[{"text":"a","completed":true}]}"#,
+            r#"{"type":"message_end","stop_reason":"error","failure":{"kind":"auth","message":"m","retryable":false}}"#,
+        ] {
+            let event: Event = serde_json::from_str(written).unwrap();
+            assert_eq!(serde_json::to_string(&event).unwrap(), written);
+            let value: serde_json::Value = serde_json::from_str(written).unwrap();
+            assert_eq!(serde_json::from_value::<Event>(value).unwrap(), event);
         }
+        let error = serde_json::from_str::<Event>(r#"{"type":"x"}"#).unwrap_err();
+        assert!(error.to_string().contains("unknown variant `x`"), "{error}");
+        let error = serde_json::from_str::<Event>(r#"{"index":0}"#).unwrap_err();
+        assert!(
+            error.to_string().contains("missing field `type`"),
+            "{error}"
+        );
     }
 }

@@ -3,3 +3,4 @@
 pub mod event;
 pub mod request;
 pub mod thread_id;
+pub mod tool_input;

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// One turn, asked for.
+/// One turn, asked for. Make one with [`Request::new`] or [`Request::prompt`] and set the other fields.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Request {
     /// The model to use; `None` is the first one configured.
     pub model: Option<String>,
@@ -22,30 +23,38 @@ impl Request {
             .rposition(|message| message.role == Role::User)
     }
 
-    /// A request of one user message, for the default model.
-    pub fn prompt(text: impl Into<String>) -> Self {
+    /// A request of these messages, the oldest first, for the default model.
+    #[must_use]
+    pub fn new(messages: Vec<Message>) -> Self {
         Request {
             model: None,
-            messages: vec![Message::user(text)],
+            messages,
         }
+    }
+
+    /// A request of one user message, for the default model.
+    pub fn prompt(text: impl Into<String>) -> Self {
+        Self::new(vec![Message::user(text)])
     }
 }
 
 /// Who said a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Role {
     /// Instructions of the runtime.
     System,
-    /// The person, or whoever drives the agent.
+    /// The person or program that drives the agent.
     User,
     /// The model.
     Assistant,
 }
 
-/// One message of a conversation. In JSON, `content` is an array of pieces or one string.
+/// One message of a conversation. Make one with [`Message::new`] or [`Message::user`]. In JSON, `content` is an array of pieces or one string.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Message {
     /// Who said it.
     pub role: Role,
@@ -55,18 +64,22 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message of these pieces, in order.
+    #[must_use]
+    pub fn new(role: Role, content: Vec<Content>) -> Self {
+        Message { role, content }
+    }
+
     /// A user message of one text.
     pub fn user(text: impl Into<String>) -> Self {
-        Message {
-            role: Role::User,
-            content: vec![Content::Text { text: text.into() }],
-        }
+        Self::new(Role::User, vec![Content::Text { text: text.into() }])
     }
 }
 
 /// One piece of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Content {
     /// Plain text.
     Text {
@@ -83,6 +96,7 @@ pub enum Content {
 /// Where an image is: PNG, JPEG, GIF or WebP, at most 20 MiB.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ImageSource {
     /// In a file that this process can read.
     Path {

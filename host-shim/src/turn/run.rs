@@ -7,7 +7,7 @@ use wasmtime::{Store, Trap};
 use super::loaded::Loaded;
 use super::sink::{Sent, Sink};
 use crate::capability::bindings::provider as wit;
-use crate::capability::budget::{Exceeded, text_bytes};
+use crate::capability::budget::{self, Exceeded};
 use crate::capability::{CodexCtx, NoAnswer};
 use crate::codex::stop::{Bounds, StopCause};
 use crate::config::guest_limits::{MAX_CALL_BYTES, MAX_STACK_BYTES};
@@ -83,7 +83,7 @@ async fn drive(
                 let message = "The component named a thread by what is no thread id: report this, with the version of the component.";
                 return Err(failed(FailureKind::Internal, message));
             }
-            let bytes = text_bytes(&event);
+            let bytes = budget::memory(&event);
             match sink.send(event.into(), bytes).await {
                 Sent::Taken => {}
                 Sent::Unwanted => return Ok(()),

@@ -12,7 +12,7 @@ use crate::telemetry::metrics::Meter;
 /// How many events may wait for the caller before the component waits too, and with it codex.
 const WAITING_EVENTS: usize = 64;
 
-/// How much text they may hold. A larger event waits alone.
+/// How much memory they may take. A larger event waits alone.
 const WAITING_BYTES: u32 = 1024 * 1024;
 
 /// An event that waits, and its share of what may.
@@ -60,21 +60,40 @@ impl Sink {
         self.ended
     }
 
-    /// Passes an event on that holds so much text. Waits until there is room for it.
+    /// Passes an event on that takes so much memory. Waits until there is room for it; when the turn has to be over, no
+    /// longer than the grace period.
     pub async fn send(&mut self, event: Event, bytes: usize) -> Sent {
         let is_end = matches!(event, Event::MessageEnd { .. });
-        let (mut bounds, sender) = (self.bounds.clone(), self.sender.clone());
-        let passed = async {
-            tokio::select! {
-                biased;
-                passed = self.pass(event, bytes) => passed,
-                () = sender.closed() => Sent::Unwanted,
+        let passed = match self.pass_at_once(event, bytes) {
+            Ok(()) => Sent::Taken,
+            Err(event) => {
+                let mut bounds = self.bounds.clone();
+                let passed = async {
+                    tokio::select! {
+                        biased;
+                        passed = self.pass(event, bytes) => passed,
+                        () = self.sender.closed() => Sent::Unwanted,
+                    }
+                };
+                let passed = bounds.within_grace(self.grace, passed).await;
+                passed.unwrap_or_else(Sent::TooLate)
             }
         };
-        let passed = bounds.within_grace(self.grace, passed).await;
-        let passed = passed.unwrap_or_else(Sent::TooLate);
         self.ended |= is_end && passed == Sent::Taken;
         passed
+    }
+
+    /// Passes an event on if there is room for it now, as there nearly always is.
+    fn pass_at_once(&self, event: Event, bytes: usize) -> Result<(), Event> {
+        let room = Arc::clone(&self.room).try_acquire_many_owned(share(bytes));
+        match (room, self.sender.try_reserve()) {
+            (Ok(room), Ok(place)) if !self.ended => {
+                self.meter.event(&event);
+                place.send((event, room));
+                Ok(())
+            }
+            _ => Err(event),
+        }
     }
 
     /// Passes the end on, however long that takes.
@@ -92,8 +111,8 @@ impl Sink {
             tracing::warn!("the component sent an event after the end of the turn; it is left out");
             return Sent::Unwanted;
         }
-        let share = u32::try_from(bytes).unwrap_or(u32::MAX).min(WAITING_BYTES);
-        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(share).await else {
+        let room = Arc::clone(&self.room).acquire_many_owned(share(bytes));
+        let Ok(room) = room.await else {
             return Sent::Unwanted;
         };
         let Ok(place) = self.sender.reserve().await else {
@@ -103,4 +122,9 @@ impl Sink {
         place.send((event, room));
         Sent::Taken
     }
+}
+
+/// The share of what may wait that so many bytes have.
+fn share(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX).min(WAITING_BYTES)
 }

@@ -12,7 +12,7 @@ use plexum_openai_provider_guest::bindings::codex::{self, Awaited};
 use plexum_openai_provider_guest::bindings::log::{self, Level};
 use plexum_openai_provider_guest::bindings::provider::{
     Content, Delta, Description, Event, Failure, FailureKind, Guest, GuestTurn, MessageEnd,
-    MessageStart, Model, Request, StopReason, Turn as TurnHandle,
+    MessageStart, Model, PlanStep, Request, StopReason, ToolKind, ToolStart, Turn as TurnHandle,
 };
 use plexum_openai_provider_guest::bindings::session::{self, Entry};
 use plexum_openai_provider_guest::bindings::settings;
@@ -132,6 +132,13 @@ impl GuestTurn for HostileTurn {
                 }
             }
 
+            "waits" => {
+                let child = heard(&arguments(with));
+                loop {
+                    black_box(child.as_ref().map(codex::Child::wait));
+                }
+            }
+
             // What it uses up.
             "loop" => spin(),
             "loop-after-start" => {
@@ -184,6 +191,22 @@ impl GuestTurn for HostileTurn {
             // What it hands back.
             "events" => vec![text("and so on")],
             "event-batch" => vec![text("and so on"); number(with)],
+            "input" => once(call, || vec![tool(objects(number(with))), end(None)]),
+            "inputs" => once(call, || {
+                // As many as fit in a call.
+                let (each, count) = with.split_once(SEPARATOR).unwrap_or((with, "1"));
+                let mut events = vec![tool(objects(number(each))); number(count)];
+                events.push(end(None));
+                events
+            }),
+            "raw-input" => once(call, || vec![tool(with.to_owned()), end(None)]),
+            "plans" => {
+                let step = PlanStep {
+                    text: String::new(),
+                    completed: false,
+                };
+                vec![Event::Plan(vec![step; number(with)])]
+            }
             "shared-text" => vec![text(&"x".repeat(1024 * 1024)); number(with)],
             "end" => once(call, || vec![end(None)]),
             "no-end" => once(call, || vec![text("that was all")]),
@@ -304,6 +327,27 @@ fn save(thread_id: String) -> Vec<Event> {
         Ok(()) => vec![text("saved"), end(None)],
         Err(error) => vec![text(&format!("not saved: {error}")), denied(error)],
     }
+}
+
+/// A list of small objects, which a tree would hold in eighty times its size.
+fn objects(bytes: usize) -> String {
+    const OBJECT: &str = "{\"a\":0},";
+    let mut list = String::with_capacity(bytes);
+    list.push('[');
+    for _ in 0..bytes.saturating_sub(3) / OBJECT.len() {
+        list.push_str(OBJECT);
+    }
+    list.push_str("0]");
+    list
+}
+
+fn tool(input: String) -> Event {
+    Event::ToolStart(ToolStart {
+        id: "item_0".to_owned(),
+        kind: ToolKind::McpCall,
+        title: "a tool".to_owned(),
+        input,
+    })
 }
 
 fn text(text: &str) -> Event {

@@ -76,10 +76,7 @@ impl Tool for ToolItem<'_> {
     }
 
     fn exit_code(&self) -> Option<i32> {
-        match self.item.get("exit_code")? {
-            Json::Number(number) => number.as_i64().and_then(|code| i32::try_from(code).ok()),
-            _ => None,
-        }
+        i32::try_from(self.item.get("exit_code")?.integer()?).ok()
     }
 }
 
@@ -89,8 +86,9 @@ fn title(tool: ToolKind, item: &mut Json<'_>) -> String {
     match tool {
         ToolKind::Command => text("command").into_owned(),
         ToolKind::FileChange => {
-            let changes = item.array("changes").iter();
+            let changes = item.array("changes");
             let lines: Vec<String> = changes
+                .iter()
                 .map(|change| {
                     format!(
                         "{} {}",
@@ -158,15 +156,12 @@ fn output(tool: ToolKind, item: &mut Json<'_>) -> Option<String> {
 
 /// What an MCP tool answered: its text where it is all text, else the document.
 fn mcp_text(result: &Json<'_>) -> String {
-    let content = result.array("content");
-    let texts: Vec<&str> = content
-        .iter()
-        .filter_map(|part| part.text("text"))
-        .collect();
-    if texts.is_empty() || texts.len() != content.len() {
-        render(result)
-    } else {
-        texts.join("\n")
+    let opened = result.opened();
+    let content = opened.array("content");
+    let texts: Option<Vec<&str>> = content.iter().map(|part| part.text("text")).collect();
+    match texts {
+        Some(texts) if !texts.is_empty() => texts.join("\n"),
+        _ => render(result),
     }
 }
 

@@ -53,10 +53,8 @@ pub struct Say {
 impl Say {
     pub fn run(self) -> Result<ExitCode> {
         let provider = self.provider.provider()?;
-        let request = Request {
-            model: self.model,
-            messages: messages(self.messages.as_deref(), self.prompt)?,
-        };
+        let mut request = Request::new(messages(self.messages.as_deref(), self.prompt)?);
+        request.model = self.model;
         let workspace = super::absolute(&self.workspace)?;
         let mut screen = (!self.json).then(Screen::new);
         let show = |event: &Event| match &mut screen {
@@ -127,7 +125,7 @@ async fn follow(
             return Ok(ExitCode::from(match (stop_reason, stopped_by) {
                 (StopReason::EndTurn, None) => 0,
                 (_, Some(code)) => code,
-                (StopReason::Error | StopReason::Aborted, None) => 1,
+                (_, None) => 1,
             }));
         }
     }

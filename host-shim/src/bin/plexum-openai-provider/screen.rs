@@ -60,10 +60,8 @@ impl Screen {
                     writeln!(io::stderr().lock(), "error: {message}")
                 })
             }
-            Event::MessageStart { .. }
-            | Event::ThinkingDelta { .. }
-            | Event::ToolUpdate { .. }
-            | Event::Plan { .. } => Ok(()),
+            // The rest is of no use on a screen that scrolls.
+            _ => Ok(()),
         }
     }
 

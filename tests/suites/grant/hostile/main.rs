@@ -13,4 +13,5 @@ mod arguments;
 mod bench;
 mod imports;
 mod limits;
+mod memory;
 mod session;

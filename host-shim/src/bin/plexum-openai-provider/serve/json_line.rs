@@ -36,6 +36,15 @@ impl Formatter for OneLine {
         }
         Ok(())
     }
+
+    /// JSON that is passed on as it was written, such as a tool's input: it has these characters in its strings only.
+    fn write_raw_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        self.write_string_fragment(writer, fragment)
+    }
 }
 
 #[cfg(test)]

@@ -99,11 +99,9 @@ pub fn turn_start(params: Option<&RawValue>) -> Result<TurnStart, RpcError> {
             return Err(RpcError::invalid_params("prompt", problem));
         }
     };
-    let model = params.model;
-    Ok(TurnStart {
-        workspace,
-        request: Request { model, messages },
-    })
+    let mut request = Request::new(messages);
+    request.model = params.model;
+    Ok(TurnStart { workspace, request })
 }
 
 #[derive(Deserialize)]

@@ -126,16 +126,8 @@ async fn asked(cancelled: Option<&mut watch::Receiver<bool>>) {
 /// The end of a turn that was lost, so that the client does not wait forever.
 fn unsaid_end() -> Event {
     let message = "The turn ended without saying how: report this, with the server's log.";
-    Event::MessageEnd {
-        stop_reason: StopReason::Error,
-        usage: None,
-        thread_usage: None,
-        failure: Some(Failure {
-            kind: FailureKind::Internal,
-            message: message.to_owned(),
-            retryable: false,
-            retry_after: None,
-            detail: None,
-        }),
-    }
+    Event::end_with(
+        StopReason::Error,
+        Failure::new(FailureKind::Internal, message),
+    )
 }
