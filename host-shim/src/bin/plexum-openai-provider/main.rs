@@ -5,6 +5,7 @@ mod cache;
 mod completions;
 mod component;
 mod doctor;
+mod event_writer;
 mod explain;
 mod man;
 mod manifest;
@@ -17,6 +18,7 @@ mod schema;
 mod screen;
 mod serve;
 mod session;
+mod spinner;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
