@@ -33,6 +33,7 @@ use crate::session::store::{SessionEntry, SessionGuard, SessionStore};
 use crate::telemetry::metrics::Meter;
 use crate::telemetry::record::Recorder;
 
+#[cfg(feature = "audit")]
 pub(crate) use codex::MAX_BATCH_BYTES;
 
 /// What is granted to one turn. It is in the data of the store that the component runs in; dropping it ends codex
