@@ -8,6 +8,7 @@ use crate::grant::{Grant, Role};
 
 /// A part of the argument list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Argument {
     /// The arguments; what is free stands in angle brackets, and none is none.
     pub words: Vec<String>,

@@ -21,6 +21,7 @@ type Names = BTreeMap<String, Option<Vec<String>>>;
 
 /// Something that one component has and the other has not.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// Whether the component that is compared has it, and not what it is compared with.
     pub added: bool,
@@ -34,6 +35,7 @@ pub struct Difference {
 
 /// Why something is not a list of interfaces.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum InterfacesError {
     /// It is JSON, and not an audit.
     #[error("this is not what `audit --json` prints: {0}; print it anew")]
