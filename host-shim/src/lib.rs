@@ -20,6 +20,7 @@
 //! or the disk does.
 #![warn(missing_docs)]
 
+#[cfg(feature = "audit")]
 pub mod audit;
 mod capability;
 mod codex;

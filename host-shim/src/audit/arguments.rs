@@ -8,6 +8,7 @@ use crate::grant::{Grant, Role};
 
 /// A part of the argument list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Argument {
     /// The arguments, empty if there are none; free parts are in angle brackets.
     pub words: Vec<String>,

@@ -21,6 +21,7 @@ type Names = BTreeMap<String, Option<Vec<String>>>;
 
 /// Something that only one of the two has.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// Whether the component has it, rather than the list.
     pub added: bool,
@@ -34,6 +35,7 @@ pub struct Difference {
 
 /// Why something is not a list of interfaces.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum InterfacesError {
     /// It is JSON, but not an audit.
     #[error("this is not the output of `audit --json`: {0}; run that command again")]

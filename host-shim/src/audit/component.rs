@@ -24,6 +24,7 @@ const ABSENT: [(&str, &[&str]); 6] = [
 
 /// A component.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Component {
     /// Whether it is the one that this program was built with.
     pub built_in: bool,

@@ -8,6 +8,7 @@ use super::offered::{IMPORTS, compatible};
 
 /// An interface, or a bare function, by which a component and its host meet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Interface {
     /// Its full name.
     pub name: String,
@@ -17,6 +18,7 @@ pub struct Interface {
 
 /// Something that a component asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Import {
     /// Its full name.
     pub name: String,

@@ -16,6 +16,7 @@ use crate::session::files::MAX_FILE_BYTES;
 
 /// A limit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Limit {
     /// What is limited.
     pub what: String,
@@ -30,6 +31,7 @@ pub struct Limit {
 /// What a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Unit {
     /// Bytes.
     Bytes,

@@ -11,6 +11,7 @@ pub const COMPONENT_FILE: &str = "plugin.wasm";
 
 /// The manifest of the plugin, for a runtime and for people who inspect an installation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Manifest {
     /// The id that a runtime's allow-list names.
     pub id: String,
@@ -33,6 +34,7 @@ pub struct Manifest {
 
 /// An import of the component.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Capability {
     /// The interface, with its version.
     pub import: String,
@@ -44,6 +46,7 @@ pub struct Capability {
 
 /// Why a component has no manifest.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ManifestError {
     /// It wants more than this host gives.
     #[error(

@@ -39,6 +39,7 @@ use crate::grant::Grant;
 /// What a component may do under a configuration. `Display` gives the text for a person;
 /// as JSON it follows `schemas/audit.schema.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Audit {
     /// The result.
     pub verdict: Verdict,
@@ -76,6 +77,7 @@ pub enum Verdict {
 
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AuditError {
     /// The configuration asks for what cannot be.
     #[error(transparent)]

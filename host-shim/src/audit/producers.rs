@@ -7,6 +7,7 @@ use wasmparser::{KnownCustom, Parser, Payload};
 
 /// An entry of a producers section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Producer {
     /// `component`, or which of the modules and components in it, in order, such as `module 1`.
     pub part: String,

@@ -15,6 +15,7 @@ use crate::grant::program::{relative_entries, resolve};
 
 /// The codex program.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Program {
     /// The path in the configuration; absent when `codex` is looked for on PATH.
     pub binary: Option<String>,
@@ -30,6 +31,7 @@ pub struct Program {
 
 /// The file that is started.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ProgramFile {
     /// Where it was found.
     pub path: String,

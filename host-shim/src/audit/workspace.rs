@@ -6,6 +6,7 @@ use crate::session::files::{LOCK_FILE, SESSION_FILE, USAGE_FILE};
 
 /// A file that the host keeps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct KeptFile {
     /// Its name, in the workspace unless it says otherwise.
     pub name: String,

@@ -12,6 +12,7 @@ use crate::capability::view;
 
 /// How a component fits the world that this host offers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct World {
     /// The world.
     pub name: String,

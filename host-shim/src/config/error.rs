@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("the configuration {} cannot be read: {source}{}", path.display(), remedy(source))]
@@ -33,6 +34,7 @@ pub enum ConfigError {
 
 /// A mistake in a file. Shown as `2:13: ` and the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mistake {
     /// The line, counted from 1.
     pub line: usize,
@@ -44,6 +46,7 @@ pub struct Mistake {
 
 /// What is wrong with one setting.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Problem {
     /// The key, such as `model_args.codex[1]`; empty when the whole document is meant.
     pub key: String,

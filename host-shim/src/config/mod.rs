@@ -1,4 +1,7 @@
 //! The operator's `config.json`.
+//!
+//! New versions add fields to [`Config`], [`Limits`] and [`GuestLimits`]: end a literal of one with
+//! `..Config::default()` and its like. They are not `#[non_exhaustive]`, which would forbid such literals elsewhere.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -98,6 +101,7 @@ impl Default for Config {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum PromptTransport {
     /// As an argument where it fits one, else on standard input.
     #[default]
@@ -124,6 +128,7 @@ pub enum Sandbox {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LostSession {
     /// Begin a new one and give it the earlier messages of the request.
     #[default]

@@ -8,6 +8,7 @@ use crate::audit::escaped;
 
 /// What was found. `Display` gives a line for each check; as JSON it follows `schemas/doctor.schema.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The worst status of the checks.
     pub outcome: Status,
@@ -17,6 +18,7 @@ pub struct Report {
 
 /// One thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Check {
     /// What was checked, the same in every version of this program.
     pub id: &'static str,

@@ -6,6 +6,7 @@ use crate::config::ConfigError;
 
 /// Why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoadError {
     /// The configuration is not valid.
     #[error(transparent)]

@@ -29,6 +29,7 @@ pub struct Grant {
 
 /// What an argument is in an allowed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Role {
     /// `exec`, the only command.
     Command,
@@ -233,6 +234,7 @@ impl Grant {
     }
 
     /// The flags that stand in every call, in order, with their roles.
+    #[cfg(feature = "audit")]
     pub(crate) fn fixed(&self) -> &[(String, Role)] {
         &self.fixed
     }

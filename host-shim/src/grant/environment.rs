@@ -23,7 +23,7 @@ pub const DEFAULT: [&str; 29] = [
     // Codex's own: where it lives, how it logs in, where its service is.
     "CODEX_*",
     "OPENAI_*",
-    // How to get out of here.
+    // Network access.
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",
@@ -75,15 +75,23 @@ impl EnvironmentRule {
         any(&self.allowed) && !any(&self.denied)
     }
 
+    /// A name that is not UTF-8 matches `*` and no other pattern.
+    fn allows_os(&self, name: &OsStr) -> bool {
+        let all = |patterns: &[String]| patterns.iter().any(|pattern| pattern == "*");
+        match name.to_str() {
+            Some(name) => self.allows(name),
+            None => all(&self.allowed) && !all(&self.denied),
+        }
+    }
+
     /// The variables of these that codex gets.
     pub fn filter(
         &self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> impl Iterator<Item = (OsString, OsString)> {
-        // A name that is not text matches no pattern but `*`.
         variables
             .into_iter()
-            .filter(|(name, _)| self.allows(&OsStr::to_string_lossy(name)))
+            .filter(|(name, _)| self.allows_os(name))
     }
 
     /// The patterns that allow, in order.
@@ -151,5 +159,18 @@ mod tests {
         assert!(rule.allows("AWS_REGION") && rule.allows("GH_TOKEN") && rule.allows("CODEX_HOME"));
         assert!(!rule.allows("AWS_SECRET_ACCESS_KEY") && !rule.allows("CODEX_API_KEY"));
         assert!(super::tests::rule(&["*"]).allows("ANYTHING"));
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf8_matches_the_star_alone() {
+        use std::os::unix::ffi::OsStrExt;
+        let variable = || {
+            let name = OsStr::from_bytes(b"CODEX_\xff_TOKEN").to_owned();
+            [(name, OsString::new())]
+        };
+        assert_eq!(rule(&[]).filter(variable()).count(), 0);
+        assert_eq!(rule(&["*_TOKEN"]).filter(variable()).count(), 0);
+        assert_eq!(rule(&["*"]).filter(variable()).count(), 1);
+        assert_eq!(rule(&["*", "!*"]).filter(variable()).count(), 0);
     }
 }

@@ -9,6 +9,7 @@ use crate::config::{Config, Sandbox};
 
 /// What the grant says to a call.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The roles of the arguments, in order, up to the one that is refused.
     pub roles: Vec<Role>,
@@ -20,6 +21,7 @@ pub struct Explanation {
 
 /// A line of config.json that would allow a call.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Change {
     /// The setting.
     pub setting: &'static str,

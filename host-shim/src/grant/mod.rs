@@ -4,15 +4,19 @@
 
 mod argv;
 pub mod environment;
+#[cfg(feature = "audit")]
 mod explanation;
 #[cfg(not(fuzzing))]
 pub(crate) mod known_threads;
 #[cfg(fuzzing)]
 pub mod known_threads;
 pub mod npm_script;
+#[cfg(feature = "audit")]
 pub(crate) mod permission;
 pub(crate) mod program;
 
+#[cfg(feature = "audit")]
 pub(crate) use argv::MAX_ARGUMENT_BYTES;
 pub use argv::{Allowed, Call, Grant, Refused, Role};
+#[cfg(feature = "audit")]
 pub use explanation::{Change, Explanation};

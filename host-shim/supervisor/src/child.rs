@@ -7,9 +7,15 @@ use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal,
+    setpgid, waitpid,
+};
+
 /// A started codex.
 pub struct Child {
-    pid: libc::pid_t,
+    pid: Pid,
     /// Once it has been waited for, its number may be another process's.
     reaped: bool,
 }
@@ -30,7 +36,7 @@ impl Child {
         let mut start = Start {
             argv: argv.as_ptr(),
             stdin: stdin.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd),
-            parent: std::process::id().cast_signed(),
+            parent: getpid(),
             error: 0,
         };
         let mut stack = Box::new(Stack([0; STACK_SIZE]));
@@ -45,12 +51,12 @@ impl Child {
                 (&raw mut start).cast(),
             )
         };
-        if pid == -1 {
+        let Some(pid) = (pid > 0).then(|| Pid::from_raw(pid)).flatten() else {
             return Err(io::Error::last_os_error());
-        }
+        };
         if start.error != 0 {
-            // SAFETY: waits for the child above, which has ended.
-            unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+            // It has ended.
+            waitpid(Some(pid), WaitOptions::empty())?;
             return Err(io::Error::from_raw_os_error(start.error));
         }
         for taken_over in [1, 2] {
@@ -66,12 +72,12 @@ impl Child {
     #[cfg(test)]
     pub fn of_nobody() -> Self {
         // More than the kernel gives out.
-        let pid = libc::pid_t::MAX;
+        let pid = Pid::from_raw(i32::MAX).unwrap();
         Child { pid, reaped: false }
     }
 
     /// Its process id.
-    pub fn id(&self) -> libc::pid_t {
+    pub fn id(&self) -> Pid {
         self.pid
     }
 
@@ -87,18 +93,18 @@ impl Child {
 
     /// Asks it to end and to end its tools: this is the only signal on which it does.
     pub fn interrupt(&self) {
-        self.send(libc::SIGINT);
+        self.send(Signal::INT);
     }
 
     /// Ends it at once.
     pub fn kill(&self) {
-        self.send(libc::SIGKILL);
+        self.send(Signal::KILL);
     }
 
-    fn send(&self, signal: libc::c_int) {
+    fn send(&self, signal: Signal) {
         if self.is_there() {
-            // SAFETY: takes numbers only. The child has not been waited for, so that the number is still its own.
-            unsafe { libc::kill(self.pid, signal) };
+            // It may be about to end, which is what is wanted.
+            let _ = kill_process(self.pid, signal);
         }
     }
 }
@@ -116,35 +122,44 @@ struct Start {
     argv: *const *const c_char,
     stdin: RawFd,
     /// The supervisor's process id.
-    parent: libc::pid_t,
+    parent: Pid,
     /// Why it has not become codex, an error number; 0 when it has.
     error: c_int,
 }
 
 /// In the child: becomes the program, or says why it cannot.
 extern "C" fn become_codex(start: *mut c_void) -> c_int {
-    // SAFETY: the parent hands over its `Start`, which nobody else uses until this has ended. The words are strings
-    // that outlive the call; all else takes numbers only.
-    unsafe {
-        let start = &mut *start.cast::<Start>();
+    // SAFETY: the parent hands over its `Start`, which nobody else uses until this has ended.
+    let start = unsafe { &mut *start.cast::<Start>() };
+    let error = match prepare(start.stdin) {
+        Ok(()) if getppid() == Some(start.parent) => {
+            // SAFETY: the words are strings that outlive the call, and the last is a null pointer.
+            unsafe { libc::execv(*start.argv, start.argv) };
+            io::Error::last_os_error()
+        }
+        // The supervisor was killed before the call that asks for a signal on its death. Nobody reads this.
+        Ok(()) => Errno::SRCH.into(),
+        Err(error) => error,
+    };
+    start.error = error.raw_os_error().unwrap_or(libc::EIO);
+    // SAFETY: ends this process only, and runs none of the parent's destructors.
+    unsafe { libc::_exit(127) }
+}
+
+/// Makes this process what codex is to find. Allocates nothing: the memory is the parent's.
+fn prepare(stdin: RawFd) -> io::Result<()> {
+    setpgid(None, None)?;
+    // SAFETY: both take what is on this stack, or numbers.
+    let done = unsafe {
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&raw mut none);
-        let ready = libc::setpgid(0, 0) == 0
-            && libc::dup2(start.stdin, 0) == 0
+        libc::dup2(stdin, 0) == 0
             && libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) == 0
-            // Should somebody kill the supervisor, codex still ends, and its tools with it.
-            && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGINT) == 0;
-        // A supervisor that was killed before that call sends no signal any more.
-        if ready && libc::getppid() != start.parent {
-            libc::_exit(127);
-        }
-        // No signal is ignored here, because the supervisor ignores none.
-        if ready {
-            libc::execv(*start.argv, start.argv);
-        }
-        start.error = io::Error::last_os_error()
-            .raw_os_error()
-            .unwrap_or(libc::EIO);
-        libc::_exit(127)
+    };
+    if !done {
+        return Err(io::Error::last_os_error());
     }
+    // No signal is ignored here, because the supervisor ignores none.
+    // Should somebody kill the supervisor, codex still ends, and its tools with it.
+    Ok(set_parent_process_death_signal(Some(Signal::INT))?)
 }

@@ -1,11 +1,13 @@
 //! The socket to the host, on standard input.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::mem::{self, MaybeUninit};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{self, IoSliceMut, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use plexum_openai_provider_supervisor::{Report, STOP, orders};
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 
 /// The supervisor's end of the control socket.
 pub struct Control {
@@ -64,7 +66,7 @@ impl Control {
             if announced & bit == 0 {
                 return Ok(None);
             }
-            let missing = || io::Error::from_raw_os_error(libc::EBADF);
+            let missing = || io::Error::from(Errno::BADF);
             descriptors.next().map(Some).ok_or_else(missing)
         };
         let orders = Orders {
@@ -74,18 +76,9 @@ impl Control {
         Ok((Control { socket }, orders))
     }
 
-    /// Tells the host. A host that is gone is told nothing; that it is gone shows elsewhere.
+    /// Reports to the host. A host that is gone gets no report; that it is gone shows elsewhere.
     pub fn report(&self, report: Report) {
-        let bytes = report.to_bytes();
-        // SAFETY: the buffer is valid for its length, and the socket is open.
-        unsafe {
-            libc::send(
-                self.socket.as_raw_fd(),
-                bytes.as_ptr().cast(),
-                bytes.len(),
-                libc::MSG_NOSIGNAL,
-            )
-        };
+        let _ = send(&self.socket, &report.to_bytes(), SendFlags::NOSIGNAL);
     }
 
     /// The host's next word; there must be one.
@@ -99,57 +92,35 @@ impl Control {
     }
 }
 
-impl AsRawFd for Control {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+impl AsFd for Control {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
 /// One byte, and the descriptors that come with it.
 fn receive(socket: &File) -> io::Result<(u8, Vec<OwnedFd>)> {
-    let mut byte = 0_u8;
-    let mut part = libc::iovec {
-        iov_base: (&raw mut byte).cast(),
-        iov_len: 1,
-    };
-    // Of u64, because the kernel's header in it wants to be aligned.
-    let mut room = [MaybeUninit::<u64>::uninit(); 8];
-    // SAFETY: all fields of this C structure may be zero.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = room.as_mut_ptr().cast();
-    message.msg_controllen = mem::size_of_val(&room) as _;
-    // SAFETY: the message points to the buffers above, which outlive the call.
-    let received =
-        unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
-    match received {
-        -1 => return Err(io::Error::last_os_error()),
-        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => {}
+    let mut byte = [0];
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut room);
+    let received = recvmsg(
+        socket,
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let mut descriptors = Vec::new();
-    // SAFETY: the kernel has filled `room` with whole headers; the macros go from one to the next, and each
-    // number read is a descriptor that this process has just been given and that nobody else owns.
-    unsafe {
-        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
-        while let Some(found) = header.as_ref() {
-            if found.cmsg_level == libc::SOL_SOCKET && found.cmsg_type == libc::SCM_RIGHTS {
-                #[allow(
-                    clippy::unnecessary_cast,
-                    reason = "of another type with other C libraries"
-                )]
-                let bytes = found.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-                let numbers = libc::CMSG_DATA(header).cast::<RawFd>();
-                for index in 0..(bytes / mem::size_of::<RawFd>()).min(MOST_DESCRIPTORS) {
-                    let number = numbers.add(index).read_unaligned();
-                    descriptors.push(OwnedFd::from_raw_fd(number));
-                }
-            }
-            header = libc::CMSG_NXTHDR(&raw const message, header);
-        }
-    }
-    Ok((byte, descriptors))
+    let descriptors = ancillary
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+            _ => None,
+        })
+        .flatten();
+    let [byte] = byte;
+    Ok((byte, descriptors.collect()))
 }
 
 #[cfg(test)]
@@ -178,7 +149,11 @@ mod tests {
             let (mut host, socket) = pair();
             host.write_all(&[announced]).unwrap();
             let error = Control::on(socket).map(drop).unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(libc::EBADF), "{announced}");
+            assert_eq!(
+                error.raw_os_error(),
+                Some(Errno::BADF.raw_os_error()),
+                "{announced}"
+            );
         }
     }
 

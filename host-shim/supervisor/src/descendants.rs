@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 use std::io;
 
+use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
+
 /// Makes this process the parent of every descendant whose own parent ends.
 pub fn adopt() -> io::Result<()> {
-    // SAFETY: takes numbers only.
-    match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
-    }
+    // Any process id but none switches it on.
+    Ok(set_child_subreaper(Some(getpid()))?)
 }
 
 /// How often descendants are looked for before they are killed. More than once, because one that was not seen
@@ -18,7 +17,7 @@ const MOST_LOOKS: usize = 100;
 
 /// Kills all descendants. First each one is halted, until a look finds no more: what is halted cannot
 /// start new ones. Adds those found to `killed`.
-pub fn kill(killed: &mut HashSet<libc::pid_t>) -> io::Result<()> {
+pub fn kill(killed: &mut HashSet<Pid>) -> io::Result<()> {
     let mut halted = HashSet::new();
     for _ in 0..MOST_LOOKS {
         let found = all()?;
@@ -30,38 +29,37 @@ pub fn kill(killed: &mut HashSet<libc::pid_t>) -> io::Result<()> {
             break;
         }
         for pid in fresh {
-            send(pid, libc::SIGSTOP);
+            send(pid, Signal::STOP);
             halted.insert(pid);
         }
     }
     for pid in &halted {
-        send(*pid, libc::SIGKILL);
+        send(*pid, Signal::KILL);
     }
     killed.extend(halted);
     Ok(())
 }
 
 /// The process may have ended meanwhile, or be another user's; whether all are gone is found out by waiting.
-fn send(pid: libc::pid_t, signal: libc::c_int) {
-    // SAFETY: takes numbers only. The number was a descendant's a moment ago; the kernel hands a number out
-    // again only after all others.
-    unsafe { libc::kill(pid, signal) };
+/// The number was a descendant's a moment ago, and the kernel hands a number out again only after all others.
+fn send(pid: Pid, signal: Signal) {
+    let _ = kill_process(pid, signal);
 }
 
 /// The descendants of this process that have not ended.
-pub fn all() -> io::Result<Vec<libc::pid_t>> {
-    let mut parents: Vec<(libc::pid_t, libc::pid_t)> = Vec::new();
+pub fn all() -> io::Result<Vec<Pid>> {
+    let mut parents: Vec<(Pid, Pid)> = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        if let Some(pid) = name.to_str().and_then(|name| name.parse().ok())
+        let entry = entry?;
+        if let Some(pid) = pid_of(entry.file_name().to_str())
             // A process may end between the two.
-            && let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            && let Ok(stat) = std::fs::read_to_string(entry.path().join("stat"))
             && let Some(parent) = parent_of_living(&stat)
         {
             parents.push((pid, parent));
         }
     }
-    let own = std::process::id().cast_signed();
+    let own = getpid();
     let mut family = HashSet::from([own]);
     // Numbers wrap around, so that a child may have a smaller one than its parent.
     loop {
@@ -82,13 +80,19 @@ pub fn all() -> io::Result<Vec<libc::pid_t>> {
 }
 
 /// The parent in a line of `/proc/PID/stat`; nothing for a process that has ended and not been waited for.
-fn parent_of_living(stat: &str) -> Option<libc::pid_t> {
+fn parent_of_living(stat: &str) -> Option<Pid> {
     // The name stands in parentheses and may hold anything, parentheses too.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
+    let parent = pid_of(fields.next())?;
     (!matches!(state, "Z" | "X")).then_some(parent)
+}
+
+/// The process id that a word of `/proc` is; nothing for 0, which stands for a parent outside.
+fn pid_of(word: Option<&str>) -> Option<Pid> {
+    let number = word?.parse().ok().filter(|number| *number > 0)?;
+    Pid::from_raw(number)
 }
 
 #[cfg(test)]
@@ -106,9 +110,14 @@ mod tests {
             ("12 (codex) X 7 12", None),
             ("12 (codex) S", None),
             ("12 (codex) S x", None),
+            ("1 (init) S 0 1 1 0 -1", None),
             ("", None),
         ] {
-            assert_eq!(parent_of_living(stat), parent, "{stat}");
+            assert_eq!(
+                parent_of_living(stat),
+                parent.and_then(Pid::from_raw),
+                "{stat}"
+            );
         }
     }
 }

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     });
     match started {
         Ok((signals, codex)) => {
-            control.report(Report::Started(codex.id()));
+            control.report(Report::Started(codex.id().as_raw_nonzero().get()));
             watch::watch(codex, &control, &signals, grace, orders.lock);
             ExitCode::SUCCESS
         }
@@ -64,8 +64,7 @@ fn arguments(mut given: impl Iterator<Item = OsString>) -> Option<(Duration, Vec
 }
 
 /// Gives the process a name for `ps` and `top`: it was started through a descriptor, whose number would be
-/// its name.
+/// its name. Without /proc it keeps that.
 fn name_process() {
-    // SAFETY: the argument is a string that ends with NUL and is only read.
-    unsafe { libc::prctl(libc::PR_SET_NAME, c"plexum-codex-sv".as_ptr()) };
+    let _ = std::fs::write("/proc/self/comm", "plexum-codex-sv");
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd};
 
 /// What is not to end this process. Whoever signals it, a service manager that stops the service perhaps, wants
 /// codex stopped.
@@ -71,8 +71,8 @@ impl Signals {
     }
 }
 
-impl AsRawFd for Signals {
-    fn as_raw_fd(&self) -> RawFd {
-        self.descriptor.as_raw_fd()
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }

@@ -1,10 +1,12 @@
 //! From codex's start until nothing of it is left.
 
 use std::collections::HashSet;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use plexum_openai_provider_supervisor::Report;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, WaitOptions, wait};
 
 use crate::child::Child;
 use crate::control::{Control, Word};
@@ -53,7 +55,7 @@ pub fn watch(
             }
             other => other,
         };
-        let wait = match state {
+        let pause = match state {
             State::Running => None,
             State::Stopping(until) | State::Settling(until) => Some(until - now),
             State::Killing(until) if now < until => {
@@ -65,9 +67,9 @@ pub fn watch(
             }
             State::Killing(_) => break,
         };
-        let ready = poll(control, signals, host_listens, wait);
+        let host_said = poll(control, signals, host_listens, pause);
         let mut stop = signals.take();
-        if ready.control {
+        if host_said {
             match control.word() {
                 Word::Stop => stop = true,
                 Word::End => (stop, host_listens) = (true, false),
@@ -114,41 +116,26 @@ fn count(processes: usize) -> i32 {
     i32::try_from(processes).unwrap_or(i32::MAX)
 }
 
-/// What there is to read.
-struct Ready {
-    control: bool,
-}
-
-/// Waits for a signal, for the host if it is there, or for so long.
-fn poll(control: &Control, signals: &Signals, host_listens: bool, wait: Option<Duration>) -> Ready {
-    let wanted = |descriptor| libc::pollfd {
-        fd: descriptor,
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // A negative number is none.
-    let host = if host_listens {
-        control.as_raw_fd()
-    } else {
-        -1
-    };
-    let mut descriptors = [wanted(signals.as_raw_fd()), wanted(host)];
-    let wait = wait.map_or(-1, |wait| {
-        // Rounded up: it would turn round and round in the last millisecond.
-        libc::c_int::try_from(wait.as_millis() + 1).unwrap_or(libc::c_int::MAX)
-    });
-    // SAFETY: the array is valid for the two entries that the call is told of.
-    let ready = unsafe { libc::poll(descriptors.as_mut_ptr(), 2, wait) };
-    let [_, host] = descriptors;
-    Ready {
-        control: ready > 0 && host.revents != 0,
+/// Waits for a signal, for the host if it listens, or for so long; whether there is a word of the host's to read.
+fn poll(control: &Control, signals: &Signals, host_listens: bool, pause: Option<Duration>) -> bool {
+    let mut signals = PollFd::new(signals, PollFlags::IN);
+    let host = PollFd::new(control, PollFlags::IN);
+    // A time that does not fit is as long as for ever.
+    let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
+    if !host_listens {
+        let _ = rustix::event::poll(std::slice::from_mut(&mut signals), pause.as_ref());
+        return false;
     }
+    let mut both = [signals, host];
+    let ready = rustix::event::poll(&mut both, pause.as_ref());
+    let [_, host] = both;
+    ready.is_ok() && !host.revents().is_empty()
 }
 
 /// What a wait for any child returns.
 enum Reaped {
     /// This one has ended, with this status.
-    Ended(libc::pid_t, libc::c_int),
+    Ended(Pid, i32),
     /// There are some, and none has ended.
     AllRun,
     /// There are none.
@@ -156,12 +143,10 @@ enum Reaped {
 }
 
 fn reap() -> Reaped {
-    let mut status = 0;
-    // SAFETY: `status` is a valid place for the result.
-    match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } {
-        0 => Reaped::AllRun,
-        -1 => Reaped::None,
-        pid => Reaped::Ended(pid, status),
+    match wait(WaitOptions::NOHANG) {
+        Ok(Some((pid, status))) => Reaped::Ended(pid, status.as_raw()),
+        Ok(None) => Reaped::AllRun,
+        Err(_) => Reaped::None,
     }
 }
 

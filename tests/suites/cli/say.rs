@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 
 use plexum_openai_provider::{Event, FailureKind, NoticeKind, StopReason};
 use plexum_openai_provider_tests::fake_codex::{Step, Usage};
-use plexum_openai_provider_tests::wait::{is_running, wait_until};
+use plexum_openai_provider_tests::wait::{is_running, processes_with, wait_until};
 use plexum_openai_provider_tests::workspace::{Said, Workspace};
 use serde_json::json;
 
@@ -507,4 +507,86 @@ fn a_component_that_cannot_be_used_is_an_error() {
     assert_eq!(code, Some(2));
     std::fs::write(&file, plexum_openai_provider::COMPONENT).unwrap();
     assert_eq!(say().2, Some(0));
+}
+
+#[test]
+fn a_codex_in_the_workspace_is_not_run_because_path_has_a_relative_entry() {
+    let real = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(fake_codex(), real.path().join("codex")).unwrap();
+    for (entry, place) in [
+        ("./node_modules/.bin", "node_modules/.bin"),
+        ("tools", "tools"),
+        ("", "."),
+        (".", "."),
+    ] {
+        let workspace = Workspace::new(fake_codex()).unwrap();
+        workspace.configure(&json!({})).unwrap();
+        let folder = workspace.path().join(place);
+        std::fs::create_dir_all(&folder).unwrap();
+        let planted = folder.join("codex");
+        let mark = workspace.outside("it-ran");
+        let script = format!("#!/bin/sh\n: > '{}'\n", mark.display());
+        std::fs::write(&planted, script).unwrap();
+        std::fs::set_permissions(&planted, PermissionsExt::from_mode(0o755)).unwrap();
+
+        let path = std::env::join_paths([Path::new(entry), real.path()]).unwrap();
+        let mut say = workspace.say(["hello"]);
+        say.env("PATH", &path).current_dir(workspace.path());
+        let (stdout, stderr, code) = run(&mut say);
+        assert_eq!(
+            (stdout.as_str(), code),
+            ("echo: hello\n", Some(0)),
+            "{stderr}"
+        );
+
+        let mut say = workspace.say(["hello"]);
+        say.env("PATH", entry).current_dir(workspace.path());
+        let (stdout, stderr, code) = run(&mut say);
+        assert_eq!((stdout.as_str(), code), ("", Some(1)), "{stderr}");
+        assert!(stderr.contains("codex is not on PATH"), "{stderr}");
+        assert!(!mark.exists(), "{entry:?}");
+    }
+}
+
+#[test]
+fn sigterm_ends_a_turn_although_nobody_reads_its_answer() {
+    for json in [false, true] {
+        let workspace = scripted([
+            Step::ThreadStarted,
+            Step::TurnStarted,
+            Step::Flood {
+                bytes: 4 << 20,
+                line_len: 1 << 12,
+            },
+            Step::Forever,
+        ]);
+        let mut say = workspace.say(if json { &["--json", "x"][..] } else { &["x"] });
+        // Kept open, and not read.
+        let mut say = say.spawn().unwrap();
+        let stalled = say.stdout.as_ref().unwrap();
+        wait_until("the pipe is full", || is_full(stalled));
+        let pid = i32::try_from(say.id()).unwrap();
+        // SAFETY: takes numbers only; the process is a child that has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+        let mut ended = None;
+        wait_until("say has ended", || {
+            ended = say.try_wait().unwrap();
+            ended.is_some()
+        });
+        assert_eq!(ended.unwrap().code(), Some(143), "json: {json}");
+        wait_until("codex has ended", || {
+            processes_with(workspace.path().to_str().unwrap()).is_empty()
+        });
+    }
+}
+
+/// Whether a pipe holds as much as it can, less a page.
+fn is_full(pipe: &impl std::os::fd::AsRawFd) -> bool {
+    let mut held: libc::c_int = 0;
+    // SAFETY: the descriptor is open, and the second call writes the one number that it is given.
+    let size = unsafe {
+        libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut held);
+        libc::fcntl(pipe.as_raw_fd(), libc::F_GETPIPE_SZ)
+    };
+    held > size - 8192
 }

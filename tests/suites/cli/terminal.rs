@@ -35,7 +35,10 @@ fn shown(test: &str, no_color: Option<&str>) -> Option<String> {
         Step::emit(item("completed", "completed")),
         Step::wait_for_file("seen"),
         Step::message("done"),
-        Step::TurnCompleted,
+        Step::TurnFailed {
+            message: "no\u{1b}]52;c;cGFzdGU=\u{7}".to_owned(),
+        },
+        Step::Exit { code: 1 },
     ];
     let workspace = Workspace::scripted(fake_codex, [steps]).unwrap();
     // A turn that hangs fails the test and does not hang it.
@@ -72,7 +75,7 @@ fn shown(test: &str, no_color: Option<&str>) -> Option<String> {
             File::create(workspace.path().join("seen")).unwrap();
         }
     }
-    assert!(child.wait().unwrap().success(), "{shown:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{shown:?}");
     Some(shown)
 }
 
@@ -86,7 +89,14 @@ fn a_spinner_turns_and_tools_are_one_dim_line_each() {
     assert!(shown.contains("half\u{fffd}[2Jway\r\n"), "{shown:?}");
     // The spinner is gone whenever something else is shown, and at the end.
     assert!(shown.contains("\u{1b}[2K\r\ndone\r\n"), "{shown:?}");
-    assert!(shown.ends_with("\u{1b}[2K"), "{shown:?}");
+    let (_, after) = shown.split_once("done").unwrap();
+    assert!(!after.contains(AT_WORK), "{shown:?}");
+    // Nor does what the service or codex said of the failure.
+    assert!(after.contains("no\u{fffd}]52;c;"), "{shown:?}");
+    assert!(
+        !after.contains('\u{7}') && !after.contains("\u{1b}]"),
+        "{shown:?}"
+    );
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub fn examined(component: Option<&Path>, config: &Config) -> Result<Result<Audi
         eprintln!("error: {name}: {error}");
         match error {
             AuditError::NotAComponent(_) => NOT_THIS_WORLD,
-            AuditError::Config(_) => UNREADABLE,
+            _ => UNREADABLE,
         }
     }))
 }

@@ -5,6 +5,7 @@ mod cache;
 mod completions;
 mod component;
 mod doctor;
+mod event_writer;
 mod explain;
 mod man;
 mod manifest;
@@ -17,6 +18,7 @@ mod schema;
 mod screen;
 mod serve;
 mod session;
+mod spinner;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -38,6 +40,7 @@ struct Cli {
     verbose: bool,
 }
 
+/// The hidden ones are for scripts/install.sh and for packagers.
 #[derive(Subcommand)]
 enum Command {
     Say(say::Say),
@@ -45,15 +48,23 @@ enum Command {
     Audit(audit::AuditCommand),
     Explain(explain::Explain),
     Session(session::Session),
+    #[command(hide = true)]
     Component(component::ComponentCommand),
+    #[command(hide = true)]
     Manifest(manifest::ManifestCommand),
+    #[command(hide = true)]
     NewConfig(new_config::NewConfig),
+    #[command(hide = true)]
     PlexumAllow(plexum_allow::PlexumAllow),
+    #[command(hide = true)]
     Cache(cache::CacheCommand),
+    #[command(hide = true)]
     Completions(completions::Completions),
+    #[command(hide = true)]
     Man(man::Man),
     Doctor(doctor::DoctorCommand),
     Models(models::Models),
+    #[command(hide = true)]
     Schema(schema::SchemaCommand),
 }
 
@@ -111,4 +122,37 @@ fn config(file: Option<&Path>) -> Result<Config, ConfigError> {
 fn absolute(workspace: &Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(workspace)
         .with_context(|| format!("the workspace {} has no absolute path", workspace.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn help_shows_what_a_person_runs_and_the_rest_still_works() {
+        let help = Cli::command().render_help().to_string();
+        let listed = |name: &str| help.lines().any(|line| line.trim_start().starts_with(name));
+        for name in [
+            "say", "serve", "audit", "explain", "session", "doctor", "models",
+        ] {
+            assert!(listed(name), "{name}: {help}");
+        }
+        for name in [
+            "component",
+            "manifest",
+            "new-config",
+            "plexum-allow",
+            "cache",
+            "completions",
+            "man",
+            "schema",
+        ] {
+            assert!(!listed(name), "{name}: {help}");
+            let parsed = Cli::try_parse_from(["x", name, "--help"]);
+            let kind = parsed.err().map(|error| error.kind());
+            assert_eq!(kind, Some(clap::error::ErrorKind::DisplayHelp), "{name}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 
 use super::Cli;
 use super::audit::write;
@@ -28,12 +28,12 @@ impl Man {
         match &self.dir {
             None => {
                 let mut page = Vec::new();
-                clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+                clap_mangen::Man::new(all_shown()).render(&mut page)?;
                 write(&page)?;
             }
             Some(dir) => {
                 std::fs::create_dir_all(dir)
-                    .and_then(|()| clap_mangen::generate_to(Cli::command(), dir))
+                    .and_then(|()| clap_mangen::generate_to(all_shown(), dir))
                     .with_context(|| {
                         format!("the manual pages cannot be written to {}", dir.display())
                     })?;
@@ -41,6 +41,11 @@ impl Man {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The program with all its subcommands: those that `--help` leaves out have pages too.
+fn all_shown() -> Command {
+    Cli::command().mut_subcommands(|subcommand| subcommand.hide(false))
 }
 
 #[cfg(test)]
@@ -51,10 +56,10 @@ mod tests {
     fn there_is_a_page_for_the_program_and_for_each_subcommand() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("share/man/man1");
-        let command = Man {
+        let man = Man {
             dir: Some(dir.clone()),
         };
-        command.run().unwrap();
+        man.run().unwrap();
         let page = |name: &str| std::fs::read_to_string(dir.join(format!("{name}.1"))).unwrap();
         let program = page("plexum-openai-provider");
         for subcommand in Cli::command().get_subcommands() {

@@ -44,8 +44,8 @@ impl ManifestCommand {
                 };
                 eprintln!("error: there is no manifest for {name}: {error}");
                 Ok(ExitCode::from(match error {
-                    ManifestError::OutsideTheGrant { .. } => DIFFERENT,
                     ManifestError::NotThisWorld { .. } => NOT_THIS_WORLD,
+                    _ => DIFFERENT,
                 }))
             }
         }

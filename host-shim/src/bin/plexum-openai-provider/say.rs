@@ -2,13 +2,16 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use plexum_openai_provider::{Event, Message, Request, StopReason, Turn};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::event_writer::EventWriter;
 use super::provider_args::ProviderArgs;
 use super::screen::Screen;
 
@@ -56,12 +59,20 @@ impl Say {
         let mut request = Request::new(messages(self.messages.as_deref(), self.prompt)?);
         request.model = self.model;
         let workspace = super::absolute(&self.workspace)?;
-        let mut screen = (!self.json).then(Screen::new);
-        let show = |event: &Event| match &mut screen {
-            Some(screen) => screen.show(event),
-            None => print_json(event),
-        };
-        super::runtime()?.block_on(async { follow(provider.turn(workspace, request), show).await })
+        let json = self.json;
+        let runtime = super::runtime()?;
+        let followed = runtime.block_on(async {
+            let writer = if json {
+                EventWriter::start(print_json)
+            } else {
+                let mut screen = Screen::new();
+                EventWriter::start(move |event| screen.show(event))
+            };
+            follow(provider.turn(workspace, request), writer).await
+        });
+        // A write that nobody takes cannot be called off; to wait for it would be to wait for the reader.
+        runtime.shutdown_background();
+        followed
     }
 }
 
@@ -97,36 +108,94 @@ fn messages(file: Option<&Path>, prompt: Option<String>) -> Result<Vec<Message>>
 }
 
 /// Shows a turn until its end. Ctrl-C and SIGTERM stop it, and its end is still shown.
-async fn follow(
-    mut turn: Turn,
-    mut show: impl FnMut(&Event) -> io::Result<()>,
-) -> Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("Ctrl-C cannot be watched")?;
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
-    let mut stopped_by = None;
-    loop {
+async fn follow(mut turn: Turn, writer: EventWriter) -> Result<ExitCode> {
+    let mut stop = Stop {
+        interrupt: signal(SignalKind::interrupt()).context("Ctrl-C cannot be watched")?,
+        terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?,
+        exit_code: None,
+    };
+    let mut writer = Some(writer);
+    let stop_reason = loop {
         let event = tokio::select! {
-            event = turn.next() => event,
-            _ = interrupt.recv() => { stopped_by = Some(130); turn.cancel(); continue }
-            _ = terminate.recv() => { stopped_by = Some(143); turn.cancel(); continue }
+            event = turn.next() => event.context("the turn ended without saying how")?,
+            () = stop.asked() => { turn.cancel(); continue }
         };
-        let Some(event) = event else {
-            bail!("the turn ended without saying how")
+        let end = match event {
+            Event::MessageEnd { stop_reason, .. } => Some(stop_reason),
+            _ => None,
         };
-        match show(&event) {
+        // Without a writer the turn is only followed to its end.
+        if let Some(showing) = writer.take() {
+            match stop.unless_stalled(&turn, showing.show(event)).await {
+                Some(true) => writer = Some(showing),
+                Some(false) => stop.note_written(&turn, showing.finish().await)?,
+                None => {}
+            }
+        }
+        if let Some(stop_reason) = end {
+            break stop_reason;
+        }
+    };
+    if let Some(writer) = writer
+        && let Some(written) = stop.unless_stalled(&turn, writer.finish()).await
+    {
+        stop.note_written(&turn, written)?;
+    }
+    Ok(ExitCode::from(match (stop_reason, stop.exit_code) {
+        (StopReason::EndTurn, None) => 0,
+        (_, Some(code)) => code,
+        (_, None) => 1,
+    }))
+}
+
+/// How long output is still offered to a reader that takes none, once the turn was stopped.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What stops a turn from outside.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+    /// The program's exit code, set when the turn was stopped.
+    exit_code: Option<u8>,
+}
+
+impl Stop {
+    /// Waits until somebody asks for the end of the turn.
+    async fn asked(&mut self) {
+        let code = tokio::select! {
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
+        };
+        self.exit_code = Some(code);
+    }
+
+    /// Waits for `output`, and passes a stop on meanwhile; `None` when the turn was stopped and nobody reads.
+    async fn unless_stalled<T>(
+        &mut self,
+        turn: &Turn,
+        output: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut output = pin!(output);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut output => return Some(done),
+                () = tokio::time::sleep(PATIENCE), if self.exit_code.is_some() => return None,
+                () = self.asked() => turn.cancel(),
+            }
+        }
+    }
+
+    /// What became of the output: a closed pipe stops the turn, and everything else is an error.
+    fn note_written(&mut self, turn: &Turn, written: io::Result<()>) -> Result<()> {
+        match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 // The reader has seen enough: exit as a program that SIGPIPE ended.
-                stopped_by.get_or_insert(141);
+                self.exit_code.get_or_insert(141);
                 turn.cancel();
+                Ok(())
             }
-            shown => shown.context("the answer cannot be written to standard output")?,
-        }
-        if let Event::MessageEnd { stop_reason, .. } = event {
-            return Ok(ExitCode::from(match (stop_reason, stopped_by) {
-                (StopReason::EndTurn, None) => 0,
-                (_, Some(code)) => code,
-                (_, None) => 1,
-            }));
+            written => written.context("the answer cannot be written to standard output"),
         }
     }
 }

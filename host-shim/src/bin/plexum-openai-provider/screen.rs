@@ -4,60 +4,60 @@
 //! works a spinner says for how long.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 
-use console::style;
-use indicatif::{ProgressBar, ProgressStyle};
 use plexum_openai_provider::{Event, Failure};
 
+use super::spinner::{Dim, Spinner};
+
+const AT_WORK: &str = "codex is at work";
+
 /// What has been shown so far.
-pub struct Screen {
+pub struct Screen<O = Stdout, E = Stderr> {
+    stdout: O,
+    stderr: E,
     /// The block of text that was shown last, and whether it ended its line.
     block: Option<(u32, bool)>,
     /// Whether the answer goes to a terminal.
     terminal: bool,
-    /// Hidden where standard error is no terminal.
-    spinner: ProgressBar,
+    dim: Dim,
+    spinner: Spinner,
 }
 
 impl Screen {
     /// One on which nothing has been shown yet, except that codex is at work.
     pub fn new() -> Self {
-        let spinner = ProgressBar::new_spinner();
-        if let Ok(style) =
-            ProgressStyle::with_template("{spinner:.dim} {wide_msg:.dim} {elapsed:.dim}")
-        {
-            spinner.set_style(style);
-        }
-        spinner.set_message("codex is at work");
-        spinner.enable_steady_tick(Duration::from_millis(100));
         Screen {
+            stdout: io::stdout(),
+            stderr: io::stderr(),
             block: None,
             terminal: io::stdout().is_terminal(),
-            spinner,
+            dim: Dim::for_stderr(),
+            spinner: Spinner::new(AT_WORK),
         }
     }
+}
 
+impl<O: Write, E: Write> Screen<O, E> {
     /// Shows an event.
     pub fn show(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::TextDelta { index, text } => self.text(*index, text),
             Event::ToolStart { title, .. } => {
-                self.aside(&format!("- {title}"))?;
-                self.spinner.set_message(one_line(title).into_owned());
-                Ok(())
+                self.spinner.set_message(&one_line(title));
+                self.aside(&format!("- {title}"))
             }
             Event::ToolEnd { .. } => {
-                self.spinner.set_message("codex is at work");
+                self.spinner.set_message(AT_WORK);
                 Ok(())
             }
             Event::Notice { message, .. } => self.aside(&format!("notice: {message}")),
             Event::MessageEnd { failure, .. } => {
-                self.spinner.finish_and_clear();
+                self.spinner.end();
                 self.end_line()?;
                 failure.iter().try_for_each(|Failure { message, .. }| {
-                    writeln!(io::stderr().lock(), "error: {message}")
+                    // It holds what the service, codex or a line that is not codex's said.
+                    writeln!(self.stderr, "error: {}", one_line(message))
                 })
             }
             // The rest is of no use on a screen that scrolls.
@@ -66,56 +66,46 @@ impl Screen {
     }
 
     fn text(&mut self, index: u32, text: &str) -> io::Result<()> {
-        let spinner = self.spinner.clone();
-        let spins = !spinner.is_hidden();
-        spinner.suspend(|| {
-            let mut stdout = io::stdout().lock();
-            if self.block.is_some_and(|(shown, _)| shown != index) {
-                self.end_line()?;
-                stdout.write_all(b"\n")?;
-            }
-            let text = if self.terminal {
-                harmless(text)
-            } else {
-                text.into()
-            };
-            stdout.write_all(text.as_bytes())?;
-            self.block = Some((index, text.ends_with('\n')));
-            // The spinner takes the line that the cursor is on.
-            if self.terminal && spins {
-                self.end_line()?;
-            }
-            stdout.flush()
-        })
+        if self.terminal {
+            self.spinner.hide();
+        }
+        if self.block.is_some_and(|(shown, _)| shown != index) {
+            self.end_line()?;
+            self.stdout.write_all(b"\n")?;
+        }
+        let text = if self.terminal {
+            harmless(text)
+        } else {
+            text.into()
+        };
+        self.stdout.write_all(text.as_bytes())?;
+        self.stdout.flush()?;
+        let ended = text.ends_with('\n');
+        self.block = Some((index, ended));
+        // The spinner takes a whole line, and the block may go on in this one.
+        if ended {
+            self.spinner.show();
+        }
+        Ok(())
     }
 
     /// One line that is not the answer.
     fn aside(&mut self, line: &str) -> io::Result<()> {
-        let spinner = self.spinner.clone();
-        spinner.suspend(|| {
-            self.end_line()?;
-            writeln!(
-                io::stderr().lock(),
-                "{}",
-                style(one_line(line)).for_stderr().dim()
-            )
-        })
+        self.spinner.hide();
+        self.end_line()?;
+        let line = self.dim.style(&one_line(line));
+        writeln!(self.stderr, "{line}")?;
+        self.spinner.show();
+        Ok(())
     }
 
     fn end_line(&mut self) -> io::Result<()> {
         if let Some((_, ended @ false)) = &mut self.block {
             *ended = true;
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(b"\n")?;
-            stdout.flush()?;
+            self.stdout.write_all(b"\n")?;
+            self.stdout.flush()?;
         }
         Ok(())
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        self.spinner.finish_and_clear();
     }
 }
 
@@ -142,6 +132,33 @@ fn replaced(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_goes_on_in_its_line_and_the_spinner_waits_for_its_end() {
+        let mut screen = Screen {
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            block: None,
+            terminal: true,
+            dim: Dim::for_stderr(),
+            spinner: Spinner::unseen(),
+        };
+        let mut show = |index, text: &str| {
+            let text = text.to_owned();
+            screen.show(&Event::TextDelta { index, text }).unwrap();
+            let shown = String::from_utf8(screen.stdout.clone()).unwrap();
+            (shown, screen.spinner.is_shown())
+        };
+        assert_eq!(show(0, "one "), ("one ".to_owned(), false));
+        assert_eq!(show(0, "line"), ("one line".to_owned(), false));
+        assert_eq!(show(0, ".\n"), ("one line.\n".to_owned(), true));
+        assert_eq!(show(1, "two"), ("one line.\n\ntwo".to_owned(), false));
+        let notice = r#"{"type":"notice","kind":"warning","message":"look\u001b[2J"}"#;
+        screen.show(&serde_json::from_str(notice).unwrap()).unwrap();
+        assert!(screen.stdout.ends_with(b"two\n") && screen.spinner.is_shown());
+        let aside = String::from_utf8(screen.stderr).unwrap();
+        assert!(aside.contains("notice: look\u{fffd}[2J"), "{aside:?}");
+    }
 
     #[test]
     fn a_terminal_gets_nothing_that_it_would_obey() {

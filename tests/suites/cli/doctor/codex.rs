@@ -173,3 +173,21 @@ fn the_node_script_of_npm_is_told_with_the_program_behind_it() {
     };
     assert_eq!(report.check("node").0, expected, "{}", report.text);
 }
+
+#[test]
+fn relative_entries_of_path_are_ignored_and_named() {
+    let patient = Patient::with_codex("codex-cli 0.169.0", LOGGED_IN);
+    patient.configure(&json!({}));
+    let folder = patient.codex().parent().unwrap().to_owned();
+    let path = format!("./node_modules/.bin:{}:/usr/bin:/bin", folder.display());
+    let report = patient.set("PATH", path).examined(&[]);
+    let (status, summary, remedy) = report.check("codex-path");
+    assert!(
+        status == "warning" && summary.contains("are ignored") && remedy.contains("`binary`"),
+        "{}",
+        report.text
+    );
+    assert!(summary.contains("`./node_modules/.bin`"), "{summary}");
+    assert!(report.check("codex").1.contains("found on PATH"));
+    assert_eq!(report.code, Some(0));
+}
