@@ -131,6 +131,13 @@ fn changed(old: &str, new: &str) -> TempDir {
     let mut places = 0;
     for file in fs::read_dir(WIT).unwrap() {
         let file = file.unwrap();
+        if file
+            .path()
+            .extension()
+            .is_none_or(|extension| extension != "wit")
+        {
+            continue;
+        }
         let text = fs::read_to_string(file.path()).unwrap();
         places += text.matches(old).count();
         fs::write(folder.path().join(file.file_name()), text.replace(old, new)).unwrap();

@@ -67,6 +67,9 @@ fn the_plugin_is_the_component_with_its_manifest_its_wit_and_a_configuration() {
 
     for file in std::fs::read_dir(root().join("wit")).unwrap() {
         let file = file.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "wit") {
+            continue;
+        }
         let name = Path::new("wit").join(file.file_name().unwrap());
         assert_eq!(
             read(name.to_str().unwrap()),

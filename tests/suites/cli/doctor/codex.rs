@@ -21,7 +21,7 @@ fn a_version_out_of_the_tested_range_is_named() {
         (
             "codex-cli 0.134.9",
             "problem",
-            "0.134.9 is too old: supported are 0.135 to 0.169",
+            "0.134.9 is too old: 0.135 to 0.169 are supported",
         ),
         ("codex-cli 0.135.0", "ok", "codex 0.135.0"),
         ("codex-cli 0.169.5", "ok", "codex 0.169.5"),
@@ -32,7 +32,7 @@ fn a_version_out_of_the_tested_range_is_named() {
         ),
         ("codex-cli 1.0.0", "warning", "newer"),
         ("v20.20.2", "problem", "which is not a version of codex"),
-        ("", "problem", "says \"nothing\""),
+        ("", "problem", "prints \"nothing\""),
     ] {
         let report = Patient::with_codex(printed, LOGGED_IN).examined(&[]);
         let (found, summary, remedy) = report.check("codex-version");
