@@ -10,11 +10,11 @@
 #
 # Afterwards write down what the transcripts translate to, and read the difference:
 #
-#   BLESS=1 cargo test -p plexum-openai-provider-tests --test transcripts
+#   BLESS=1 cargo test --workspace --test transcripts
 #   git diff tests/transcripts
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# The recorder starts this one, so cargo does not know that it is needed.
-cargo build --quiet -p plexum-openai-provider-tests --bin mcp-server
-cargo run --quiet -p plexum-openai-provider-tests --bin record-transcripts -- "$@"
+# The recorder starts the server.
+cargo build --quiet --workspace --bin mcp-server --bin record-transcripts
+exec "${CARGO_TARGET_DIR:-target}/debug/record-transcripts" "$@"

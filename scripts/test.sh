@@ -1,30 +1,152 @@
 #!/usr/bin/env bash
 # Runs all tests, those with the real codex included. What they need is installed under target/
 # first, once. What cannot be had here is skipped and named at the end; with CI=true that is a failure.
-# Arguments go to `cargo test`.
+#
+#   scripts/test.sh                    all of them
+#   scripts/test.sh --quick            those that need no cargo, npm or network and take a second or two each
+#   scripts/test.sh --no-install       with the tools that are there; tests that need others are skipped
+#   scripts/test.sh … --test session   any further arguments go to `cargo test`, or to `cargo nextest run`
+#
+# The tests run in `cargo nextest` where that is installed, otherwise in `cargo test` (PLEXUM_TEST_RUNNER=cargo or
+# =nextest chooses). How long each suite took stands at the end, the slowest first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-missing=()
-for tool in wasm-target 'codex 0.135.0' 'codex 0.169.0' cargo-component serve-client node jco python; do
-  # shellcheck disable=SC2086 # a tool and its version are two words
-  if ! scripts/tool.sh $tool >/dev/null; then
-    if [ "$tool" = wasm-target ]; then exit 1; fi
-    missing+=("$tool")
-  fi
+# The quick set: within 90 s on two cores that do nothing else, once everything is built. A suite belongs in it when it
+# needs no cargo, npm or venv and no long wait. A slow test of a quick suite is left out by the beginning of its name.
+quick_suites=(crash config disk doctor environment fake_codex grant hostile mock_model models program say serve session
+  streaming terminal transcripts)
+quick_without=(backpressure:: login:: real_codex:: a_full_disk engine::cache:: schema::)
+
+quick=false
+install=true
+while true; do
+  case ${1-} in
+    --quick) quick=true install=false ;;
+    --no-install) install=false ;;
+    *) break ;;
+  esac
+  shift
 done
+locked=()
+if [[ " $* " == *' --locked '* ]]; then locked=(--locked); fi
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+runner=${PLEXUM_TEST_RUNNER-}
+if [ -z "$runner" ]; then
+  if cargo nextest --version >/dev/null 2>&1; then runner=nextest; else runner=cargo; fi
+fi
+
+missing=()
+if $install; then
+  for tool in wasm-target 'codex 0.135.0' 'codex 0.169.0' cargo-component serve-client node jco python; do
+    # shellcheck disable=SC2086 # a tool and its version are two words
+    if ! scripts/tool.sh $tool >/dev/null; then
+      if [ "$tool" = wasm-target ]; then exit 1; fi
+      missing+=("$tool")
+    fi
+  done
+fi
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+log=$scratch/log
+export PLEXUM_TEST_SKIPS=$scratch/skipped
+touch "$log" "$PLEXUM_TEST_SKIPS"
+
 status=0
-cargo test --workspace "$@" 2>&1 | tee "$log" || status=$?
+run() { # command…
+  local result=0
+  "$@" 2>&1 | tee -a "$log" || result=$?
+  if [ "$result" -ne 0 ]; then status=$result; fi
+}
 
-skipped=$(grep -o 'SKIPPED: .*' "$log" || true)
+# The program once, and not in each test that runs it; with a test beside it, for which cargo picks the features that
+# it picks for all of them.
+cargo build --workspace --bin plexum-openai-provider --test program "${locked[@]}"
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+if [[ " $* " != *' --release '* ]]; then export PLEXUM_TEST_PROGRAM=$target/debug/plexum-openai-provider; fi
+
+chosen=()
+if $quick; then
+  chosen=(--lib --bins)
+  for suite in "${quick_suites[@]}"; do chosen+=(--test "$suite"); done
+fi
+if [ "$runner" = nextest ]; then
+  profile=()
+  if [ "${CI-}" = true ]; then profile=(--profile ci); fi
+  if $quick; then
+    without=$(printf ' + test(/^%s/)' "${quick_without[@]}")
+    chosen+=(-E "not (${without# + })")
+  fi
+  run cargo nextest run --workspace "${profile[@]}" "${chosen[@]}" "$@"
+  # Tests in the documentation are no programs that nextest could run.
+  if ! $quick && [[ " $* " != *' --test '* ]]; then run cargo test --workspace --doc "${locked[@]}"; fi
+else
+  without=()
+  if $quick; then
+    for name in "${quick_without[@]}"; do without+=(--skip "$name"); done
+    run cargo test --workspace "${chosen[@]}" "$@" -- "${without[@]}"
+  else
+    run cargo test --workspace --no-fail-fast "$@"
+  fi
+fi
+
+# One line a suite: its seconds, how many tests it has, and its slowest test. What one process runs at a time, cargo
+# measures; what nextest runs at the same time is added up.
+durations() {
+  sed 's/\x1b\[[0-9;]*m//g' "$log" | awk '
+    # nextest: "        PASS [   0.012s] ( 1/10) package::suite a::test". Below its summary it repeats what failed.
+    /^ +Summary \[/ { done = 1 }
+    !done && $1 ~ /^(PASS|LEAK|LEAK-FAIL|FAIL|TIMEOUT|SIG[A-Z]+)$/ && /^ *[A-Z-]+ +\[ *[0-9.]+s\]/ {
+      line = $0
+      sub(/^[^[]*\[ */, "", line)
+      seconds = line + 0
+      sub(/^[^]]*\] */, "", line)
+      sub(/^\([^)]*\) */, "", line)
+      split(line, words, " ")
+      suite = words[1]
+      took[suite] += seconds
+      tests[suite]++
+      if (seconds >= most[suite]) { most[suite] = seconds; slowest[suite] = words[2] }
+    }
+    # cargo test: "     Running suites/turns/streaming.rs (target/debug/deps/streaming-0123)", "   Doc-tests crate".
+    $1 == "Running" && $NF ~ /^\(/ {
+      current = $NF
+      gsub(/^.*\/|-[0-9a-f]+\)$/, "", current)
+      if ($0 ~ /unittests/) current = current " (unit tests)"
+    }
+    $1 == "Doc-tests" { current = $2 " (documentation)" }
+    /^test result: / {
+      line = $0
+      sub(/.*finished in /, "", line)
+      took[current] += line + 0
+      tests[current] += $4 + $6
+    }
+    END {
+      for (suite in took)
+        if (tests[suite] > 0)
+          printf "%9.2f %6d  %s%s\n", took[suite], tests[suite], suite, slowest[suite] ? "  (" slowest[suite] " " most[suite] " s)" : ""
+    }' | sort -rn
+}
+printf '\n  seconds  tests  suite\n'
+durations
+
+skipped=$(sort -u "$PLEXUM_TEST_SKIPS")
 if [ ${#missing[@]} -gt 0 ]; then printf '\nCould not be installed here: %s\n' "$(IFS=,; echo "${missing[*]}")"; fi
 if [ -n "$skipped" ]; then printf '\n%s\n' "$skipped"; fi
 if [ "${CI-}" = true ] && { [ ${#missing[@]} -gt 0 ] || [ -n "$skipped" ]; }; then
   echo 'With CI=true nothing may be skipped.'
   status=1
 fi
+
+# Once more what the runners said last.
+printf '\n'
+sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^ +Summary \[|^test result: ' | awk '
+  /Summary/ { print; next }
+  { if ($3 == "FAILED.") bad = 1; passed += $4; failed += $6; ignored += $8; sets++ }
+  END {
+    if (sets) printf "test result: %s. %d passed; %d failed; %d ignored; in %d programs and sets of documentation\n",
+      bad ? "FAILED" : "ok", passed, failed, ignored, sets
+  }'
 if [ "$status" -eq 0 ]; then echo 'All tests passed.'; else echo "The tests failed (exit code $status)."; fi
 exit "$status"

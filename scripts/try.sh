@@ -26,7 +26,9 @@ heading() { printf '\n== %s\n' "$*"; }
 
 heading 'Building the component, its host and the stand-in (a few minutes the first time)'
 scripts/tool.sh wasm-target
-cargo build --workspace --bins --locked
+# Of the workspace's programs only these: the others are for its tests. Of all of it, so that the features of the engine
+# are those that the tests have it built with, and it is not built twice.
+cargo build --workspace --bin plexum-openai-provider --bin mock-model --locked
 programs=$(cd "${CARGO_TARGET_DIR:-target}/debug" && pwd)
 
 scratch=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/try

@@ -1,6 +1,7 @@
 //! As much of JSON Schema as the published schemas use, and nothing else.
 //!
-//! The validators there are bring seventy crates each; a dozen keywords are a page.
+//! `jsonschema` would bring thirty crates more, for a dozen keywords that are a page. The suite `json_schema` compares this
+//! with ajv, where Node.js is there.
 
 use regex_lite::Regex;
 use serde_json::{Value, json};
@@ -151,54 +152,72 @@ fn fits_keyword(value: &Value, keyword: &str, wanted: &Value) -> bool {
     }
 }
 
+/// Every keyword that is known here: a schema with it, a value that follows it, and one that does not. The suite
+/// `json_schema` asks another validator about them.
+pub const KEYWORDS: &[(&str, &str, &str)] = &[
+    (r#"{"type": "integer"}"#, "1", "1.5"),
+    (r#"{"type": ["null", "string"]}"#, "null", "1"),
+    (r#"{"enum": ["a"]}"#, r#""a""#, r#""b""#),
+    (r#"{"const": 1}"#, "1", "2"),
+    (
+        r#"{"type": "object", "required": ["a"]}"#,
+        r#"{"a": 1}"#,
+        "{}",
+    ),
+    (r#"{"type": "number", "minimum": 1}"#, "1", "0"),
+    (r#"{"type": "number", "maximum": 1}"#, "1", "2"),
+    (r#"{"type": "array", "minItems": 1}"#, "[1]", "[]"),
+    (
+        r#"{"type": "array", "uniqueItems": true}"#,
+        "[1, 2]",
+        "[1, 1]",
+    ),
+    (
+        r#"{"type": "string", "pattern": "^a+$"}"#,
+        r#""aa""#,
+        r#""ab""#,
+    ),
+    (
+        r#"{"type": "array", "items": {"type": "string"}}"#,
+        r#"["a"]"#,
+        "[1]",
+    ),
+    (
+        r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#,
+        r#"{"a": "", "b": 1}"#,
+        r#"{"a": 1}"#,
+    ),
+    (
+        r#"{"type": "object", "properties": {"a": {}}, "additionalProperties": false}"#,
+        r#"{"a": 1}"#,
+        r#"{"b": 1}"#,
+    ),
+    (
+        r#"{"anyOf": [{"type": "null"}, {"type": "integer"}]}"#,
+        "1",
+        r#""1""#,
+    ),
+    (
+        r#"{"oneOf": [{"type": "number", "minimum": 1}, {"type": "number", "minimum": 2}]}"#,
+        "1",
+        "2",
+    ),
+    (
+        r##"{"$ref": "#/$defs/a", "$defs": {"a": {"const": 1}}}"##,
+        "1",
+        "2",
+    ),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_keyword_refuses_something() {
-        for (schema, right, wrong) in [
-            (json!({"type": "integer"}), json!(1), json!(1.5)),
-            (json!({"type": ["null", "string"]}), json!(null), json!(1)),
-            (json!({"enum": ["a"]}), json!("a"), json!("b")),
-            (json!({"const": 1}), json!(1), json!(2)),
-            (json!({"required": ["a"]}), json!({"a": 1}), json!({})),
-            (json!({"minimum": 1}), json!(1), json!(0)),
-            (json!({"maximum": 1}), json!(1), json!(2)),
-            (json!({"minItems": 1}), json!([1]), json!([])),
-            (json!({"uniqueItems": true}), json!([1, 2]), json!([1, 1])),
-            (json!({"pattern": "^a+$"}), json!("aa"), json!("ab")),
-            (
-                json!({"items": {"type": "string"}}),
-                json!(["a"]),
-                json!([1]),
-            ),
-            (
-                json!({"properties": {"a": {"type": "string"}}}),
-                json!({"a": "", "b": 1}),
-                json!({"a": 1}),
-            ),
-            (
-                json!({"properties": {"a": {}}, "additionalProperties": false}),
-                json!({"a": 1}),
-                json!({"b": 1}),
-            ),
-            (
-                json!({"anyOf": [{"type": "null"}, {"type": "integer"}]}),
-                json!(1),
-                json!("1"),
-            ),
-            (
-                json!({"oneOf": [{"minimum": 1}, {"minimum": 2}]}),
-                json!(1),
-                json!(2),
-            ),
-            (
-                json!({"$ref": "#/$defs/a", "$defs": {"a": {"const": 1}}}),
-                json!(1),
-                json!(2),
-            ),
-        ] {
+        for (schema, right, wrong) in KEYWORDS {
+            let [schema, right, wrong]: [Value; 3] =
+                [schema, right, wrong].map(|text| serde_json::from_str(text).unwrap());
             assert_eq!(violations(&right, &schema), [] as [String; 0], "{schema}");
             assert_eq!(violations(&wrong, &schema).len(), 1, "{schema}");
         }

@@ -9,6 +9,9 @@
 //! - [`workspace`]: a scratch workspace, and turns in it through the real program.
 //! - [`census`]: what a run holds and leaves: processes, descriptors, files, memory.
 //! - [`hostile`]: a component that tries what it must not be able to do.
+//! - [`signal`]: a child that can be sent a signal, whatever this process ignores.
+//! - [`once`]: folders that many processes share.
+//! - [`cpu_time`]: a clock that another load on the machine does not move.
 //! - [`random`]: choices that a seed repeats.
 //! - [`wait`]: for what gives no signal.
 //! - [`transcript`]: the cases of which transcripts of the real codex are kept.
@@ -22,11 +25,14 @@
 
 pub mod agent;
 pub mod census;
+pub mod cpu_time;
 pub mod fake_codex;
 pub mod hostile;
 pub mod json_schema;
+pub mod once;
 pub mod random;
 pub mod real_codex;
+pub mod signal;
 pub mod tool;
 pub mod transcript;
 pub mod wait;

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 
 use crate::codex_home::CodexHome;
+use crate::signal::DefaultSignals as _;
 use crate::target_dir::target_dir;
 use crate::tool::skip;
 
@@ -91,7 +92,8 @@ impl RealCodex {
             // Its tools run a login shell, which would read the profile of whoever runs the tests.
             .env("HOME", home.path())
             .env("CODEX_HOME", home.path())
-            .stdin(Stdio::null());
+            .stdin(Stdio::null())
+            .default_signals();
         command
     }
 
@@ -140,10 +142,7 @@ macro_rules! real_codex {
         $crate::real_codex!(())
     };
     ($skipped:expr) => {{
-        // libtest names the thread of a test after it.
-        let thread = ::std::thread::current();
-        let name = thread.name().unwrap_or(::std::module_path!());
-        match $crate::real_codex::real_codex_or_skip(name) {
+        match $crate::real_codex::real_codex_or_skip(&$crate::tool::current_test()) {
             ::std::option::Option::Some(found) => found,
             ::std::option::Option::None => return $skipped,
         }

@@ -2,11 +2,17 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use crate::target_dir::target_dir;
+
+/// The environment variable with the path of a file to which each skipped test is added as a line. `scripts/test.sh`
+/// sets it: what a test that passes prints, nextest does not show.
+pub const SKIPS_VARIABLE: &str = "PLEXUM_TEST_SKIPS";
 
 /// The `cargo-component` that `scripts/test.sh` installs, or the one on PATH; without one the test
 /// `name` is to be skipped.
@@ -122,7 +128,16 @@ fn succeeds(command: &mut Command) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// Says on stderr that the test `name` is skipped.
+/// The name of the test that runs on this thread.
+#[must_use]
+pub fn current_test() -> String {
+    // nextest runs one test a process, on its main thread; libtest otherwise names a test's thread after it.
+    let named = env::var("NEXTEST_TEST_NAME").ok();
+    let thread = || thread::current().name().map(str::to_owned);
+    named.or_else(thread).unwrap_or_default()
+}
+
+/// Says on stderr that the test `name` is skipped, and in the file that [`SKIPS_VARIABLE`] names.
 ///
 /// # Panics
 /// Where skipping is not allowed: with `CI=true` or `PLEXUM_TEST_NO_SKIP=1`.
@@ -133,6 +148,11 @@ pub fn skip(name: &str, reason: &str) {
         "{name} must not be skipped here: {reason}"
     );
     say("SKIPPED", name, reason);
+    if let Some(path) = env::var_os(SKIPS_VARIABLE) {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let written = file.and_then(|mut file| writeln!(file, "SKIPPED: {name}: {reason}"));
+        written.expect("the file of skipped tests can be written");
+    }
 }
 
 /// Says on stderr that the test `name` cannot be made here, because of something that nobody can install. Allowed

@@ -1,5 +1,6 @@
 //! An agent's workspace, and turns in it through the real program.
 
+use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -7,28 +8,50 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, ensure};
 use escargot::CargoBuild;
+use escargot::format::Message;
 use plexum_openai_provider::{Event, Failure, FailureKind, SESSION_FILE, Usage};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::codex_home::CodexHome;
 use crate::fake_codex::{Call, Script, Step, calls};
+use crate::signal::DefaultSignals as _;
 use crate::target_dir::target_dir;
 
-/// The program under test, built if need be.
+/// The environment variable with the path of the program, where it has just been built. `scripts/test.sh` sets it.
+pub const PROGRAM_VARIABLE: &str = "PLEXUM_TEST_PROGRAM";
+
+/// The program under test: the one that [`PROGRAM_VARIABLE`] names, or one that is built now.
 ///
 /// # Panics
 /// When it cannot be built.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        cargo_build()
-            .bin("plexum-openai-provider")
-            .run()
-            .unwrap_or_else(|error| panic!("the program cannot be built: {error}"))
-            .path()
-            .to_owned()
+    PROGRAM.get_or_init(|| match env::var_os(PROGRAM_VARIABLE) {
+        Some(path) => path.into(),
+        None => built("plexum-openai-provider"),
     })
+}
+
+/// Builds a program of the workspace, and returns its path.
+fn built(name: &str) -> PathBuf {
+    // A test among what is asked for has cargo choose the features that it chooses for `cargo test`. Without one the
+    // host would be compiled a second time, for a minute, within the first test that wants the program. This one is the
+    // smallest: it is the mock model's.
+    let build = cargo_build().bin(name).arg("--test").arg("program");
+    let messages = build
+        .exec()
+        .unwrap_or_else(|error| panic!("{name} cannot be built: {error}"));
+    for message in messages {
+        let message = message.unwrap_or_else(|error| panic!("{name} cannot be built: {error}"));
+        if let Ok(Message::CompilerArtifact(artifact)) = message.decode()
+            && artifact.target.name == name
+            && let Some(executable) = artifact.executable
+        {
+            return executable.into_owned();
+        }
+    }
+    panic!("cargo has built {name}, and does not say where");
 }
 
 /// A build as the tests themselves were built, to be told of what.
@@ -117,7 +140,8 @@ impl Workspace {
             .envs(cache)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stderr(Stdio::piped())
+            .default_signals();
         command
     }
 

@@ -37,7 +37,14 @@ mod tests {
     #[test]
     fn that_of_the_built_in_component_is_the_same_as_found_out() {
         assert_eq!(digest_of(COMPONENT), sha256(COMPONENT));
-        let other = &COMPONENT[1..];
-        assert_eq!(digest_of(other), sha256(other));
+    }
+
+    #[test]
+    fn that_of_any_other_is_its_sha_256() {
+        // From the examples of FIPS 180-4.
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest_of(b"abc"), abc);
+        // Begins where the built-in one does, and is not it.
+        assert_ne!(digest_of(&COMPONENT[..8]), digest_of(COMPONENT));
     }
 }

@@ -391,9 +391,21 @@ mod tests {
     #[test]
     fn where_nothing_can_be_kept_it_is_compiled() {
         let engine = Engine::default();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        for cache in [Cache::none(), Cache::in_folder(file.path().join("below"))] {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("file");
+        std::fs::write(&file, "as it was").unwrap();
+        let open_to_all = scratch.path().join("open to all");
+        std::fs::create_dir(&open_to_all).unwrap();
+        std::fs::set_permissions(&open_to_all, Permissions::from_mode(0o777)).unwrap();
+        for cache in [
+            Cache::none(),
+            Cache::in_folder(file.join("below")),
+            Cache::in_folder(&open_to_all),
+        ] {
             cache.component(&engine, COMPONENT, "0").unwrap();
         }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "as it was");
+        assert_eq!(std::fs::read_dir(&open_to_all).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 2);
     }
 }

@@ -44,7 +44,7 @@ fn shown(test: &str, no_color: Option<&str>) -> Option<String> {
     // A turn that hangs fails the test and does not hang it.
     let mut command = Command::new("timeout");
     command
-        .args(["60", "script"])
+        .args(["300", "script"])
         .args(["--quiet", "--return", "--command"])
         .arg("stty cols 80; exec \"$PROGRAM\" say --workspace \"$WORKSPACE\" --config \"$CONFIG\" hello")
         .arg("/dev/null")

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use plexum_openai_provider_tests::fake_codex::{
     ChildGroup, EXIT_SCRIPT, EXIT_USAGE, SCRIPT_FILE, Script, Stdin, Step, Usage, calls, children,
 };
+use plexum_openai_provider_tests::signal::DefaultSignals as _;
 use plexum_openai_provider_tests::wait::{is_running, wait_until};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -27,7 +28,8 @@ fn fake_codex(workspace: &Path, arguments: &[&str]) -> Command {
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+        .stderr(Stdio::piped())
+        .default_signals();
     command
 }
 

@@ -158,12 +158,13 @@ fn a_model_that_hangs_ends_when_it_is_dropped() {
             .unwrap();
         runtime
             .block_on(async {
-                tokio::time::timeout(Duration::from_secs(20), model.requests_reached(1)).await
+                tokio::time::timeout(Duration::from_secs(120), model.requests_reached(1)).await
             })
             .unwrap();
         let began = Instant::now();
         drop(model);
-        assert!(began.elapsed() < Duration::from_secs(2));
+        // It would wait for codex for ever.
+        assert!(began.elapsed() < Duration::from_secs(60));
         child.kill().unwrap();
         child.wait().unwrap();
     }

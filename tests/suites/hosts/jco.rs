@@ -5,7 +5,9 @@
     reason = "clippy knows tests by their attribute, and not the functions that they share"
 )]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -15,6 +17,8 @@ use plexum_openai_provider::config::Sandbox;
 use plexum_openai_provider::grant::{Call, Grant};
 use plexum_openai_provider::{COMPONENT, Config, FailureKind, LOCK_FILE};
 use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::once;
+use plexum_openai_provider_tests::signal::DefaultSignals as _;
 use plexum_openai_provider_tests::tool::{jco_modules, node};
 use plexum_openai_provider_tests::transcript::{difference, recordings};
 use plexum_openai_provider_tests::wait::is_running;
@@ -29,7 +33,7 @@ const CODEX: &str = env!("CARGO_BIN_EXE_fake-codex");
 /// A copy of the example, as a runtime author makes one, with the component transpiled.
 struct Host {
     node: PathBuf,
-    folder: TempDir,
+    folder: PathBuf,
 }
 
 impl Host {
@@ -43,35 +47,46 @@ impl Host {
     }
 
     fn new(node: PathBuf, modules: &Path) -> Self {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let mut files = BTreeMap::new();
         for file in fs::read_dir(EXAMPLE).unwrap() {
             let file = file.unwrap();
             if file.file_type().unwrap().is_file() {
-                fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+                files.insert(file.file_name(), fs::read(file.path()).unwrap());
             }
         }
-        std::os::unix::fs::symlink(modules, folder.path().join("node_modules")).unwrap();
-        let component = folder.path().join("component.wasm");
-        fs::write(&component, COMPONENT).unwrap();
-        let host = Host { node, folder };
-        let mut transpile = host.run("transpile.mjs");
-        transpile.arg(component).arg(host.component());
-        succeed(&mut transpile);
+        let mut key = DefaultHasher::new();
+        (&files, COMPONENT, &node, modules).hash(&mut key);
+        let host = Host {
+            node,
+            folder: Path::new(env!("CARGO_TARGET_TMPDIR")).join("jco"),
+        };
+        once::folder(&host.folder, &key.finish().to_string(), |folder| {
+            for (name, content) in &files {
+                fs::write(folder.join(name), content).unwrap();
+            }
+            std::os::unix::fs::symlink(modules, folder.join("node_modules")).unwrap();
+            let component = folder.join("component.wasm");
+            fs::write(&component, COMPONENT).unwrap();
+            let mut transpile = host.run("transpile.mjs");
+            transpile.arg(component).arg(host.component());
+            succeed(&mut transpile);
+        });
         host
     }
 
     fn component(&self) -> PathBuf {
-        self.folder.path().join("transpiled")
+        self.folder.join("transpiled")
     }
 
     /// A script of the example, to be completed.
     fn run(&self, script: &str) -> Command {
         let mut command = Command::new(&self.node);
         command
-            .arg(self.folder.path().join(script))
+            .arg(self.folder.join(script))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stderr(Stdio::piped())
+            .default_signals();
         command
     }
 
@@ -80,7 +95,7 @@ impl Host {
         let mut command = Command::new(&self.node);
         command
             .arg(Path::new(SCRIPTS).join(script))
-            .arg(self.folder.path());
+            .arg(&self.folder);
         command
     }
 
@@ -113,7 +128,7 @@ fn every_transcript_becomes_the_same_events_as_in_the_rust_host() {
         return;
     };
     // As the test `transcripts` configures its host.
-    let config = host.folder.path().join("transcripts.json");
+    let config = host.folder.join("transcripts.json");
     let keys = json!({ "binary": CODEX, "lost_session": "fail", "limits": { "busy_seconds": 1 } });
     fs::write(&config, keys.to_string()).unwrap();
     let recordings = recordings().unwrap();

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use plexum_openai_provider_tests::signal::DefaultSignals as _;
 use plexum_openai_provider_tests::workspace::program;
 use tempfile::TempDir;
 
@@ -130,7 +131,8 @@ impl Home {
             .env("HOME", &self.path)
             .env("PATH", self.search_path())
             .env("TMPDIR", &self.temporary)
-            .stdin(Stdio::null());
+            .stdin(Stdio::null())
+            .default_signals();
         command
     }
 

@@ -129,7 +129,7 @@ fn by_sigkill_of_the_host() {
 fn by_a_clock() {
     for codex in all(real_codex!()) {
         let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
-        let limits = json!({ "limits": { "tool_idle_seconds": 2 } });
+        let limits = json!({ "limits": { "tool_idle_seconds": 8 } });
         agent.configure(&limits).unwrap();
         let mut say = say(&agent, &sleepers);
         assert_eq!(failure_of(&mut say), "Error IdleTimeout", "{codex:?}");

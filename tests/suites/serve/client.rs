@@ -8,12 +8,13 @@ use std::thread::{self, JoinHandle};
 
 use plexum_openai_provider::Event;
 use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::signal::DefaultSignals as _;
 use plexum_openai_provider_tests::wait::wait_until;
 use plexum_openai_provider_tests::workspace::{Workspace, program};
 use serde_json::{Value, json};
 
 /// How long a message is waited for, in milliseconds. It only ends a test that has failed.
-const PATIENCE: i32 = 60_000;
+const PATIENCE: i32 = 120_000;
 
 pub fn fake_codex() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_fake-codex"))
@@ -48,6 +49,7 @@ impl Server {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .default_signals()
             .spawn()
             .unwrap();
         Server {

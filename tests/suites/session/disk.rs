@@ -230,10 +230,7 @@ fn machine_code_on_a_disk_from_which_nothing_runs_is_used_all_the_same() {
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
         .env("PROGRAM", program())
         .env("HOME", home.path())
-        .env(
-            "PLEXUM_LOG",
-            "warn,plexum_openai_provider::engine::cache=debug",
-        )
+        .env("PLEXUM_LOG", "warn,plexum_openai_provider::engine=debug")
         .env_remove("XDG_CACHE_HOME")
         .output()
         .unwrap();

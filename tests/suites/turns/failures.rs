@@ -230,7 +230,7 @@ fn a_thread_that_a_codex_elsewhere_uses_is_waited_for_and_then_busy() {
         assert!(said.failure().unwrap().retryable);
         // One that gives the thread back in time is waited for.
         agent
-            .configure(&json!({ "limits": { "busy_seconds": 20 } }))
+            .configure(&json!({ "limits": { "busy_seconds": 300 } }))
             .unwrap();
         let record = agent.workspace.outside("record.jsonl");
         let waiting = agent
@@ -257,7 +257,7 @@ fn clocks_run_out() {
         for (limits, kind) in [
             (json!({ "idle_seconds": 1 }), FailureKind::IdleTimeout),
             (
-                json!({ "turn_seconds": 2, "idle_seconds": 60 }),
+                json!({ "turn_seconds": 10, "idle_seconds": 60 }),
                 FailureKind::TurnTimeout,
             ),
         ] {
@@ -317,9 +317,9 @@ fn a_running_tool_has_a_clock_of_its_own() {
     for codex in real_codex!() {
         let agent = Agent::new(&codex).unwrap();
         agent
-            .configure(&json!({ "limits": { "idle_seconds": 2, "tool_idle_seconds": 60 } }))
+            .configure(&json!({ "limits": { "idle_seconds": 6, "tool_idle_seconds": 120 } }))
             .unwrap();
-        let said = turn(&agent, "mock:shell=sleep 4; echo slept");
+        let said = turn(&agent, "mock:shell=sleep 9; echo slept");
         assert_eq!(
             (said.code, said.text().as_str()),
             (Some(0), "done"),

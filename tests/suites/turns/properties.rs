@@ -24,6 +24,7 @@ use plexum_openai_provider_guest::bindings::settings::{
 use plexum_openai_provider_guest::capability::{Capabilities, Child};
 use plexum_openai_provider_guest::turn::Turn;
 use proptest::prelude::*;
+use serde_json::Value;
 
 /// A codex that prints these bytes each time it is started.
 #[derive(Clone)]
@@ -182,6 +183,46 @@ fn check(events: &[Event]) {
     assert!(open.is_empty(), "tools never end: {open:?}");
 }
 
+/// What the model says in this output until codex says how the turn ended, message by message. Once each: what codex
+/// repeats after a broken connection is not reported again.
+fn said(bytes: &[u8]) -> Vec<String> {
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let events = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let open = |event: &Value| {
+        !matches!(
+            event["type"].as_str(),
+            Some("turn.completed" | "turn.failed")
+        )
+    };
+    let text = |event: Value| {
+        let item = &event["item"];
+        let is_message = event["type"] == "item.completed" && item["type"] == "agent_message";
+        is_message.then(|| item["text"].as_str().map(str::to_owned))?
+    };
+    let texts = events.take_while(open).filter_map(text);
+    let mut said = Vec::new();
+    for text in texts.filter(|text| !text.is_empty()) {
+        if !said.contains(&text) {
+            said.push(text);
+        }
+    }
+    said
+}
+
+/// No text is lost: what the model says is what the caller gets, in that order.
+fn check_text(events: &[Event], said: &[String]) {
+    let mut told = events.iter().filter_map(|event| match event {
+        Event::TextDelta(delta) => Some(&delta.text),
+        _ => None,
+    });
+    for text in said {
+        assert!(
+            told.any(|told| told == text),
+            "{text:?} is lost: {events:?}"
+        );
+    }
+}
+
 /// The recorded outputs of the real codex.
 fn transcripts() -> Vec<Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("transcripts");
@@ -257,6 +298,26 @@ fn mutate(mut bytes: Vec<u8>, mutation: &Mutation) -> Vec<u8> {
         }
     }
     lines.concat()
+}
+
+#[test]
+fn the_text_of_every_transcript_arrives() {
+    let mut texts = 0;
+    for bytes in transcripts() {
+        let said = said(&bytes);
+        for size in [1, 100, 20_000] {
+            let exit = Exit {
+                status: ExitStatus::Code(0),
+                stopped: None,
+                stderr: String::new(),
+                left_behind: 0,
+                output_cut: false,
+            };
+            check_text(&turn(&bytes, size, false, exit), &said);
+        }
+        texts += said.len();
+    }
+    assert!(texts > 50, "{texts}");
 }
 
 proptest! {

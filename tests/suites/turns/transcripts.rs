@@ -17,7 +17,7 @@ use plexum_openai_provider::{Config, Event, Limits, NoticeKind, Provider, Reques
 use plexum_openai_provider_tests::real_codex::VERSIONS;
 use plexum_openai_provider_tests::transcript::{self, Recording, difference, recordings};
 
-const BLESS: &str = "BLESS=1 cargo test -p plexum-openai-provider-tests --test transcripts";
+const BLESS: &str = "BLESS=1 cargo test --workspace --test transcripts";
 
 #[tokio::test]
 async fn every_transcript_becomes_the_events_beside_it() {

@@ -5,7 +5,7 @@
 //! `stdout.jsonl`, `stderr.txt`, `exit.txt`, and for a resumed thread `session.txt` (its id) and
 //! `usage.json` (its totals before the turn). `record-transcripts` writes these from [`cases`].
 //! The canonical events that they translate to are in `events.jsonl` beside them; that one is
-//! written by `BLESS=1 cargo test -p plexum-openai-provider-tests --test transcripts`.
+//! written by `BLESS=1 cargo test --workspace --test transcripts`.
 
 mod case;
 mod completed;

@@ -36,12 +36,24 @@ const LIMITS: Limits = Limits {
     turns: 100_000,
 };
 
+/// Clocks for turns that nothing but their caller is to end: all of them run longer than [`HANGS`] and than [`GONE`].
+const PATIENT: Limits = Limits {
+    idle_seconds: 3600,
+    tool_idle_seconds: 3600,
+    turn_seconds: 3600,
+    ..LIMITS
+};
+
+/// How long a dropped turn may take to end its processes: some seconds of grace, on a busy machine.
+const GONE: Duration = Duration::from_secs(60);
+
 /// The providers, and the folder with all workspaces.
 pub struct Bench {
     honest: Provider,
     trapping: Provider,
     on_full_disk: Provider,
     with_own_program: Provider,
+    patient: Provider,
     fake_codex: PathBuf,
     own_program: PathBuf,
     root: TempDir,
@@ -55,21 +67,23 @@ impl Bench {
     pub fn new(fake_codex: &Path, hostile: &[u8]) -> Result<Self> {
         let root = TempDir::new()?;
         let own_program = root.path().join("codex");
-        let config = |binary: &Path| Config {
+        let with_limits = |binary: &Path, limits| Config {
             binary: Some(binary.to_owned()),
-            limits: LIMITS,
+            limits,
             guest: GuestLimits {
                 cpu_seconds: 1,
                 ..GuestLimits::default()
             },
             ..Config::default()
         };
+        let config = |binary| with_limits(binary, LIMITS);
         Ok(Bench {
             honest: Provider::new(config(fake_codex))?,
             trapping: Provider::with_component(config(fake_codex), hostile)?,
             on_full_disk: Provider::new(config(fake_codex))?
                 .with_session_store(FullDisk(SessionFiles::default())),
             with_own_program: Provider::new(config(&own_program))?,
+            patient: Provider::new(with_limits(fake_codex, PATIENT))?,
             fake_codex: fake_codex.to_owned(),
             own_program,
             root,
@@ -106,6 +120,7 @@ impl Bench {
         Ok(match fault {
             Fault::ComponentTraps | Fault::ComponentSpins => &self.trapping,
             Fault::DiskFull => &self.on_full_disk,
+            Fault::Cancelled | Fault::Dropped => &self.patient,
             Fault::ProgramRemoved => {
                 match fs::remove_file(&self.own_program) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -133,7 +148,7 @@ impl Bench {
 
     /// No process and no temporary file. A dropped turn has its grace period.
     async fn nothing_is_left(&self, fault: Fault, workspace: &Path) -> Result<()> {
-        let bound = tokio::time::Instant::now() + Duration::from_secs(20);
+        let bound = tokio::time::Instant::now() + GONE;
         loop {
             let left = processes_below(&workspace.canonicalize()?);
             if left.is_empty() {
@@ -152,8 +167,14 @@ impl Bench {
         }
         if fault == Fault::Dropped {
             // Codex may be gone while the turn still keeps its thread's id. It is over when its lock is open.
-            let lock = File::open(workspace.join(LOCK_FILE))?;
-            tokio::task::spawn_blocking(move || lock.lock()).await??;
+            match File::open(workspace.join(LOCK_FILE)) {
+                // It was dropped before it had begun.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => {
+                    let lock = opened?;
+                    tokio::task::spawn_blocking(move || lock.lock()).await??;
+                }
+            }
         }
         let files = leftovers(workspace)?;
         ensure!(files.is_empty(), "{fault:?}: files are left: {files:?}");
@@ -162,12 +183,13 @@ impl Bench {
 
     /// The metrics of all turns together.
     #[must_use]
-    pub fn metrics(&self) -> [Metrics; 4] {
+    pub fn metrics(&self) -> [Metrics; 5] {
         [
             self.honest.metrics(),
             self.trapping.metrics(),
             self.on_full_disk.metrics(),
             self.with_own_program.metrics(),
+            self.patient.metrics(),
         ]
     }
 }

@@ -1,7 +1,6 @@
 //! What can go wrong in a turn.
 
 use plexum_openai_provider::{FailureKind as Kind, StopReason};
-
 use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step};
 
 /// How a turn with a fault may end: why, and with which kind of failure.
@@ -237,8 +236,8 @@ impl Fault {
                     Step::Exit { code: 1 },
                 ];
             }
-            // Some time for the moment to fall into.
-            Fault::Cancelled | Fault::Dropped => (pause(100), vec![]),
+            // Nothing but its caller ends such a turn.
+            Fault::Cancelled | Fault::Dropped => (vec![Forever], vec![]),
             Fault::SlowCaller => (
                 vec![Step::Flood {
                     bytes: 40_000,
@@ -295,8 +294,7 @@ impl Fault {
             }
             Fault::NoWorkspace => failed(Kind::InvalidRequest),
             Fault::ComponentTraps | Fault::ComponentSpins => failed(Kind::Internal),
-            // The moment may come after the end.
-            Fault::Cancelled => vec![completed, (StopReason::Aborted, Some(Kind::Killed))],
+            Fault::Cancelled => vec![(StopReason::Aborted, Some(Kind::Killed))],
             // Nobody hears how it ends.
             Fault::Dropped => vec![],
             _ => vec![completed],

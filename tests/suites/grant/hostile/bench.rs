@@ -14,7 +14,7 @@ pub use plexum_openai_provider_tests::real_codex::TURN_FLAGS as FLAGS;
 use plexum_openai_provider_tests::workspace::Workspace;
 
 /// Longer than any turn here may take: a limit that does not work must not hang the tests.
-const TOO_LONG: Duration = Duration::from_secs(60);
+const TOO_LONG: Duration = Duration::from_secs(120);
 
 pub fn fake_codex() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_fake-codex"))
