@@ -65,8 +65,8 @@ impl Sink {
     pub async fn send(&mut self, event: Event, bytes: usize) -> Sent {
         let is_end = matches!(event, Event::MessageEnd { .. });
         let passed = match self.pass_at_once(event, bytes) {
-            Ok(()) => Sent::Taken,
-            Err(event) => {
+            None => Sent::Taken,
+            Some(event) => {
                 let mut bounds = self.bounds.clone();
                 let passed = async {
                     tokio::select! {
@@ -83,16 +83,16 @@ impl Sink {
         passed
     }
 
-    /// Passes an event on if there is room for it now, as there nearly always is.
-    fn pass_at_once(&self, event: Event, bytes: usize) -> Result<(), Event> {
+    /// Passes an event on if there is room for it now, as there nearly always is; otherwise returns it.
+    fn pass_at_once(&self, event: Event, bytes: usize) -> Option<Event> {
         let room = Arc::clone(&self.room).try_acquire_many_owned(share(bytes));
         match (room, self.sender.try_reserve()) {
             (Ok(room), Ok(place)) if !self.ended => {
                 self.meter.event(&event);
                 place.send((event, room));
-                Ok(())
+                None
             }
-            _ => Err(event),
+            _ => Some(event),
         }
     }
 

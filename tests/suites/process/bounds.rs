@@ -1,6 +1,7 @@
 //! A turn that is cancelled, dropped or out of time stops codex and ends, whether or not anybody reads, and whatever it
 //! waits for.
 #![allow(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "clippy does not know a test's helpers as tests"
@@ -99,13 +100,13 @@ async fn begun(provider: &Provider, workspace: &Workspace) -> Turn {
 
 async fn end(turn: &mut Turn) -> (StopReason, Failure) {
     loop {
-        match turn.next().await.unwrap() {
-            Event::MessageEnd {
-                stop_reason,
-                failure,
-                ..
-            } => return (stop_reason, failure.unwrap()),
-            _ => {}
+        if let Event::MessageEnd {
+            stop_reason,
+            failure,
+            ..
+        } = turn.next().await.unwrap()
+        {
+            return (stop_reason, failure.unwrap());
         }
     }
 }
