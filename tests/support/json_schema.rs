@@ -4,7 +4,7 @@
 //! with ajv, where Node.js is there.
 
 use regex_lite::Regex;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Where `value` is not what `schema` says, and how.
 ///
@@ -117,10 +117,11 @@ fn fits_keyword(value: &Value, keyword: &str, wanted: &Value) -> bool {
                 Value::Array(_) => "array",
                 Value::Object(_) => "object",
             };
-            wanted == found
-                || wanted
-                    .as_array()
-                    .is_some_and(|types| types.contains(&json!(found)))
+            // A whole number is a number too.
+            let is = |name: &Value| name == found || (found == "integer" && name == "number");
+            wanted
+                .as_array()
+                .map_or_else(|| is(wanted), |types| types.iter().any(is))
         }
         "enum" => wanted
             .as_array()
