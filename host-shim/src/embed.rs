@@ -2,7 +2,7 @@
 //!
 //! [`Provider`](crate::Provider) has its own engine and linker, and a store for each turn. A runtime that has these
 //! already, because it hosts other components too, adds the imports of the world `codex-provider` to its linker, and
-//! keeps a [`CodexCtx`] in the data of its stores:
+//! keeps a [`CodexCtx`](crate::CodexCtx) in the data of its stores:
 //!
 //! ```no_run
 //! use plexum_openai_provider::bindings::CodexProvider;
@@ -57,7 +57,7 @@
 //! [`Provider`](crate::Provider) does more than this. Such a runtime has these duties itself:
 //!
 //! - Every turn has one end, even after a trap.
-//! - Call [`CodexCtx::note`] for each event, so that the metrics know how the turn ended.
+//! - Call [`CodexCtx::note`](crate::CodexCtx::note) for each event, so that the metrics know how the turn ended.
 //! - Hand out events at the pace at which the caller takes them.
 //! - Stop a turn that its caller no longer wants.
 //! - Limit the number of events.
