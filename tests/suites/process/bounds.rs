@@ -10,6 +10,7 @@
 use std::future::pending;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use plexum_openai_provider::spawner::{Command, SpawnFuture, Spawned};
 use plexum_openai_provider::{
@@ -51,13 +52,19 @@ fn talkative() -> Workspace {
             group: ChildGroup::Session,
         },
         Step::Flood {
-            bytes: 64 << 20,
-            line_len: 64 << 10,
+            bytes: 2 * WAITING,
+            line_len: LINE,
         },
         Step::Forever,
     ];
     Workspace::scripted(codex(), [steps]).unwrap()
 }
+
+/// The length of a line of [`talkative`].
+const LINE: u64 = 64 << 10;
+
+/// How much text may wait for a caller.
+const WAITING: u64 = 1 << 20;
 
 /// Codex and its tools.
 fn processes(workspace: &Workspace) -> Vec<i32> {
@@ -82,7 +89,8 @@ async fn until_gone(workspace: &Workspace) {
     .await;
 }
 
-/// Begins a turn, takes its first event, and waits until its tool runs.
+/// Begins a turn, takes its first event, and waits until its tool runs and its next event finds no room: from then on the
+/// turn waits for its caller, and for nothing else.
 async fn begun(provider: &Provider, workspace: &Workspace) -> Turn {
     let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
     let first = turn.next().await;
@@ -90,9 +98,16 @@ async fn begun(provider: &Provider, workspace: &Workspace) -> Turn {
         matches!(first, Some(Event::MessageStart { .. })),
         "{first:?}"
     );
-    let folder = workspace.path().to_owned();
-    until("the tool runs", move || {
-        children(&folder).is_ok_and(|children| children.len() == 1)
+    let (folder, provider) = (workspace.path().to_owned(), provider.clone());
+    // Nothing says that a turn waits for its caller, but that it reads no more of what there is.
+    let mut read = (0, Instant::now());
+    until("the turn waits for its caller", move || {
+        let bytes = provider.metrics().output_bytes;
+        if bytes != read.0 {
+            read = (bytes, Instant::now());
+        }
+        let tool_runs = children(&folder).is_ok_and(|children| children.len() == 1);
+        tool_runs && bytes > WAITING - LINE && read.1.elapsed() > Duration::from_millis(300)
     })
     .await;
     turn
@@ -113,7 +128,7 @@ async fn end(turn: &mut Turn) -> (StopReason, Failure) {
 
 /// The end, which must come soon.
 async fn soon(turn: &mut Turn) -> (StopReason, Failure) {
-    let end = tokio::time::timeout(std::time::Duration::from_secs(30), end(turn)).await;
+    let end = tokio::time::timeout(Duration::from_secs(30), end(turn)).await;
     end.expect("the turn ends")
 }
 
@@ -139,7 +154,7 @@ async fn a_cancelled_turn_that_nobody_reads_gives_its_workspace_back() {
     let turn = begun(&provider, &workspace).await;
     turn.cancel();
     let mut next = provider.turn(workspace.path(), Request::prompt("again"));
-    let first = tokio::time::timeout(std::time::Duration::from_secs(30), next.next()).await;
+    let first = tokio::time::timeout(Duration::from_secs(30), next.next()).await;
     let first = first.expect("the next turn begins");
     assert!(
         matches!(first, Some(Event::MessageStart { resumed: true, .. })),
@@ -198,7 +213,7 @@ async fn a_slow_caller_gets_all_the_output_of_a_codex_that_ended_long_ago() {
         }
         if texts.len() == 1 {
             // Longer than output may come after the end of a codex that something holds open.
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
     assert_eq!((texts.len(), texts.last()), (65, Some(&4)));
