@@ -71,7 +71,7 @@ pub(crate) fn begin(loaded: Loaded, workspace: PathBuf, request: Request) -> Tur
     let bounds = loaded.codex.bounds(stop);
     let meter = loaded
         .codex
-        .board()
+        .counters()
         .turn(&workspace, request.model.as_deref());
     let grace = loaded.codex.grace();
     let (mut sink, events) = Sink::new(meter.clone(), bounds.clone(), grace);

@@ -29,7 +29,7 @@ use crate::grant::program::PinnedProgram;
 use crate::session::files::SessionFiles;
 use crate::session::queue::Queue;
 use crate::session::store::{NoSession, SessionStore};
-use crate::telemetry::metrics::{Board, Meter, Metrics};
+use crate::telemetry::metrics::{Counters, Meter, Metrics};
 use crate::telemetry::record::{Recorder, TurnRecord};
 
 /// Codex, as an operator's configuration grants it to a component. Cheap to clone; make one a process.
@@ -45,7 +45,7 @@ pub struct GrantedCodex {
     program: Arc<PinnedProgram>,
     component_sha256: Arc<str>,
     recorder: Option<Recorder>,
-    board: Board,
+    counters: Counters,
     places: Arc<Semaphore>,
     queue: Queue,
 }
@@ -97,7 +97,7 @@ impl GrantedCodex {
             program: Arc::default(),
             component_sha256: component_sha256.into(),
             recorder: None,
-            board: Board::default(),
+            counters: Counters::default(),
             queue: Queue::default(),
         })
     }
@@ -132,7 +132,7 @@ impl GrantedCodex {
     /// What has happened so far, in all clones together.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        self.board.read()
+        self.counters.read()
     }
 
     /// Waits until a turn may begin in `workspace`: no other one runs there, and fewer than `limits.turns` anywhere.
@@ -145,7 +145,7 @@ impl GrantedCodex {
         request: Request,
     ) -> Result<OpenTurn, Event> {
         let workspace = workspace.into();
-        let meter = self.board.turn(&workspace, request.model.as_deref());
+        let meter = self.counters.turn(&workspace, request.model.as_deref());
         let (stopper, stop) = stop();
         let opened = self.prepare(workspace, request, self.bounds(stop), &meter, None);
         match opened.await {
@@ -174,8 +174,8 @@ impl GrantedCodex {
         self.config.limits.grace()
     }
 
-    pub(crate) fn board(&self) -> &Board {
-        &self.board
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Waits for everything that a turn has to wait for, and grants it what it may do.
@@ -262,8 +262,8 @@ impl GrantedCodex {
 
     /// For a component that is asked about itself: it can start nothing, and keep nothing.
     pub(crate) fn without_turn(&self, stop: Stop, ticking: Option<Ticking>) -> CodexCtx {
-        // Of no turn, and so of no board that anybody reads.
-        let meter = Board::default().turn(Path::new(""), None);
+        // Of no turn, and so of no counters that anybody reads.
+        let meter = Counters::default().turn(Path::new(""), None);
         CodexCtx {
             sessions: Arc::new(NoSession),
             budget: Budget::new(GuestLimits {
