@@ -64,10 +64,10 @@ pub struct CodexCtx {
     pub(crate) table: ResourceTable,
     /// What the component has used up.
     pub(crate) budget: Budget,
-    /// What is held while the turn runs: the engine's clock, a place among the turns that may run at once, and
-    /// that of the foremost turn of the workspace.
+    /// Held while the turn runs: the engine's clock, one of the slots for turns (`limits.turns`), and the first place
+    /// in the workspace's queue.
     pub(crate) _ticking: Option<Ticking>,
-    pub(crate) _place: Option<OwnedSemaphorePermit>,
+    pub(crate) _turn_slot: Option<OwnedSemaphorePermit>,
     pub(crate) _foremost: Option<Foremost>,
 }
 

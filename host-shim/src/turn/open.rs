@@ -46,7 +46,7 @@ pub struct GrantedCodex {
     component_sha256: Arc<str>,
     recorder: Option<Recorder>,
     counters: Counters,
-    places: Arc<Semaphore>,
+    turn_slots: Arc<Semaphore>,
     queue: Queue,
 }
 
@@ -90,7 +90,7 @@ impl GrantedCodex {
         }
         Ok(GrantedCodex {
             grant: Arc::new(Grant::new(&config)),
-            places: Arc::new(Semaphore::new(config.limits.turns as usize)),
+            turn_slots: Arc::new(Semaphore::new(config.limits.turns as usize)),
             config: Arc::new(config),
             sessions: Arc::new(SessionFiles::default()),
             spawner: Arc::new(Supervised),
@@ -218,20 +218,20 @@ impl GrantedCodex {
             .map_err(|cause| gave_up_waiting(cause, "another one in this workspace"))?
             .map_err(|_| self.busy(&workspace))?
             .map_err(unreadable)?;
-        // After the workspace, so that a turn that waits for that takes no place. First come, first served.
-        let place = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => place,
+        // After the workspace's lock, so that a turn that waits for the lock does not occupy a slot. First come, first served.
+        let slot = match Arc::clone(&self.turn_slots).try_acquire_owned() {
+            Ok(slot) => slot,
             Err(_) => {
                 foremost.set_held_up(true);
-                let place = bounds
-                    .within(Arc::clone(&self.places).acquire_owned())
+                let slot = bounds
+                    .within(Arc::clone(&self.turn_slots).acquire_owned())
                     .await;
                 foremost.set_held_up(false);
-                let place = place.map_err(|cause| match cause {
+                let slot = slot.map_err(|cause| match cause {
                     StopCause::TurnTimeout => self.crowded(),
                     cause => gave_up_waiting(cause, "others in this process"),
                 })?;
-                place.map_err(|_| self.crowded())?
+                slot.map_err(|_| self.crowded())?
             }
         };
         meter.runs();
@@ -253,7 +253,7 @@ impl GrantedCodex {
             threads: KnownThreads::new(stored.as_ref().map(|entry| entry.thread_id.clone())),
             stored: Some(stored),
             images,
-            _place: Some(place),
+            _turn_slot: Some(slot),
             _foremost: Some(foremost),
             ..self.ctx(bounds, meter.clone(), ticking)
         };
@@ -295,7 +295,7 @@ impl GrantedCodex {
             table: ResourceTable::new(),
             budget: Budget::new(self.config.guest),
             _ticking: ticking,
-            _place: None,
+            _turn_slot: None,
             _foremost: None,
         }
     }
