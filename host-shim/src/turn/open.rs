@@ -228,10 +228,10 @@ impl GrantedCodex {
                     .await;
                 foremost.set_held_up(false);
                 let slot = slot.map_err(|cause| match cause {
-                    StopCause::TurnTimeout => self.crowded(),
+                    StopCause::TurnTimeout => self.no_slot(),
                     cause => gave_up_waiting(cause, "others in this process"),
                 })?;
-                slot.map_err(|_| self.crowded())?
+                slot.map_err(|_| self.no_slot())?
             }
         };
         meter.runs();
@@ -320,7 +320,7 @@ impl GrantedCodex {
         Event::failed_for_now(FailureKind::SessionBusy, StopReason::Error, message)
     }
 
-    fn crowded(&self) -> Event {
+    fn no_slot(&self) -> Event {
         let turns = self.config.limits.turns;
         Event::failed_for_now(
             FailureKind::TurnTimeout,
