@@ -103,7 +103,7 @@ impl Provider {
         let ctx = self
             .loaded
             .codex
-            .without_turn(stop, Some(self.loaded.tick()));
+            .for_describe(stop, Some(self.loaded.tick()));
         let mut store = self.loaded.store(ctx);
         let world = self.loaded.pre.instantiate_async(&mut store).await?;
         let description = world

@@ -261,7 +261,7 @@ impl GrantedCodex {
     }
 
     /// For a component that is asked about itself: it can start nothing, and keep nothing.
-    pub(crate) fn without_turn(&self, stop: Stop, ticking: Option<Ticking>) -> CodexCtx {
+    pub(crate) fn for_describe(&self, stop: Stop, ticking: Option<Ticking>) -> CodexCtx {
         // Of no turn, and so of no counters that anybody reads.
         let meter = Counters::default().turn(Path::new(""), None);
         CodexCtx {
