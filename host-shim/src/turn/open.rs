@@ -32,9 +32,9 @@ use crate::session::store::{NoSession, SessionStore};
 use crate::telemetry::metrics::{Counters, Meter, Metrics};
 use crate::telemetry::record::{Recorder, TurnRecord};
 
-/// Codex, as an operator's configuration grants it to a component. Cheap to clone; make one a process.
+/// Codex, as an operator's configuration grants it to a component. Cheap to clone; make one per process.
 ///
-/// [`Provider`](crate::Provider) has one inside. Who runs the component in a wasmtime store of their own makes one: see
+/// [`Provider`](crate::Provider) has one inside. To run the component in your own wasmtime store, make one: see
 /// [`embed`](crate::embed).
 #[derive(Clone)]
 pub struct GrantedCodex {
@@ -54,29 +54,29 @@ pub struct GrantedCodex {
 pub struct OpenTurn {
     /// What it is granted, for the data of its store.
     pub ctx: CodexCtx,
-    /// What is asked, for the component's `turn.start`.
+    /// The request, for the component's `turn.start`.
     pub request: wit::Request,
     /// Ends the turn early. Dropping it does so too.
     pub stopper: TurnStopper,
 }
 
-/// Ends a turn early. Dropping it means that nobody wants the turn any more.
+/// Ends a turn early. Dropping it abandons the turn.
 #[derive(Debug)]
 pub struct TurnStopper(Stopper);
 
 impl TurnStopper {
-    /// Stops codex. The component still tells what is left, and then an end that says `aborted`.
+    /// Stops codex. The remaining events still come, and then an end with `aborted`.
     pub fn cancel(&self) {
         self.0.request(StopCause::Cancelled);
     }
 }
 
 impl GrantedCodex {
-    /// GrantedCodex for this component, which the configuration must allow. Keeps sessions in the workspaces, and starts codex
-    /// as a process of this machine.
+    /// Codex for this component, which the configuration must allow. Keeps sessions in the workspaces, and starts codex
+    /// as a process on this machine.
     ///
     /// # Errors
-    /// When the configuration asks for what cannot be, or pins another component.
+    /// If the configuration is not valid, or pins another component.
     pub fn new(config: Config, component: &[u8]) -> Result<Self, LoadError> {
         config.check()?;
         let component_sha256 = builtin::digest_of(component);
@@ -109,14 +109,14 @@ impl GrantedCodex {
         self
     }
 
-    /// Starts codex in another way than as a process of this machine.
+    /// Starts codex in another way than as a process on this machine.
     #[must_use]
     pub fn with_spawner(mut self, spawner: impl Spawner) -> Self {
         self.spawner = Arc::new(spawner);
         self
     }
 
-    /// Keeps a record of what is decided about calls of codex, and of how they end.
+    /// Keeps a record of the decisions about calls of codex, and of how the calls end.
     #[must_use]
     pub fn with_recorder(mut self, recorder: Recorder) -> Self {
         self.recorder = Some(recorder);
@@ -129,7 +129,7 @@ impl GrantedCodex {
         &self.component_sha256
     }
 
-    /// What has happened so far, in all clones together.
+    /// The counters so far, for all clones together.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.counters.read()
@@ -138,7 +138,7 @@ impl GrantedCodex {
     /// Waits until a turn may begin in `workspace`: no other one runs there, and fewer than `limits.turns` anywhere.
     ///
     /// # Errors
-    /// The end that the turn is to have, an [`Event::MessageEnd`].
+    /// The end of the turn, an [`Event::MessageEnd`].
     pub async fn open(
         &self,
         workspace: impl Into<PathBuf>,
@@ -169,7 +169,7 @@ impl GrantedCodex {
         }
     }
 
-    /// How long what has to end may take to do so by itself.
+    /// The configured grace period.
     pub(crate) fn grace(&self) -> Duration {
         self.config.limits.grace()
     }
@@ -181,7 +181,7 @@ impl GrantedCodex {
     /// Waits for everything that a turn has to wait for, and grants it what it may do.
     ///
     /// # Errors
-    /// The end that the turn is to have.
+    /// The end of the turn.
     pub(crate) async fn prepare(
         &self,
         workspace: PathBuf,
@@ -205,7 +205,8 @@ impl GrantedCodex {
             );
             return Err(failed(FailureKind::InvalidRequest, message));
         }
-        // Held until codex is gone, also when the turn is dropped. Codex itself does not refuse a second writer before 0.150.
+        // Held until codex is gone, even if the turn is dropped. Codex itself does not refuse a second writer before
+        // 0.150.
         let locked = async {
             let foremost = self.queue.wait(&workspace).await;
             let guard = self.sessions.lock(&workspace).await?;
@@ -215,7 +216,7 @@ impl GrantedCodex {
         let (foremost, guard) = bounds
             .within(locked)
             .await
-            .map_err(|cause| gave_up_waiting(cause, "another one in this workspace"))?
+            .map_err(|cause| gave_up_waiting(cause, "another turn in this workspace"))?
             .map_err(|_| self.busy(&workspace))?
             .map_err(unreadable)?;
         // After the workspace's lock, so that a turn that waits for the lock does not occupy a slot. First come, first served.
@@ -229,7 +230,7 @@ impl GrantedCodex {
                 foremost.set_held_up(false);
                 let slot = slot.map_err(|cause| match cause {
                     StopCause::TurnTimeout => self.no_slot(),
-                    cause => gave_up_waiting(cause, "others in this process"),
+                    cause => gave_up_waiting(cause, "other turns in this process"),
                 })?;
                 slot.map_err(|_| self.no_slot())?
             }
@@ -260,9 +261,9 @@ impl GrantedCodex {
         Ok((ctx, to_wit(request)))
     }
 
-    /// For a component that is asked about itself: it can start nothing, and keep nothing.
+    /// For `describe`: the component can start nothing and save nothing.
     pub(crate) fn for_describe(&self, stop: Stop, ticking: Option<Ticking>) -> CodexCtx {
-        // Of no turn, and so of no counters that anybody reads.
+        // Not part of any turn, so its counters are not published.
         let meter = Counters::default().turn(Path::new(""), None);
         CodexCtx {
             sessions: Arc::new(NoSession),
@@ -310,7 +311,7 @@ impl GrantedCodex {
         let message = if self.queue.is_held_up(workspace) {
             let turns = self.config.limits.turns;
             format!(
-                "An earlier turn of this workspace has been waiting for more than {seconds} s, because {turns} turns are running in others. Give the machine less to do at once, or raise `limits.turns` in config.json if it can bear more."
+                "An earlier turn of this workspace has been waiting for more than {seconds} s, because {turns} turns are running in other workspaces. Run fewer turns at once, or raise `limits.turns` in config.json if the machine can take more."
             )
         } else {
             format!(
@@ -326,18 +327,18 @@ impl GrantedCodex {
             FailureKind::TurnTimeout,
             StopReason::Error,
             format!(
-                "The turn has waited for its whole time, because {turns} others were running. Give the machine less to do at once, or raise `limits.turns` in config.json if it can bear more."
+                "The turn waited until its time was over, because {turns} other turns were running. Run fewer turns at once, or raise `limits.turns` in config.json if the machine can take more."
             ),
         )
     }
 }
 
-/// The end of a turn that had to be over before it could begin.
+/// The end of a turn that had to end before it could begin.
 fn gave_up_waiting(cause: StopCause, what: &str) -> Event {
     match cause {
         StopCause::TurnTimeout => {
             let message = format!(
-                "The turn took longer than allowed (`limits.turn_seconds` in config.json): it waited for {what} all the time."
+                "The turn took longer than allowed (`limits.turn_seconds` in config.json): it spent all of that time waiting for {what}."
             );
             Event::failed_for_now(FailureKind::TurnTimeout, StopReason::Error, message)
         }
@@ -348,7 +349,7 @@ fn gave_up_waiting(cause: StopCause, what: &str) -> Event {
     }
 }
 
-/// Whether this is a folder. On a disk that does not answer, this takes as long as it takes.
+/// Whether this is a folder. On a disk that does not answer, this may take forever.
 async fn is_folder(path: PathBuf) -> bool {
     // A task that cannot be run has found no folder.
     let found = tokio::task::spawn_blocking(move || path.is_dir()).await;
@@ -365,7 +366,7 @@ mod tests {
     use crate::capability::bindings::session::Host as _;
     use crate::session::store::{SessionEntry, SessionGuard, StoreFuture};
 
-    /// Saves when it is told to.
+    /// Saves when the test lets it.
     #[derive(Clone, Default)]
     struct Slow {
         lock: Arc<AsyncMutex<()>>,

@@ -134,9 +134,21 @@ async fn what_breaks_ends_in_a_failure_that_says_so() {
             ("no-end", FailureKind::Internal, "without saying how"),
             ("nothing", FailureKind::Internal, "without saying how"),
             ("refuse-to-start", FailureKind::Internal, "does not want to"),
-            ("thread:../../x", FailureKind::Internal, "no thread id"),
-            ("thread:a\nb", FailureKind::Internal, "no thread id"),
-            ("thread:", FailureKind::Internal, "no thread id"),
+            (
+                "thread:../../x",
+                FailureKind::Internal,
+                "thread id that is not valid",
+            ),
+            (
+                "thread:a\nb",
+                FailureKind::Internal,
+                "thread id that is not valid",
+            ),
+            (
+                "thread:",
+                FailureKind::Internal,
+                "thread id that is not valid",
+            ),
         ],
     )
     .await;
