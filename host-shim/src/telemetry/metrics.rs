@@ -15,7 +15,7 @@ use crate::contract::event::{Event, FailureKind, StopReason, Usage};
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Turns that wait: for their workspace, or for a place among those that run.
+    /// Turns that wait, for their workspace or because too many others run (`limits.turns`).
     pub turns_waiting: u64,
     /// Turns that run.
     pub turns_open: u64,
@@ -171,7 +171,7 @@ impl Meter {
         metrics.lines_skipped += skipped as u64;
     }
 
-    /// Codex has ended, and so many processes that it left behind.
+    /// Codex has ended, and this many processes that it left behind were ended.
     pub fn left_behind(&self, processes: u32) {
         self.0.counters.lock().left_behind += u64::from(processes);
     }

@@ -383,11 +383,11 @@ fn an_allowed_call_is_explained_word_by_word() {
     assert_eq!(
         output.stdout,
         " 1  exec                                        ok: the only command
- 2  resume                                      ok: goes on with a conversation
+ 2  resume                                      ok: resumes a conversation
  3  01a203e6-c71a-7d50-bfec-754792f3dc4b        ok: the thread that this workspace's session holds
- 4  --skip-git-repo-check                       ok: stands in every call
+ 4  --skip-git-repo-check                       ok: in every call
  5  --dangerously-bypass-approvals-and-sandbox  ok: the configured `sandbox`
- 6  --json                                      ok: stands in every call
+ 6  --json                                      ok: in every call
  7  -i                                          ok: hands over an image
  8  image:0                                     ok: image 0 of the request; codex gets the path of the host's copy
  9  --                                          ok: ends the options

@@ -52,7 +52,7 @@ async fn all_end_so(limits: GuestLimits, cases: &[(&str, FailureKind, &str)]) {
 
 #[tokio::test]
 async fn what_never_ends_is_stopped() {
-    let cpu = "computed for 1 s without a word from codex (`guest.cpu_seconds` in config.json)";
+    let cpu = "computed for 1 s without output from codex (`guest.cpu_seconds` in config.json)";
     all_end_so(
         BRIEF,
         &[
