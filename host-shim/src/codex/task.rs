@@ -1,7 +1,8 @@
 //! The task that owns a running codex.
 //!
 //! **Invariant:** output, exit, clocks, requests and the end of the turn meet in one `select!`, in one task for each
-//! process, which never waits for anything else. So codex is stopped in time even while the component computes, and even if nothing reads or waits.
+//! process, which never waits for anything else. So codex is stopped in time even while the component computes, and
+//! even if nothing reads or waits.
 
 use std::future::pending;
 use std::io;

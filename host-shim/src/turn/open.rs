@@ -219,7 +219,8 @@ impl GrantedCodex {
             .map_err(|cause| gave_up_waiting(cause, "another turn in this workspace"))?
             .map_err(|_| self.busy(&workspace))?
             .map_err(unreadable)?;
-        // After the workspace's lock, so that a turn that waits for the lock does not occupy a slot. First come, first served.
+        // After the workspace's lock, so that a turn that waits for the lock does not occupy a slot. First come, first
+        // served.
         let slot = match Arc::clone(&self.turn_slots).try_acquire_owned() {
             Ok(slot) => slot,
             Err(_) => {
