@@ -52,7 +52,7 @@ pub enum Phase {
     Completed,
 }
 
-/// What codex does about an error by itself. Until the model has used another tool it may repeat what it has said.
+/// What codex does about an error on its own. Until the model has used another tool it may repeat what it has said.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Retry {
     /// It sends the request again, a limited number of times.
