@@ -34,7 +34,7 @@ enum Kind {
 pub struct Place<'a> {
     /// The value.
     pub node: &'a Node<'a>,
-    /// Whether it is about the key that the value stands behind.
+    /// Whether it is about the key before the value.
     pub about_key: bool,
 }
 

@@ -82,7 +82,7 @@ impl PlexumAllow {
         })?;
         if change == Change::Add && allow_list(&serde_json::from_str(&text)?)?.is_none() {
             print(
-                "There was no such list before: if Plexum loads other plugins, name them there too.",
+                "The list did not exist before: if Plexum loads other plugins, name them there too.",
             )?;
         }
         Ok(ExitCode::SUCCESS)
@@ -155,7 +155,7 @@ fn allow_list(config: &Value) -> Result<Option<&Vec<Value>>> {
     }
 }
 
-/// Refuses a key that is there twice: which of them Plexum reads, nobody knows.
+/// Refuses a key that is there twice: it is unknown which of them Plexum reads.
 fn once(object: &CstObject, name: &str) -> Result<()> {
     let named = |property: &jsonc_parser::cst::CstObjectProp| {
         property.decoded_name().is_some_and(|found| found == name)
@@ -224,7 +224,7 @@ fn replace(file: &Path, old: &str, new: &str) -> Result<()> {
     temporary.as_file().sync_all()?;
     ensure!(
         std::fs::read_to_string(file)? == old,
-        "somebody else changed it just now: try again"
+        "another program has just changed it: try again"
     );
     temporary.persist(file)?;
     File::open(folder)?.sync_all()?;
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_somebody_else_changes_meanwhile_is_left_alone() {
+    fn a_file_that_another_program_changes_meanwhile_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.json");
         std::fs::write(&file, "{ }").unwrap();
