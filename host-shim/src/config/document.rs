@@ -1,7 +1,7 @@
-//! A JSON text as a tree that knows where everything stands.
+//! A JSON text as a tree that knows where everything is.
 //!
-//! serde_json does the reading, so the grammar is the usual strict one. It hands out each value as the
-//! very piece of the text that it is ([`RawValue`]), and where that piece begins is where the value stands.
+//! serde_json does the reading, so the grammar is the usual strict one. It hands out each value as a slice of the text
+//! ([`RawValue`]), and that slice shows where the value is.
 
 use std::fmt;
 
@@ -114,7 +114,7 @@ impl<'t> Node<'t> {
             })
     }
 
-    /// The values behind a key that stood in the same object before, each with the first one.
+    /// The values of keys that are repeated in the same object, each with the first one.
     pub fn repeated(&self) -> Vec<(&Self, &Self)> {
         match &self.content {
             Content::Object(members) => {

@@ -49,7 +49,7 @@ pub struct Mistake {
 pub struct Problem {
     /// The key, such as `model_args.codex[1]`; empty when the whole document is meant.
     pub key: String,
-    /// What is wrong, what would be right, and the nearest key or value where one is near.
+    /// What is wrong, what would be right, and the nearest key or value if one is near.
     pub message: String,
 }
 

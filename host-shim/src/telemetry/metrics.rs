@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_is_counted_once_when_its_end_is_told_or_when_it_is_dropped() {
+    fn a_turn_is_counted_once_when_its_end_is_reported_or_when_it_is_dropped() {
         let counters = Counters::default();
         let counted = || {
             let metrics = counters.read();

@@ -40,7 +40,7 @@ pub struct PlexumAllow {
     dry_run: bool,
 }
 
-/// What is to become of the entry.
+/// What to do with the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     Add,
@@ -89,7 +89,7 @@ impl PlexumAllow {
     }
 }
 
-/// The text with the entry, or without it; nothing when it is that way already.
+/// The text with the entry, or without it; `None` if it is that way already.
 fn changed(text: &str, change: Change) -> Result<Option<String>> {
     let value: Value = serde_json::from_str(text).context("it is not JSON")?;
     let listed = allow_list(&value)?.is_some_and(|list| list.iter().any(|entry| entry == ID));
@@ -190,7 +190,7 @@ fn expected(mut config: Value, change: Change) -> Result<Value> {
     Ok(config)
 }
 
-/// Gives a file a new text, all of it or none, and leaves it its mode and its owner.
+/// Replaces the text of a file, completely or not at all, and keeps its mode and its owner.
 fn replace(file: &Path, old: &str, new: &str) -> Result<()> {
     let folder = file.parent().context("it is in no folder")?;
     let metadata = std::fs::metadata(file)?;
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_configuration_is_an_error() {
+    fn what_is_not_a_configuration_is_an_error() {
         for (text, expected) in [
             ("", "it is not JSON: EOF"),
             ("{\"plugins\": {}", "it is not JSON: EOF"),
