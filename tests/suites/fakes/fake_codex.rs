@@ -115,7 +115,7 @@ fn every_call_is_recorded() {
 }
 
 #[test]
-fn a_closed_stdin_is_told_from_an_empty_one() {
+fn a_closed_stdin_is_distinguished_from_an_empty_one() {
     let workspace = tempfile::tempdir().unwrap();
     let status = Command::new("sh")
         .args(["-c", r#"exec "$0" exec -- hello <&-"#])

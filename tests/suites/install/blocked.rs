@@ -136,7 +136,7 @@ fn a_home_that_is_not_set_or_not_absolute_is_an_error() {
 }
 
 #[test]
-fn without_a_program_and_without_cargo_the_remedy_is_told() {
+fn without_a_program_and_without_cargo_the_remedy_is_shown() {
     let home = Home::new();
     let ran = home.run(&mut home.script());
     assert_eq!(ran.code, Some(1), "{ran:?}");

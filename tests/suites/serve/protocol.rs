@@ -12,7 +12,7 @@ fn workspace() -> Workspace {
 }
 
 #[test]
-fn initialize_tells_what_runs() {
+fn initialize_reports_what_runs() {
     let workspace = workspace();
     workspace
         .configure(&json!({ "binary": fake_codex(), "supported_models": ["a", "b"] }))

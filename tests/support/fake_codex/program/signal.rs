@@ -65,7 +65,7 @@ pub(crate) fn process_group() -> i32 {
 }
 
 /// Waits for ever, as far as signals allow.
-pub(crate) fn wait_for_ever() -> ! {
+pub(crate) fn wait_forever() -> ! {
     loop {
         // SAFETY: pause has no preconditions; it returns after a handler ran.
         unsafe { libc::pause() };
