@@ -82,7 +82,7 @@ fn without_a_script_it_echoes_and_keeps_the_totals_of_a_thread() {
     assert_eq!(second[3]["usage"]["input_tokens"], 2400);
     assert_eq!(second[3]["usage"]["reasoning_output_tokens"], 14);
 
-    // As in the real one, what is no id starts a new thread.
+    // As in the real one, what is not an id starts a new thread.
     let third = turn(&["exec", "resume", "no-id", "--json", "--", "three"]);
     assert_ne!(third[0]["thread_id"], thread);
     assert_eq!(third[3]["usage"]["input_tokens"], 1200);

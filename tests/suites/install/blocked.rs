@@ -7,7 +7,7 @@ use std::path::Path;
 use super::home::{Home, PLUGIN, PROGRAM, Ran, Tree};
 use super::repository::Repository;
 
-/// Somebody who may nothing, for the tests that root runs: root may everything.
+/// A user without rights, for tests that run as root: root may do everything.
 pub const NOBODY: u32 = 65534;
 
 fn is_clear(ran: &Ran, path: &Path) -> bool {
