@@ -40,13 +40,12 @@ pub enum Said<'a, T> {
     Unknown { kind: String },
 }
 
-/// Where an item stands. An item may be completed without having been started, and started without ever being
-/// completed.
+/// The state of an item. It may be completed without having been started, and started without ever being completed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Phase {
     /// It began.
     Started,
-    /// It goes on.
+    /// It changed.
     Updated,
     /// It is over, and all of it is known.
     Completed,

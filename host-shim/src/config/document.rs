@@ -202,9 +202,9 @@ impl SyntaxError {
         } else if said == "trailing comma"
             || (before.ends_with(',') && rest.starts_with(['}', ']']))
         {
-            "JSON has no comma behind the last item: remove it".into()
+            "JSON has no comma after the last item: remove it".into()
         } else if said == "trailing characters" {
-            "there is text behind the end of the document: remove it".into()
+            "there is text after the end of the document: remove it".into()
         } else if rest.starts_with('\'') {
             "JSON has no single quotes: write \"…\"".into()
         } else {

@@ -4,9 +4,9 @@
 //! exec [resume <thread id>] <fixed flags> <args of one model> <extra args> [-i image:<n>]… -- <prompt or ->
 //! ```
 //!
-//! The only free words are the thread id, which must be the one that this workspace's
-//! store held when the turn began, which of the configured models, and the prompt behind
-//! `--`. This decides and never spawns; the `process` module spawns and never decides.
+//! The only free words are the thread id, which must be the one that this workspace's store held when the turn began,
+//! which of the configured models, and the prompt after `--`. This decides and never spawns; the `process` module
+//! spawns and never decides.
 
 use crate::config::{Config, Sandbox};
 use crate::contract::thread_id::is_uuid;

@@ -89,7 +89,7 @@ fn parent_of_living(stat: &str) -> Option<Pid> {
     (!matches!(state, "Z" | "X")).then_some(parent)
 }
 
-/// The process id that a word of `/proc` is; nothing for 0, which stands for a parent outside.
+/// The process id in a word of `/proc`; `None` for 0, which means a parent outside.
 fn pid_of(word: Option<&str>) -> Option<Pid> {
     let number = word?.parse().ok().filter(|number| *number > 0)?;
     Pid::from_raw(number)
