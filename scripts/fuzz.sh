@@ -78,7 +78,7 @@ stop() {
 }
 trap stop EXIT
 
-# Waits until one target is over, and tells what came of it.
+# Waits until one target is over, and reports the result.
 reap() {
   local pid target status=0
   wait -n -p pid "${!target_of[@]}" || status=$?

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Records tests/transcripts anew: what the real codex prints, case by case.
+# Records tests/transcripts again: what the real codex prints, case by case.
 #
 # Needs the real codex binaries: scripts/test.sh installs them under target/tools, or
 # PLEXUM_TEST_CODEX names others (paths separated by colons). It takes a few minutes.

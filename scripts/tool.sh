@@ -52,12 +52,12 @@ patiently() { # what, command…
 }
 
 wasm_target() {
-  command -v cargo >/dev/null || { say 'There is no cargo: install Rust with rustup first.'; exit 3; }
+  command -v cargo >/dev/null || { say 'cargo was not found: install Rust with rustup first.'; exit 3; }
   # Asking for the toolchain makes rustup fetch it, target and all, unless that is switched off.
   local installed
   installed=$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2
   if [ ! -d "$installed" ]; then
-    command -v rustup >/dev/null || { say 'The Rust target wasm32-wasip2 is missing, and there is no rustup to add it with.'; exit 3; }
+    command -v rustup >/dev/null || { say 'The Rust target wasm32-wasip2 is missing, and rustup was not found, which would add it: install rustup.'; exit 3; }
     rustup target add wasm32-wasip2 >&2
   fi
 }
@@ -71,7 +71,7 @@ codex() { # version
   local folder="$tools/codex-$1" program
   program=$(native_codex "$folder")
   if [ -z "$program" ]; then
-    command -v npm >/dev/null || { say "There is no npm to install codex $1 with: install Node.js."; exit 3; }
+    command -v npm >/dev/null || { say "npm was not found, and codex $1 needs it: install Node.js."; exit 3; }
     patiently "Installing codex $1 from npm (about 100 MB)" npm install --no-audit --no-fund --prefix "$folder" "@openai/codex@$1"
     program=$(native_codex "$folder")
     [ -n "$program" ] || { say "npm installed codex $1, but not its program for $(uname -m)."; exit 1; }
@@ -109,7 +109,7 @@ cargo_fuzz() {
 serve_client() {
   local folder=$tools/serve-client wanted=${serve_client_packages[*]}
   if [ "$(cat "$folder/installed" 2>/dev/null)" != "$wanted" ]; then
-    command -v npm >/dev/null || { say "There is no npm to install $wanted with: install Node.js."; exit 3; }
+    command -v npm >/dev/null || { say "npm was not found, and $wanted needs it: install Node.js."; exit 3; }
     patiently "Installing $wanted from npm" npm install --no-audit --no-fund --prefix "$folder" "${serve_client_packages[@]}"
     printf '%s\n' "$wanted" >"$folder/installed"
   fi
@@ -129,7 +129,7 @@ node() {
   package=node-linux-$(uname -m | sed 's/^x86_64$/x64/; s/^aarch64$/arm64/')
   program=$tools/node/node_modules/$package/bin/node
   if ! suspends_wasm "$program"; then
-    command -v npm >/dev/null || { say "There is no npm to install Node.js $node_version with: install Node.js."; exit 3; }
+    command -v npm >/dev/null || { say "npm was not found, and Node.js $node_version is installed with it: install any Node.js first."; exit 3; }
     patiently "Installing Node.js $node_version from npm (about 60 MB)" npm install --no-audit --no-fund --prefix "$tools/node" "$package@$node_version"
     suspends_wasm "$program" || { say "npm installed $package@$node_version, but it does not run here."; exit 1; }
   fi
@@ -139,7 +139,7 @@ node() {
 jco() {
   local folder=$tools/jco lock=package-lock.json
   if ! cmp -s "host-shim/examples/jco/$lock" "$folder/node_modules/.$lock.installed"; then
-    command -v npm >/dev/null || { say 'There is no npm to install jco with: install Node.js.'; exit 3; }
+    command -v npm >/dev/null || { say 'npm was not found, and jco needs it: install Node.js.'; exit 3; }
     mkdir -p "$folder"
     cp host-shim/examples/jco/package.json "host-shim/examples/jco/$lock" "$folder"
     patiently 'Installing jco from npm (about 30 MB)' npm ci --no-audit --no-fund --prefix "$folder"
@@ -151,7 +151,7 @@ jco() {
 python() {
   local program=$tools/python/bin/python requirements=host-shim/examples/python/requirements.txt
   if ! cmp -s "$requirements" "$tools/python/installed.txt"; then
-    command -v python3 >/dev/null || { say 'There is no python3 to run the example in Python with.'; exit 3; }
+    command -v python3 >/dev/null || { say 'python3 was not found, and the example in Python needs it: install Python 3.'; exit 3; }
     # Debian has the module venv in a package of its own.
     python3 -m venv "$tools/python" >&2 || { say 'python3 has no module venv: install it (on Debian, python3-venv).'; exit 3; }
     patiently 'Installing wasmtime for Python (about 10 MB)' "$program" -m pip install --disable-pip-version-check -r "$requirements"

@@ -36,7 +36,7 @@ rm -rf "$scratch"
 mkdir -p "$scratch/workspace"
 
 if $real; then
-  codex=$(command -v codex) || { echo 'There is no codex on PATH: install it with `npm install -g @openai/codex`, then `codex login`.' >&2; exit 1; }
+  codex=$(command -v codex) || { echo 'codex was not found on PATH: install it with `npm install -g @openai/codex`, then `codex login`.' >&2; exit 1; }
   usable "$codex" || { echo "$codex is too old: 0.135 or newer is needed." >&2; exit 1; }
   prompts=('Remember the number seven, and answer with one short sentence.' 'Which number did I ask you to remember?')
 else

@@ -5,8 +5,8 @@
 //! for the rest. This document keeps every member in the order it came, and looking one
 //! up never fails harder than "not there". Strings without escapes are not copied.
 //!
-//! What a tool was called with and what it answered stays as it was written, and is passed on letter by letter: the order
-//! of members, doubled keys, and numbers of any size and precision.
+//! What a tool was called with and what it answered stays as it was written, and is passed on character by character:
+//! the order of members, doubled keys, and numbers of any size and precision.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -169,7 +169,8 @@ const PASSED_ON: [&str; 6] = [
 /// Makes a document of a value.
 #[derive(Clone, Copy)]
 struct DocumentVisitor {
-    /// How many levels of objects get their room at once. Those below may be very many, and begin without.
+    /// How many levels of objects get room for their members at once. Below these there may be very many objects, which
+    /// begin without.
     roomy: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What std would bring along, had it not also brought the imports of WASI.
+//! What std would provide, if it did not also import WASI.
 
 use core::alloc::Layout;
 use core::arch::wasm32::v128;

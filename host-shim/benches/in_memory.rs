@@ -1,4 +1,4 @@
-//! A codex that is no process and a store that is no file, so that nothing but the host and the component is measured.
+//! A codex that is not a process and a store that is not a file, so that only the host and the component are measured.
 
 use std::io::{self, Cursor};
 use std::os::unix::process::ExitStatusExt;

@@ -60,9 +60,9 @@ pub fn output(length: usize, total: usize) -> Output {
 /// A line that the real codex printed about an item.
 struct Item {
     line: String,
-    /// The item's id, as it stands in the line.
+    /// The item's id, as it is in the line.
     id: String,
-    /// Its longest text, as it stands in the line, escapes and all.
+    /// Its longest text, as it is in the line, escapes and all.
     text: String,
     /// Makes its id another one than those of other transcripts.
     transcript: usize,
@@ -98,14 +98,14 @@ impl Item {
         let missing = length.saturating_sub(self.line.len());
         let words = inner(&self.text);
         let text = format!("\"{}\"", words.repeat(1 + missing / words.len()));
-        // As codex does it: each item has an id of its own, and what is told of one item has the same.
+        // As codex does it: each item has an id of its own, and all lines about one item have the same.
         let id = format!("\"{}_{round}_{}\"", inner(&self.id), self.transcript);
         let line = self.line.replacen(&self.text, &text, 1);
         line.replacen(&self.id, &id, 1)
     }
 }
 
-/// What stands between the quotes.
+/// What is between the quotes.
 fn inner(quoted: &str) -> &str {
     &quoted[1..quoted.len() - 1]
 }

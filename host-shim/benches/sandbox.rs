@@ -43,7 +43,7 @@ impl Sandbox {
         }
     }
 
-    /// The engine, whose epoch somebody should move on.
+    /// The engine, whose epoch must be advanced.
     pub fn engine(&self) -> &Engine {
         self.pre.engine()
     }

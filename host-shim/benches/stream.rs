@@ -1,5 +1,5 @@
-//! A long stream of lines from a process, all the way to who takes the events: beside a loop that reads the same lines
-//! from the same process and has serde_json parse each.
+//! A long stream of lines from a process, all the way to the consumer of the events: beside a loop that reads the same
+//! lines from the same process and has serde_json parse each.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -18,7 +18,7 @@ use crate::turn::take;
 /// How long the stream is.
 const BYTES: usize = 1024 * 1024 * 1024;
 
-/// How much of it stands in a file, which is printed again and again.
+/// How much of it is in a file, which is printed again and again.
 const FILE_BYTES: usize = 8 * 1024 * 1024;
 
 const LINE_BYTES: usize = 2000;

@@ -1,5 +1,5 @@
-//! The component in a wasmtime store of one's own, for a runtime that hosts other components too: `add_to_linker`, and
-//! a view of the store's data.
+//! The component in your own wasmtime store, for a runtime that hosts other components too: `add_to_linker`, and a view
+//! of the store's data.
 //!
 //! ```sh
 //! cargo run --example own_store -- WORKSPACE PROMPT

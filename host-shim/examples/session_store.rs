@@ -1,4 +1,4 @@
-//! Sessions of one's own: here in the memory of the process, as a runtime might keep them in a database because its
+//! Your own session store: here in the memory of the process, as a runtime might keep them in a database because its
 //! workspaces move between machines.
 //!
 //! ```sh
@@ -14,14 +14,14 @@ use plexum_openai_provider::{
 };
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
-/// One record and one lock a workspace.
+/// One record and one lock per workspace.
 #[derive(Clone, Default)]
 struct InMemory {
     entries: Arc<Mutex<HashMap<PathBuf, SessionEntry>>>,
     locks: Arc<Mutex<HashMap<PathBuf, Arc<Lock<()>>>>>,
 }
 
-/// Held while a turn runs. A store that others share, on whatever machine, holds a lease there.
+/// Held while a turn runs. A store that others share, on any machine, holds a lease there.
 struct Guard(#[allow(dead_code, reason = "it is held")] OwnedMutexGuard<()>);
 
 impl SessionGuard for Guard {}

@@ -26,7 +26,7 @@ pub struct Description {
     pub models: Vec<String>,
 }
 
-/// A loaded provider. Cheap to clone; make one a process.
+/// A loaded provider. Cheap to clone; make one per process.
 #[derive(Clone)]
 pub struct Provider {
     loaded: Loaded,
@@ -68,14 +68,14 @@ impl Provider {
         self
     }
 
-    /// Starts codex with this spawner instead of as a process of this machine.
+    /// Starts codex with this spawner instead of as a process on this machine.
     #[must_use]
     pub fn with_spawner(mut self, spawner: impl Spawner) -> Self {
         self.loaded.codex = self.loaded.codex.with_spawner(spawner);
         self
     }
 
-    /// Records what is decided about calls of codex, and how they end.
+    /// Records the decisions about calls of codex, and how the calls end.
     #[must_use]
     pub fn with_recorder(mut self, recorder: Recorder) -> Self {
         self.loaded.codex = self.loaded.codex.with_recorder(recorder);
@@ -103,7 +103,7 @@ impl Provider {
         let ctx = self
             .loaded
             .codex
-            .without_turn(stop, Some(self.loaded.tick()));
+            .for_describe(stop, Some(self.loaded.tick()));
         let mut store = self.loaded.store(ctx);
         let world = self.loaded.pre.instantiate_async(&mut store).await?;
         let description = world

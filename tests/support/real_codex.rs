@@ -89,7 +89,7 @@ impl RealCodex {
             .current_dir(workspace)
             .env_clear()
             .envs(env::var_os("PATH").map(|path| ("PATH", path)))
-            // Its tools run a login shell, which would read the profile of whoever runs the tests.
+            // Its tools run a login shell, which would read the profile of the user who runs the tests.
             .env("HOME", home.path())
             .env("CODEX_HOME", home.path())
             .stdin(Stdio::null())

@@ -36,7 +36,7 @@ fn serve() -> anyhow::Result<ExitCode> {
     for line in io::stdin().lock().lines() {
         let line = line.context("cannot read stdin")?;
         let message: Value =
-            serde_json::from_str(&line).with_context(|| format!("this is no JSON: {line}"))?;
+            serde_json::from_str(&line).with_context(|| format!("this is not JSON: {line}"))?;
         // A notification, which wants no answer.
         let Some(id) = message.get("id") else {
             continue;

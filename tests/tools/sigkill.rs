@@ -113,7 +113,7 @@ fn whole_turn(provider: &Provider, workspace: &Path) -> Result<Whole> {
     let pid = fork(|| {
         let line = match run_turn(provider, workspace) {
             Ok(Some((thread_id, resumed))) => format!("{thread_id} {resumed}"),
-            Ok(None) => "the turn told of no thread".to_owned(),
+            Ok(None) => "the turn reported no thread".to_owned(),
             Err(error) => format!("{error:#}"),
         };
         // The parent misses a line that cannot be written, and complains.

@@ -106,7 +106,7 @@ impl Thread {
             .as_ref()
             .is_some_and(|replaced| replaced.reason == OTHER_THREAD)
         {
-            // Nobody knows what that thread had counted before.
+            // It is unknown what that thread had counted before.
             self.baseline = None;
             self.stored_totals = false;
         }

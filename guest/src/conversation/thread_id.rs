@@ -1,10 +1,10 @@
 //! What the id of a thread looks like.
 //!
-//! The host has the same two questions in `host-shim/src/contract/thread_id.rs`, and the answers are written twice on
-//! purpose: the host checks what the component hands over, and neither takes the other's word.
+//! The host has the same two checks in `host-shim/src/contract/thread_id.rs`, written twice on purpose: the host checks
+//! what the component hands over, and neither relies on the other.
 
-/// Whether this is a UUID in its usual form. Codex takes anything else for the name of a
-/// thread, finds none, and begins a new one without a word.
+/// Whether this is a UUID in its usual form. Codex takes anything else for the name of a thread, finds none, and
+/// silently begins a new one.
 pub fn is_thread_id(text: &str) -> bool {
     text.len() == 36
         && text

@@ -1,4 +1,4 @@
-//! Why a turn failed, from all that there is to go by.
+//! Why a turn failed, from all the evidence.
 
 use alloc::format;
 use alloc::string::String;
@@ -8,13 +8,13 @@ use super::sentence::failure;
 use crate::bindings::codex::{Exit, ExitStatus, StopCause};
 use crate::bindings::provider::{Failure, FailureKind as Kind};
 
-/// What there is to go by when codex ended without completing the turn.
+/// The evidence when codex ended without completing the turn.
 pub struct Evidence<'a> {
     /// The last failure that it reported.
     pub said: Option<&'a str>,
     /// How the process ended.
     pub exit: &'a Exit,
-    /// The last that the process wrote for a person.
+    /// The last words that the process wrote for a person.
     pub last_words: LastWords,
     /// Whether the model was at work.
     pub turn_began: bool,
@@ -23,7 +23,7 @@ pub struct Evidence<'a> {
     pub first_malformed: Option<&'a str>,
 }
 
-/// The last that codex wrote for a person when it ended, without what it writes in turns that succeed.
+/// The last words that codex wrote for a person when it ended, without what it writes in turns that succeed.
 #[derive(Debug, Clone, Default)]
 pub struct LastWords {
     /// The text; may be empty.
@@ -35,7 +35,7 @@ pub struct LastWords {
 /// Why codex ended without completing the turn. If it reported no failure, its last words and the exit status decide.
 pub fn classify(evidence: &Evidence<'_>) -> Failure {
     let exit = evidence.exit;
-    // One that has failed and then does not end has failed all the same.
+    // A codex that reports a failure and then does not exit has failed all the same.
     let lingers = exit.stopped == Some(StopCause::Lingering) && evidence.said.is_some();
     if let Some(cause) = exit.stopped.filter(|_| !lingers) {
         let kind = match cause {

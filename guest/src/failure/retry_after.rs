@@ -10,7 +10,7 @@ pub fn retry_after(said: &str) -> Option<u32> {
     u32::try_from(seconds).ok()
 }
 
-/// In a second.
+/// Nanoseconds in a second.
 const NANOSECONDS: u128 = 1_000_000_000;
 
 /// The duration that a text begins with: numbers with units, added up.

@@ -1,4 +1,4 @@
-//! The request: what codex is asked, and of which model.
+//! The request: what codex is asked, and which model.
 
 pub mod model;
 pub mod prompt;
@@ -8,6 +8,5 @@ use alloc::string::String;
 
 use crate::bindings::provider::FailureKind;
 
-/// A request that no turn can be made of: the kind of failure and the sentence that
-/// says why.
+/// Why a request cannot become a turn: the kind of failure, and a sentence.
 pub type Unusable = (FailureKind, String);

@@ -7,7 +7,7 @@ use crate::bindings::provider::FailureKind;
 use crate::bindings::settings::{ModelArgs, Settings};
 use crate::request::Unusable;
 
-/// The model that a request asks for; the first one where it asks for none.
+/// The model that a request asks for; the first one if it asks for none.
 pub fn choose(settings: &Settings, asked: Option<&str>) -> Result<ModelArgs, Unusable> {
     let model = match asked {
         None => settings.models.first(),

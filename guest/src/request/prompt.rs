@@ -17,7 +17,7 @@ pub struct Prompt {
     pub text: String,
     /// The numbers of its images.
     pub images: Vec<u32>,
-    /// The messages before it, for the case that codex has lost the conversation.
+    /// The messages before it, in case codex has lost the conversation.
     pub earlier: Vec<Message>,
 }
 
@@ -49,7 +49,7 @@ pub fn find(mut messages: Vec<Message>) -> Result<Prompt, Unusable> {
     })
 }
 
-/// The text of a message, its pieces set apart by an empty line.
+/// The text of a message, its pieces separated by an empty line.
 pub(super) fn text_of(message: &Message) -> String {
     let texts: Vec<&str> = message
         .content

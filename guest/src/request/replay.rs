@@ -1,4 +1,4 @@
-//! What a new conversation learns of the one that was lost.
+//! What a new conversation is given of the one that was lost.
 
 use alloc::format;
 use alloc::string::String;
@@ -62,21 +62,26 @@ mod tests {
             message(Role::User, &["one"]),
             message(Role::Assistant, &["two"]),
         ];
-        let told = replay(&earlier, "three");
-        assert!(told.contains("User: one\n\nAssistant: two"), "{told}");
+        let replayed = replay(&earlier, "three");
         assert!(
-            told.ends_with("three") && !told.contains("left out"),
-            "{told}"
+            replayed.contains("User: one\n\nAssistant: two"),
+            "{replayed}"
+        );
+        assert!(
+            replayed.ends_with("three") && !replayed.contains("left out"),
+            "{replayed}"
         );
 
         let long = [
             message(Role::User, &[&"x".repeat(MAX_REPLAY_CHARS)]),
             message(Role::Assistant, &["two"]),
         ];
-        let told = replay(&long, "three");
+        let replayed = replay(&long, "three");
         assert!(
-            told.contains("left out") && told.contains("Assistant: two") && told.len() < 1000,
-            "{told}"
+            replayed.contains("left out")
+                && replayed.contains("Assistant: two")
+                && replayed.len() < 1000,
+            "{replayed}"
         );
     }
 }

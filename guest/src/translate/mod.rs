@@ -1,7 +1,7 @@
 //! What codex reports becomes canonical events.
 //!
-//! This knows nothing of processes, transports or sessions: it is given reports, and says at the end
-//! what the turn came to.
+//! This knows nothing of processes, transports or sessions: it is given reports, and reports in the end how the turn
+//! ended.
 
 mod blocks;
 mod plan;

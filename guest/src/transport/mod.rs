@@ -40,19 +40,18 @@ pub enum Said<'a, T> {
     Unknown { kind: String },
 }
 
-/// Where an item stands. An item may be completed without having been started, and started without ever being
-/// completed.
+/// The state of an item. It may be completed without having been started, and started without ever being completed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Phase {
     /// It began.
     Started,
-    /// It goes on.
+    /// It changed.
     Updated,
     /// It is over, and all of it is known.
     Completed,
 }
 
-/// What codex does about an error by itself. Until the model has used another tool it may repeat what it has said.
+/// What codex does about an error on its own. Until the model has used another tool it may repeat what it has said.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Retry {
     /// It sends the request again, a limited number of times.

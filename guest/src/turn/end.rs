@@ -68,7 +68,7 @@ pub fn conclude<C: Capabilities>(
         malformed: run.malformed,
         first_malformed: run.first_malformed.as_deref(),
     });
-    // A turn that had begun is never made again: its tools may have run.
+    // A turn that had begun is never repeated: its tools may have run.
     let nothing_happened = !run.thread.is_open() && !run.translator.turn_began();
     match (failure.kind, run.thread.asked_for()) {
         (FailureKind::SessionLost, Some(lost))
@@ -76,7 +76,7 @@ pub fn conclude<C: Capabilities>(
         {
             return replace_lost(lost, policy, prompt);
         }
-        // Somebody else, a codex in a terminal perhaps, is using the thread.
+        // Another process, perhaps a codex in a terminal, is using the thread.
         (FailureKind::SessionBusy, Some(_))
             if nothing_happened && exit.stopped.is_none() && host.back_off() =>
         {
@@ -140,7 +140,7 @@ fn completed(
     })
 }
 
-/// What codex left behind when it ended by itself, for a person.
+/// What codex left behind when it exited on its own, for a person.
 fn left_behind(exit: &Exit) -> Option<String> {
     let processes = match exit.left_behind {
         0 => None,

@@ -20,8 +20,8 @@ use crate::transport::exec::line;
 /// to keep memory small.
 const BATCH_BYTES: u32 = 64 * 1024;
 
-/// How often codex may say that it waits for the network before that is the end. Its pauses
-/// double, so this is about three quarters of a minute.
+/// How often codex may say that it waits for the network before the turn is ended. Its pauses double, so this is about
+/// 45 seconds.
 const MAX_NETWORK_WAITS: u32 = 4;
 
 /// One process of codex, and what it has reported so far.
@@ -34,7 +34,7 @@ pub struct Run<P> {
     pub first_malformed: Option<String>,
 }
 
-/// What came of taking output.
+/// The result of taking output.
 pub enum Progress {
     /// There may be more.
     More,
@@ -149,7 +149,7 @@ impl<P: Child> Run<P> {
         Ok(())
     }
 
-    /// A line is not an event: the first one is worth a notice.
+    /// Notes a line that is not an event: the first one is worth a notice.
     fn take_malformed(
         &mut self,
         host: &impl Capabilities,

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Framer } from './framing.mjs';
 import { allows, isThreadId } from './grant.mjs';
 
-/** How long output may still come after codex has ended: a tool that it left behind may hold the pipes for ever. */
+/** How long output may still come after codex has ended: a tool that it left behind may hold the pipes forever. */
 const DRAIN_MS = 500;
 const STDERR_BYTES = 64 * 1024;
 const MAX_BATCH_BYTES = 1024 * 1024;
@@ -79,7 +79,7 @@ export class Codex {
     const { binary, limits } = this.#config;
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => ENVIRONMENT.test(name)));
     // A group of its own, so that Ctrl-C in a terminal does not reach it past us. An open standard input that
-    // nobody writes to would make codex wait for ever.
+    // nothing writes to would make codex wait forever.
     const stdio = [promptOnStdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'];
     let started;
     try {
@@ -87,7 +87,7 @@ export class Codex {
       const child = new Child(started, limits, signal, (opening) => (this.#opening += opening));
       await once(started, 'spawn');
       this.#children.push(child);
-      started.stdin?.on('error', () => {}); // A codex that does not read its prompt says why by itself.
+      started.stdin?.on('error', () => {}); // A codex that does not read its prompt says why on its own.
       started.stdin?.end(promptOnStdin);
       return child;
     } catch (error) {

@@ -25,7 +25,7 @@ from pathlib import Path
 from wasmtime import Engine, Store
 from wasmtime.component import Component, Linker, Record, ResourceAny, ResourceHost, ResourceType, Variant
 
-DRAIN_SECONDS = 0.5  # for output after codex has ended: a tool that it left behind may hold the pipes for ever
+DRAIN_SECONDS = 0.5  # for output after codex has ended: a tool that it left behind may hold the pipes forever
 MAX_BATCH_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 8 * 1024 * 1024
 STDERR_BYTES = 64 * 1024
@@ -220,7 +220,7 @@ class Child:
         try:
             self.unwritten = self.unwritten[os.write(self.process.stdin.fileno(), self.unwritten):]
         except BrokenPipeError:
-            self.unwritten = b""  # A codex that does not read its prompt says why by itself.
+            self.unwritten = b""  # A codex that does not read its prompt says why on its own.
         if not self.unwritten:
             self.pipes.unregister(self.process.stdin)
             self.process.stdin.close()

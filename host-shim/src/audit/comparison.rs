@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_refused_with_its_line() {
+    fn what_is_not_a_list_is_refused_with_its_line() {
         let error = |text| Interfaces::parse(text).unwrap_err().to_string();
         assert!(error("import a\n\nimpart b").starts_with("line 3 is not"));
         assert!(error("").contains("no line"));

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_component_is_told() {
+    fn what_is_not_a_component_is_reported() {
         for (bytes, expected) in [
             (b"\0asm\x01\0\0\0".as_slice(), "core module"),
             (b"hello", "does not begin"),

@@ -33,7 +33,7 @@ pub struct Import {
 }
 
 impl Import {
-    /// What this host says to it.
+    /// What this host grants of it.
     pub(super) fn new(interface: Interface) -> Self {
         let Interface { name, functions } = interface;
         let known = IMPORTS.iter().find(|(known, _)| compatible(known, &name));

@@ -79,7 +79,7 @@ pub enum Verdict {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuditError {
-    /// The configuration asks for what cannot be.
+    /// The configuration is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// These bytes are not a component.

@@ -13,7 +13,7 @@ use crate::config::guest_limits::{
 use crate::contract::event::{Event, PlanStep};
 use crate::engine::ticker::TICK;
 
-// What a line of codex holds can be passed on.
+// Whatever fits into a line of codex can be passed on.
 const _: () = assert!(MAX_TOOL_INPUT_BYTES >= MAX_LINE_BYTES);
 
 const MIB: usize = 1024 * 1024;
@@ -21,11 +21,11 @@ const MIB: usize = 1024 * 1024;
 /// A limit that ends the turn.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Exceeded {
-    /// It computes and computes.
-    #[error("it computed for {0} s without a word from codex (`guest.cpu_seconds` in config.json)")]
+    /// It computed for too long.
+    #[error("it computed for {0} s without output from codex (`guest.cpu_seconds` in config.json)")]
     Cpu(u32),
-    /// Nobody wants the turn any more, and it does not end.
-    #[error("the turn was stopped, and the component did not end by itself")]
+    /// The turn was stopped or dropped, and the component does not end.
+    #[error("the turn was stopped, and the component did not end on its own")]
     Stopped,
     /// It wanted more memory.
     #[error("it needed more memory than {0} MiB (`guest.memory_mib` in config.json)")]
@@ -45,7 +45,7 @@ pub enum Exceeded {
     /// A plan was too long.
     #[error("a plan had {0} steps, and at most {MAX_PLAN_STEPS} are passed on")]
     PlanSteps(usize),
-    /// It goes on asking.
+    /// It kept asking.
     #[error("it asked {MAX_REFUSALS} times for what the grant forbids, the last time because: {0}")]
     Refusals(String),
 }
@@ -57,8 +57,8 @@ pub struct Budget {
     ticks: u64,
     memory: usize,
     table_elements: usize,
-    /// A request for memory or table elements that was declined. The component may live with it; if
-    /// it does not, this is why.
+    /// A request for memory or table elements that was declined. The component may cope with that; if it stops, this is
+    /// why.
     declined: Option<Exceeded>,
     spawns: u32,
     refusals: u32,
@@ -69,7 +69,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// All of it.
+    /// A budget of which nothing has been used.
     pub fn new(limits: GuestLimits) -> Self {
         Budget {
             limits,
@@ -86,8 +86,8 @@ impl Budget {
         }
     }
 
-    /// The clock has ticked while the component computed. Calls of the host do not count as progress:
-    /// a component could log for ever.
+    /// The clock has ticked while the component computed. Calls of the host do not count as progress: a component could
+    /// log forever.
     pub fn tick(&mut self, stopped: bool, abandoned: bool) -> Result<(), Exceeded> {
         self.ticks += 1;
         let milliseconds = self.ticks.saturating_mul(TICK.as_millis() as u64);
@@ -100,7 +100,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Codex was started, waited for or heard: there is something new to compute.
+    /// Codex was started, waited for or read: there is something new to compute.
     pub fn codex_acted(&mut self) {
         self.ticks = 0;
     }
@@ -130,7 +130,7 @@ impl Budget {
         self.codex_acted();
     }
 
-    /// The grant forbade something. Each refusal is told to the operator, so there is an end to them.
+    /// The grant forbade something. Each refusal is logged for the operator, so their number is limited.
     pub fn refused(&mut self, reason: &str) -> Result<(), Exceeded> {
         self.refusals += 1;
         if self.refusals >= MAX_REFUSALS {
@@ -139,7 +139,7 @@ impl Budget {
         Ok(())
     }
 
-    /// The component hands these events over.
+    /// The component sends these events.
     pub fn take_events(&mut self, events: &[wit::Event]) -> Result<(), Exceeded> {
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         self.events = self.events.saturating_add(count);
@@ -166,7 +166,7 @@ impl Budget {
         Ok(())
     }
 
-    /// A message of the component in the form in which it is logged; nothing when it has logged enough.
+    /// A message of the component in the form in which it is logged; `None` when it has logged enough.
     pub fn take_log(&mut self, level: Level, message: &str) -> Option<String> {
         let message = message
             .get(..message.floor_char_boundary(MAX_LOG_BYTES))
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn computing_is_measured_from_the_last_word_of_codex() {
+    fn computing_is_measured_from_the_last_output_of_codex() {
         let mut budget = budget();
         for _ in 0..200 {
             budget.tick(false, false).unwrap();

@@ -1,4 +1,4 @@
-//! The import `codex`: starts codex where the grant allows it, and hands its lines on.
+//! The import `codex`: starts codex if the grant allows it, and passes on its lines.
 
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
@@ -143,7 +143,7 @@ impl CodexCtx {
             StartError::Stopped(_) => stopped(),
             StartError::TimedOut(_) => {
                 let message = format!(
-                    "{}: {error}. Try again; if it stays, see whether the machine is overloaded or a disk does not answer, or raise `limits.start_seconds` in config.json.",
+                    "{}: {error}. Try again; if this persists, check whether the machine is overloaded or a disk does not answer, or raise `limits.start_seconds` in config.json.",
                     program.display()
                 );
                 refusal(Reason::TimedOut, message)
@@ -175,10 +175,10 @@ impl CodexCtx {
     }
 }
 
-/// The rule that decides about the arguments; see [`Grant`].
+/// The rule for the arguments; see [`Grant`].
 const ARGV_RULE: &str = "argv grammar";
 
-/// The rule that decides about their number, and that of the calls; see [`Budget`].
+/// The rule for the number of arguments and of calls; see [`Budget`].
 const LIMITS_RULE: &str = "guest limits";
 
 impl CodexCtx {
@@ -191,12 +191,12 @@ impl CodexCtx {
         for process in running.filter(|process| !process.is_over()) {
             process.terminate(StopCause::Terminated).await;
             if let Err(error) = process.wait(end).await {
-                tracing::error!(pid = process.id(), %error, "how codex ended is unknown");
+                tracing::error!(pid = process.id(), %error, "it is unknown how codex ended");
             }
         }
     }
 
-    /// What notes the end of a process: in the metrics, the log and the record.
+    /// Notes the end of a process in the metrics, the log and the record.
     fn on_end(&self) -> impl FnOnce(i32, &Exit) + Send + use<> {
         let (meter, record) = (self.meter.clone(), self.record.clone());
         move |pid, exit| {
@@ -214,7 +214,7 @@ impl CodexCtx {
     }
 }
 
-/// The arguments for a log: all of them but the prompt, which is the conversation's.
+/// The arguments for the log: all but the prompt, which belongs to the conversation.
 fn shown(args: &[String]) -> String {
     match args.split_last() {
         Some((prompt, args)) if prompt != "-" => {
@@ -231,7 +231,7 @@ impl codex::HostChild for CodexCtx {
         max_bytes: u32,
         awaiting: codex::Awaited,
     ) -> Result<codex::Output> {
-        // The guest's number is only a wish.
+        // The guest's number is only a request.
         let max_bytes = usize::try_from(max_bytes)?.min(MAX_BATCH_BYTES);
         let limits = &self.config.limits;
         let clock = |duration, cause| Clock { duration, cause };

@@ -31,7 +31,7 @@ impl From<wit::Event> for Event {
                 id,
                 kind: kind.into(),
                 title,
-                // The contract says JSON; a component that breaks it is shown as it spoke.
+                // The contract says JSON; if a component breaks it, its text is shown.
                 input: input
                     .parse()
                     .unwrap_or_else(|_| ToolInput::from_text(&input)),
@@ -108,7 +108,7 @@ impl From<wit::Failure> for Failure {
     }
 }
 
-/// The way of an enum from its generated twin. A case that only one of them has does not compile.
+/// Converts an enum from its generated twin. A case that only one of them has does not compile.
 macro_rules! same_enum {
     ($name:ident { $($variant:ident),* $(,)? }) => {
         impl From<wit::$name> for $name {

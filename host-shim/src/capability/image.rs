@@ -89,8 +89,8 @@ impl StagedImages {
         self.paths.len()
     }
 
-    /// Puts the paths of images in the places of arguments: the index of an argument, the number of
-    /// an image.
+    /// Replaces arguments by the paths of images. Each of `places` is the index of an argument and the number of an
+    /// image.
     pub fn put_paths(&self, args: &mut [String], places: &[(usize, usize)]) {
         for (index, image) in places {
             if let (Some(arg), Some(path)) = (args.get_mut(*index), self.paths.get(*image)) {
@@ -127,7 +127,7 @@ fn stage_one(
         ));
     }
     let extension = extension(&bytes)
-        .ok_or_else(|| format!("({origin}) is no PNG, JPEG, GIF or WebP image"))?;
+        .ok_or_else(|| format!("({origin}) is not a PNG, JPEG, GIF or WebP image"))?;
     let path = folder.join(format!("image-{index}.{extension}"));
     let written = OpenOptions::new()
         .write(true)
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_image_is_refused_by_number() {
+    async fn what_is_not_an_image_is_refused_by_number() {
         let workspace = tempfile::tempdir().unwrap();
         std::fs::write(workspace.path().join("text.png"), "hello").unwrap();
         for (source, expected) in [
@@ -242,7 +242,7 @@ mod tests {
                 ImageSource::Path {
                     path: "text.png".into(),
                 },
-                "is no PNG, JPEG, GIF or WebP image",
+                "is not a PNG, JPEG, GIF or WebP image",
             ),
             (ImageSource::Path { path: ".".into() }, "not a plain file"),
             (

@@ -1,4 +1,4 @@
-//! The import `log`: the component's own words, as many as it may say.
+//! The import `log`: the component's log messages, as many as it may write.
 
 use wasmtime::Result;
 

@@ -41,15 +41,15 @@ pub struct CodexCtx {
     pub(crate) grant: Arc<Grant>,
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) workspace: PathBuf,
-    /// What the store held when the turn began, until the component has asked for it or changes it. Nobody else does
-    /// meanwhile.
+    /// What the store held when the turn began, until the component has asked for it or changes it. Nothing else
+    /// changes it meanwhile.
     pub(crate) stored: Option<Option<SessionEntry>>,
     /// The thread ids that may be kept; the one that the store held when the turn began may be
     /// resumed.
     pub(crate) threads: KnownThreads,
     pub(crate) program: Arc<PinnedProgram>,
     pub(crate) record: TurnRecord,
-    /// What keeps other turns out of the workspace.
+    /// Keeps other turns out of the workspace.
     pub(crate) guard: Option<Arc<dyn SessionGuard>>,
     /// How codex is started.
     pub(crate) spawner: Arc<dyn Spawner>,
@@ -64,16 +64,16 @@ pub struct CodexCtx {
     pub(crate) table: ResourceTable,
     /// What the component has used up.
     pub(crate) budget: Budget,
-    /// What is held while the turn runs: the engine's clock, a place among the turns that may run at once, and
-    /// that of the foremost turn of the workspace.
+    /// Held while the turn runs: the engine's clock, one of the slots for turns (`limits.turns`), and the first place
+    /// in the workspace's queue.
     pub(crate) _ticking: Option<Ticking>,
-    pub(crate) _place: Option<OwnedSemaphorePermit>,
+    pub(crate) _turn_slot: Option<OwnedSemaphorePermit>,
     pub(crate) _foremost: Option<Foremost>,
 }
 
 impl CodexCtx {
-    /// Notes an event that the runtime passes on, for [`GrantedCodex::metrics`](crate::GrantedCodex::metrics) and the turn's span. Of a
-    /// turn whose [`Event::MessageEnd`] is not noted, they say that its caller went away.
+    /// Notes an event that the runtime passes on, for [`GrantedCodex::metrics`](crate::GrantedCodex::metrics) and the
+    /// turn's span. If the [`Event::MessageEnd`] of a turn is not noted, they say that its caller went away.
     pub fn note(&self, event: &Event) {
         self.meter.event(event);
     }
@@ -86,7 +86,7 @@ impl CodexCtx {
     }
 }
 
-/// The session store did not answer before the turn had to be over.
+/// The session store did not answer before the turn had to end.
 #[derive(Debug, thiserror::Error)]
 #[error("the session store did not answer")]
 pub struct NoAnswer(pub StopCause);

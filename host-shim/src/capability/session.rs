@@ -48,16 +48,16 @@ impl session::Host for CodexCtx {
 }
 
 impl CodexCtx {
-    /// The store's answer. When the turn has to be over, the store has the grace period to finish what it does; the
-    /// error, on which the component is stopped, is a [`NoAnswer`].
+    /// The store's answer. When the turn must end, the store has the grace period to finish what it does; the error, on
+    /// which the component is stopped, is a [`NoAnswer`].
     async fn answered<T>(&mut self, answer: impl Future<Output = T>) -> Result<T> {
         let grace = self.config.limits.grace();
         let answer = self.bounds.within_grace(grace, answer).await;
         answer.map_err(|cause| NoAnswer(cause).into())
     }
 
-    /// Changes what is kept of the session. That is carried through even when the turn is dropped meanwhile, and other
-    /// turns are kept out until then: two that replace a file at the same time could put half of one in its place.
+    /// Changes what is kept of the session. That is finished even if the turn is dropped meanwhile, and other turns are
+    /// kept out until then: two that replace a file at the same time could put half of one in its place.
     fn change_session<F>(&self, change: F) -> impl Future<Output = io::Result<()>> + use<F>
     where
         F: for<'a> FnOnce(&'a dyn SessionStore, &'a Path) -> StoreFuture<'a, ()> + Send + 'static,

@@ -1,4 +1,4 @@
-//! How the imports get into a linker, and how a store is held to its limits.
+//! Adds the imports to a linker, and holds a store to its limits.
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Store, UpdateDeadline};

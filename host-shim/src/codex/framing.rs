@@ -19,7 +19,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Whether this says that there is nothing left.
+    /// Whether this is the end of the output.
     pub fn is_end(&self) -> bool {
         self.text.is_empty() && self.skipped.is_empty()
     }
@@ -51,7 +51,7 @@ pub struct Framer<R> {
     buffer: Vec<u8>,
     /// How many of them are known to hold no line feed.
     scanned: usize,
-    /// How much of an overlong line has been thrown away so far.
+    /// How much of an overlong line has been discarded so far.
     skipping: Option<u64>,
     /// Lengths of overlong lines, to be reported with the next batch.
     skipped: Vec<u64>,
@@ -87,7 +87,7 @@ impl<R: AsyncRead + Unpin> Framer<R> {
         }
     }
 
-    /// Stops reading; what is there is still handed out.
+    /// Stops reading; what has been read is still handed out.
     pub fn end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
             if let Some(length) = self.skipping.take() {
@@ -125,7 +125,7 @@ impl<R: AsyncRead + Unpin> Framer<R> {
         Some(Lines { text, skipped })
     }
 
-    /// Throws an unfinished line away as soon as it is too long, so that it costs no memory.
+    /// Discards an unfinished line as soon as it is too long, so that it takes no memory.
     fn discard_overlong(&mut self) {
         if let Some(length) = self.skipping {
             match memchr(b'\n', &self.buffer) {

@@ -1,7 +1,7 @@
 //! A running codex, as the component's `child` sees it.
 //!
-//! The process itself belongs to a task (see `task.rs`), which is told what to do by channel. What stands here may be
-//! polled or not, and dropped at any moment: codex is stopped all the same.
+//! The process itself belongs to a task (see `task.rs`), which takes its requests from a channel. What is in this file
+//! need not be polled, and may be dropped at any time: codex is stopped all the same.
 
 use std::ffi::OsString;
 use std::io;
@@ -22,8 +22,8 @@ use super::task::{Clock, Request, Task};
 use crate::grant::known_threads::Opening;
 use crate::session::store::SessionGuard;
 
-/// The most bytes of lines that are handed out at a time, unless one line is longer. Codex's output is read so far
-/// ahead of the component, and no further.
+/// The most bytes of lines that are handed out at a time, unless one line is longer. It is also how far codex's output
+/// is read ahead of the component.
 pub const MAX_BATCH_BYTES: usize = 64 * 1024;
 
 /// How many requests may wait for the task, which takes them at once.
@@ -39,25 +39,25 @@ pub struct Start<'a> {
     pub workspace: &'a Path,
     /// All of its environment variables.
     pub environment: &'a [(OsString, OsString)],
-    /// What its standard input holds; without it, that is closed.
+    /// What its standard input holds; without it, standard input is empty.
     pub prompt_on_stdin: Option<String>,
-    /// What keeps other turns out of the workspace; held until nothing of codex is left.
+    /// Keeps other turns out of the workspace; held until nothing of codex is left.
     pub guard: Option<Arc<dyn SessionGuard>>,
     /// How long it may take to print its first line.
     pub start_timeout: Duration,
-    /// How long it has to end by itself when it is stopped.
+    /// How long it has to exit on its own when it is stopped.
     pub grace: Duration,
     /// How much it may print.
     pub max_output_bytes: u64,
 }
 
-/// Why codex does not run.
+/// Why codex was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The turn had to be over before codex ran.
+    /// The turn had to end before codex ran.
     #[error("the turn was stopped before codex was started")]
     Stopped(StopCause),
-    /// It did not run in the time that a start may take.
+    /// It did not run within the time that a start may take.
     #[error("codex did not start within {} s", .0.as_secs())]
     TimedOut(Duration),
     /// The operating system, or the spawner, refused.
@@ -68,7 +68,7 @@ pub enum StartError {
 /// How a process ended.
 #[derive(Debug, Clone)]
 pub struct Exit {
-    /// What the operating system says.
+    /// Its status, from the operating system.
     pub status: ExitStatus,
     /// Set when the host stopped it.
     pub stopped: Option<StopCause>,
@@ -76,9 +76,9 @@ pub struct Exit {
     pub stderr: String,
     /// How many bytes of its output were read.
     pub output_bytes: u64,
-    /// Whether its output was given up before its end, because something still held it open.
+    /// Whether reading its output stopped before the end, because another process still held it open.
     pub output_cut: bool,
-    /// How many processes were ended after codex had left them behind.
+    /// How many processes codex left behind, which were then ended.
     pub left_behind: u32,
     /// From its start until its end.
     pub duration: Duration,
@@ -101,7 +101,7 @@ pub struct Process {
 
 impl Process {
     /// Starts codex, and the task that owns it. `on_end` is called once, when nothing of codex is left, whether or not
-    /// anybody waits for that.
+    /// anything waits for that.
     pub async fn spawn(
         spawner: &dyn Spawner,
         start: Start<'_>,
@@ -148,7 +148,7 @@ impl Process {
         self.id
     }
 
-    /// Whether all of it has ended, and [`Process::wait`] has said how.
+    /// Whether all of it has ended and [`Process::wait`] has returned.
     pub fn is_over(&self) -> bool {
         self.exit.is_some()
     }
@@ -179,8 +179,8 @@ impl Process {
         Ok(self.rest.take(max_bytes))
     }
 
-    /// Waits for the process to end, and for everything that it started. Its output is over, so that it has no reason
-    /// to take longer than `end`. May be called again.
+    /// Waits for the process and everything that it started to end. Its output is over, so it should not take longer
+    /// than `end`. May be called again.
     pub async fn wait(&mut self, end: Duration) -> io::Result<Exit> {
         if let Some(exit) = &self.exit {
             return Ok(exit.clone());
@@ -193,13 +193,13 @@ impl Process {
         Ok(self.exit.insert(exit).clone())
     }
 
-    /// Begins to stop the process: SIGINT now, SIGKILL to everything that is left after the grace period.
+    /// Begins to stop the process: SIGINT now, and after the grace period SIGKILL to everything that is left.
     pub async fn terminate(&self, cause: StopCause) {
         self.request(Request::Stop(cause)).await;
     }
 
     async fn request(&self, request: Request) {
-        // A task that is gone has ended its process before.
+        // A task that is gone has already ended its process.
         let _gone = self.requests.send(request).await;
     }
 }

@@ -1,4 +1,4 @@
-//! How codex comes to run: the seam at which a runtime can put another machine, or a container.
+//! How codex is started: the seam where a runtime can use another machine or a container.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -24,10 +24,10 @@ pub struct Command<'a> {
     pub environment: &'a [(OsString, OsString)],
     /// Whether its standard input is a pipe; otherwise it is empty and closed.
     pub stdin: bool,
-    /// How long it has to end by itself when it is stopped.
+    /// How long it has to exit on its own when it is stopped.
     pub grace: Duration,
-    /// A file whose lock must not be opened before everything that codex started has ended, not even when this
-    /// process dies; where there is one.
+    /// A file, if there is one, whose lock must be held until everything that codex started has ended, even if this
+    /// process dies.
     pub lock: Option<BorrowedFd<'a>>,
 }
 
@@ -35,7 +35,7 @@ pub struct Command<'a> {
 pub struct Spawned {
     /// Its process id, for logs.
     pub id: i32,
-    /// Its standard input, if it was asked for. Dropping it ends it.
+    /// Its standard input, if it was asked for. Dropping it closes it.
     pub stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     /// Its standard output.
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,
@@ -45,15 +45,15 @@ pub struct Spawned {
     pub child: Box<dyn Child>,
 }
 
-/// What of codex has outlived it and was ended.
+/// What became of the processes that were still alive after codex exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gone {
-    /// All of it: so many processes had to be ended after codex itself had.
+    /// All of them are gone; this many had to be ended.
     All {
         /// How many.
         ended: u32,
     },
-    /// So many processes could not be ended.
+    /// This many could not be ended.
     Left {
         /// How many.
         count: u32,
@@ -65,12 +65,12 @@ pub type SpawnFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send 
 
 /// Starts codex. [`Supervised`](crate::Supervised) does so on this machine.
 pub trait Spawner: Send + Sync + 'static {
-    /// Starts it and returns when it runs. An error is that of the operating system, with its number: what is told
-    /// to the operator depends on it.
+    /// Starts it and returns when it runs. Errors must be those of the operating system, with their numbers: the
+    /// operator's message depends on them.
     fn spawn<'a>(&'a self, command: Command<'a>) -> SpawnFuture<'a, Spawned>;
 }
 
-/// A running codex. Dropping it stops it as [`Child::stop`] does, without anybody waiting.
+/// A running codex. Dropping it stops it as [`Child::stop`] does, without waiting.
 pub trait Child: Send {
     /// Asks codex to end, and ends everything that is left of it after the grace period. Returns at once; may be
     /// called again.

@@ -1,4 +1,4 @@
-//! Codex's standard error, of which the end is kept.
+//! Codex's standard error, the end of which is kept.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,12 +8,12 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// How much of standard error is kept, from its end.
 pub const STDERR_BYTES: usize = 64 * 1024;
 
-/// How much is read at a time. Small, because a quiet codex costs as much for as long as it runs.
+/// How much is read at a time. Small, because this much is held for as long as codex runs, however quiet it is.
 const CHUNK_BYTES: usize = 1024;
 
 /// Reads standard error, so that codex never waits for room in the pipe.
 pub struct Stderr {
-    /// Nothing once it has ended or was given up.
+    /// `None` once it has ended or was closed.
     pipe: Option<Box<dyn AsyncRead + Send + Unpin>>,
     chunk: Vec<u8>,
     tail: VecDeque<u8>,

@@ -1,4 +1,4 @@
-//! The request that a turn end early, from the one who makes it to everything that is running.
+//! A request to end a turn early, passed from the caller to everything that is running.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Why a turn is to end early.
+/// Why a turn should end early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopCause {
     /// The caller cancelled or dropped the turn.
@@ -21,7 +21,7 @@ pub enum StopCause {
     TurnTimeout,
     /// It printed more than allowed.
     OutputLimit,
-    /// The turn, or its output, was over, and it did not end.
+    /// The turn, or its output, was over, and codex did not exit.
     Lingering,
 }
 
@@ -41,11 +41,11 @@ impl StopCause {
     }
 }
 
-/// The end that is asked.
+/// The receiving end of the request.
 #[derive(Debug, Clone)]
 pub struct Stop(watch::Receiver<Option<StopCause>>);
 
-/// The end that asks.
+/// The sending end of the request.
 #[derive(Debug)]
 pub struct Stopper(watch::Sender<Option<StopCause>>);
 
@@ -57,7 +57,7 @@ pub fn stop() -> (Stopper, Stop) {
 }
 
 impl Stopper {
-    /// Asks; the first cause counts.
+    /// Sends the request; the first cause counts.
     pub fn request(&self, cause: StopCause) {
         self.0.send_if_modified(|asked| {
             let first = asked.is_none();
@@ -68,20 +68,20 @@ impl Stopper {
 }
 
 impl Stop {
-    /// The cause, if the turn is to end. An asker that is gone can no longer want the turn.
+    /// The cause, if the turn should end. A dropped [`Stopper`] counts as a cancel.
     #[must_use]
     pub fn cause(&self) -> Option<StopCause> {
         let abandoned = self.is_abandoned().then_some(StopCause::Cancelled);
         self.0.borrow().or(abandoned)
     }
 
-    /// Whether nobody wants the turn any more.
+    /// Whether the turn was dropped.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.0.has_changed().is_err()
     }
 
-    /// Waits until the turn is to end, as [`Stop::cause`] has it.
+    /// Waits until the turn should end; see [`Stop::cause`].
     pub async fn requested(&mut self) -> StopCause {
         match self.0.wait_for(Option::is_some).await {
             Ok(cause) => (*cause).unwrap_or(StopCause::Cancelled),
@@ -90,21 +90,21 @@ impl Stop {
     }
 }
 
-/// What bounds every wait of a turn: the request that it end, and its deadline.
+/// What bounds every wait of a turn: a request to stop, and the deadline.
 ///
-/// **Invariant:** no await of a trait that an embedder may implement (store, spawner), of a file system or of the
-/// caller stands outside of [`Bounds::within`] or [`Bounds::within_grace`]. Otherwise whatever hangs there would keep
-/// the turn from ending.
+/// **Invariant:** every await of a trait that an embedder may implement (store, spawner), of a file system or of the
+/// caller is inside [`Bounds::within`] or [`Bounds::within_grace`]. Otherwise whatever hangs there would keep the turn
+/// from ending.
 #[derive(Debug, Clone)]
 pub struct Bounds {
-    /// The request that the turn end.
+    /// The request to end the turn.
     pub stop: Stop,
     /// When the turn must be over.
     pub deadline: Instant,
 }
 
 impl Bounds {
-    /// Waits until the turn has to be over, and returns why.
+    /// Waits until the turn must end, and returns why.
     pub async fn over(&mut self) -> StopCause {
         tokio::select! {
             biased;
@@ -113,8 +113,7 @@ impl Bounds {
         }
     }
 
-    /// Does `work`, or gives it up when the turn has to be over. Of a turn that has to be over already, nothing is
-    /// begun.
+    /// Does `work`, or abandons it when the turn must end. If the turn must end already, `work` is not begun.
     pub async fn within<T>(&mut self, work: impl Future<Output = T>) -> Result<T, StopCause> {
         tokio::select! {
             biased;
@@ -123,8 +122,8 @@ impl Bounds {
         }
     }
 
-    /// The same for work that should be finished, such as keeping the conversation: when the turn has to be over,
-    /// `work` has `grace` more.
+    /// The same for work that should be finished, such as saving the conversation: when the turn must end, `work` still
+    /// has `grace`.
     pub async fn within_grace<T>(
         &mut self,
         grace: Duration,
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_begun_for_a_turn_that_nobody_wants() {
+    async fn nothing_is_begun_for_a_turn_that_was_dropped() {
         let (stopper, mut bounds) = bounds();
         drop(stopper);
         assert_eq!(bounds.stop.cause(), Some(StopCause::Cancelled));

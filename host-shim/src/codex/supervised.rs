@@ -74,9 +74,9 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         .stdin(Stdio::from(OwnedFd::from(supervisors)))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // Ctrl-C in a terminal is for the host, which then stops codex itself.
+        // Ctrl-C in a terminal goes to the host, which then stops codex cleanly.
         .process_group(0);
-    // Not killed when it is dropped: it is there to outlive this.
+    // Not killed when it is dropped, because it must outlive this process.
     let mut supervisor = process::Command::from(supervisor).spawn()?;
     let (Some(stdout), Some(stderr)) = (supervisor.stdout.take(), supervisor.stderr.take()) else {
         return Err(io::Error::other("the new process has no pipes"));
@@ -106,7 +106,7 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
     }
 }
 
-/// The supervisor's program as a file without a name, which nobody can change or leave behind.
+/// The supervisor's program as a file without a name, which cannot be changed or left behind.
 fn program() -> io::Result<&'static OwnedFd> {
     static PROGRAM: OnceLock<OwnedFd> = OnceLock::new();
     if let Some(program) = PROGRAM.get() {
@@ -126,7 +126,7 @@ fn make_program() -> io::Result<OwnedFd> {
             MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | flags,
         )
     };
-    // Linux before 6.3 does not know the flag, and needs none.
+    // Linux before 6.3 does not know the flag, and does not need it.
     let program = create(MemfdFlags::EXEC).or_else(|_| create(MemfdFlags::empty()))?;
     let mut file = std::fs::File::from(program);
     file.write_all(SUPERVISOR)?;
@@ -150,7 +150,7 @@ fn send_orders(
     let mut ancillary = SendAncillaryBuffer::new(&mut room);
     if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(io::Error::other(
-            "two descriptors do not fit where two should",
+            "the control message cannot hold two descriptors",
         ));
     }
     let orders = [bits.iter().fold(0, |orders, bit| orders | bit)];
@@ -166,18 +166,18 @@ fn send_orders(
 /// A codex under its supervisor. Dropping this closes the control socket, and the supervisor does the rest.
 struct SupervisedChild {
     control: UnixStream,
-    /// When this is dropped, tokio waits for it in its own time.
+    /// When this is dropped, tokio reaps it later.
     supervisor: process::Child,
     part: Part,
     /// Its last report, when that has come.
     last: Option<Report>,
     codex: Option<Pid>,
     grace: Duration,
-    /// Set when the supervisor is gone before its time: when codex, which that has interrupted, is killed.
+    /// Set when the supervisor was lost: when to kill codex, which got SIGINT at that moment.
     kill_at: Option<Instant>,
 }
 
-/// The part of a report that has come so far.
+/// The part of a report that has arrived so far.
 #[derive(Default)]
 struct Part {
     bytes: [u8; Report::LEN],
@@ -187,7 +187,7 @@ struct Part {
 impl Child for SupervisedChild {
     fn stop(&mut self) {
         if let Err(error) = self.control.try_write(&[STOP]) {
-            tracing::debug!(%error, "the supervisor is not told to stop codex; it has ended");
+            tracing::debug!(%error, "the stop did not reach the supervisor, which has exited");
         }
     }
 
@@ -214,7 +214,7 @@ impl Child for SupervisedChild {
                     report
                 }
             };
-            // Nothing of the turn is left when the supervisor has ended, too.
+            // Something of the turn is left until the supervisor has exited too.
             match self.supervisor.wait().await {
                 // Where SIGCHLD is ignored, the kernel has waited for it.
                 Err(error) if error.raw_os_error() == Some(Errno::CHILD.raw_os_error()) => {}
@@ -241,21 +241,20 @@ impl SupervisedChild {
             let missing = bytes.get_mut(*len..).unwrap_or_default();
             if missing.is_empty() {
                 *len = 0;
-                return Report::from_bytes(*bytes).ok_or_else(|| {
-                    io::Error::other("the supervisor reports what no supervisor reports")
-                });
+                return Report::from_bytes(*bytes)
+                    .ok_or_else(|| io::Error::other("unrecognised report from the supervisor"));
             }
             *len += match self.control.read(missing).await {
                 Ok(0) => return Err(lost()),
-                // It has ended with a word of ours unread.
+                // It has exited with a byte of ours unread.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(lost()),
                 read => read?,
             };
         }
     }
 
-    /// Somebody has killed the supervisor. Codex was sent SIGINT by that; waits for it to end, and kills its process
-    /// group after the grace period.
+    /// The supervisor was killed, so codex got SIGINT. Waits for codex to exit, and kills its process group after the
+    /// grace period.
     async fn end_codex(&mut self) -> io::Result<()> {
         let Some(codex) = self.codex else {
             return Ok(());
@@ -280,10 +279,10 @@ impl SupervisedChild {
 }
 
 fn lost() -> io::Error {
-    let message = "the supervisor of codex was killed; something that codex started may still run";
+    let message = "the supervisor was killed; processes that codex started may still be running";
     io::Error::new(ErrorKind::UnexpectedEof, message)
 }
 
 fn unexpected(report: Report) -> io::Error {
-    io::Error::other(format!("the supervisor reports {report:?} out of turn"))
+    io::Error::other(format!("unexpected report from the supervisor: {report:?}"))
 }

@@ -1,8 +1,8 @@
-//! The task that owns a codex.
+//! The task that owns a running codex.
 //!
 //! **Invariant:** output, exit, clocks, requests and the end of the turn meet in one `select!`, in one task for each
-//! process, which never waits for anything else. So codex is stopped in time whether or not anybody reads, computes or
-//! waits.
+//! process, which never waits for anything else. So codex is stopped in time even while the component computes, and
+//! even if nothing reads or waits.
 
 use std::future::pending;
 use std::io;
@@ -24,8 +24,8 @@ use super::stderr::Stderr;
 use super::stop::{Bounds, StopCause};
 use crate::session::store::SessionGuard;
 
-/// How long output may still come after codex has ended: what it left behind may hold the pipes open, and may
-/// be what cannot be ended.
+/// How long to read output after codex has exited: processes that it left behind may hold the pipes open, and may be
+/// impossible to kill.
 pub const DRAIN: Duration = Duration::from_millis(500);
 
 /// How long after the grace period everything must be over. The supervisor gives up before that.
@@ -43,41 +43,43 @@ pub struct Clock {
     pub cause: StopCause,
 }
 
-/// What the task can be asked.
+/// A request to the task.
 pub enum Request {
-    /// Output is waited for. It must come within `idle`, unless more than the `taken` batches have been sent already.
+    /// The caller waits for output. It must come within `idle`, unless more than `taken` batches have been sent
+    /// already.
     Output {
         /// The clock.
         idle: Clock,
-        /// How many batches the asker has had.
+        /// How many batches the caller has taken.
         taken: u64,
     },
-    /// The exit is waited for, which has no reason to take longer than `end`.
+    /// The caller waits for the exit, which should not take longer than `end`.
     Exit {
         /// How long.
         end: Duration,
         /// Where the exit goes.
         reply: oneshot::Sender<Exit>,
     },
-    /// Codex is to be stopped.
+    /// Stop codex.
     Stop(StopCause),
 }
 
-/// Where a process stands. It only moves downwards.
+/// The state of a process. It only moves down this list.
 enum State {
-    /// Codex runs, and may.
+    /// Codex is running, and has not been asked to stop.
     Running,
-    /// The host has asked it to end, and the supervisor kills it after the grace period. At `give_up` the supervisor
-    /// does not answer.
+    /// The host has asked it to end, and the supervisor kills it after the grace period. If this lasts until `give_up`,
+    /// the supervisor does not answer.
     Stopping { give_up: Instant },
-    /// Codex itself has ended, and the supervisor ends what it left behind. At `give_up` the supervisor does not answer.
+    /// Codex itself has ended, and the supervisor ends what it left behind. If this lasts until `give_up`, the
+    /// supervisor does not answer.
     Ended {
         status: ExitStatus,
         give_up: Instant,
     },
     /// Nothing of codex is left. Standard error is read to its end, or until `drained`.
     Gone { ended: Ended, drained: Instant },
-    /// All is known, and reported.
+    /// Everything is known, and has been reported.
     Over(Exit),
 }
 
@@ -97,18 +99,18 @@ struct Output {
     room: Option<OwnedPermit<io::Result<Lines>>>,
 }
 
-/// What owns a codex.
+/// Owns a running codex.
 pub struct Task {
     id: i32,
     child: Box<dyn Child>,
-    /// Nothing once it has ended, or nobody wants it.
+    /// `None` once it has ended or nothing reads it.
     output: Option<Output>,
     stderr: Stderr,
-    /// Feeds the prompt; ends by itself when codex has read it or is gone.
+    /// Writes the prompt; ends when codex has read it or is gone.
     stdin: Option<JoinHandle<()>>,
-    /// Nothing when the process was dropped.
+    /// `None` once the `Process` was dropped.
     requests: Option<Receiver<Request>>,
-    /// Those who wait for the exit.
+    /// Where to send the exit.
     waiting: Vec<oneshot::Sender<Exit>>,
     bounds: Bounds,
     /// Kept until nothing of codex is left.
@@ -118,30 +120,30 @@ pub struct Task {
     state: State,
     /// Why the host stopped it, if it did.
     stopped: Option<StopCause>,
-    /// By when something must come that is waited for, and what it means when it does not.
+    /// The deadline of what is waited for, and what it means if it passes.
     awaited: Option<(Instant, StopCause)>,
     /// How many batches have been sent.
     sent: u64,
     output_bytes: u64,
     max_output_bytes: u64,
     output_cut: bool,
-    /// By when the output of a codex that has ended must have come.
+    /// The deadline for the output of a codex that has exited.
     drained: Option<Instant>,
     /// Set when the supervisor was lost: its last error.
     lost: Option<io::Error>,
 }
 
-/// What a child has to report.
+/// A report of the child.
 enum Progress {
     Ended(io::Result<ExitStatus>),
     Gone(io::Result<Gone>),
 }
 
-/// What there is to do.
+/// The next thing to do.
 enum Step {
     Stop(StopCause),
     Request(Option<Request>),
-    /// Room for a batch; nothing when nobody reads any more.
+    /// Room for a batch; `None` if the reader is gone.
     Room(Option<OwnedPermit<io::Result<Lines>>>),
     Lines(io::Result<Lines>),
     Progress(Progress),
@@ -203,7 +205,7 @@ impl Task {
         }
     }
 
-    /// Waits for the next thing that there is to do.
+    /// Waits for the next thing to do.
     async fn next(&mut self) -> Step {
         let running = matches!(self.state, State::Running);
         let over = matches!(self.state, State::Over(_));
@@ -226,7 +228,7 @@ impl Task {
             .is_some_and(|output| output.room.is_some())
     }
 
-    /// When something has to be done although nothing happens.
+    /// The next deadline.
     fn due(&self) -> Option<Instant> {
         let state = match &self.state {
             State::Running => self.awaited.map(|(deadline, _)| deadline),
@@ -237,7 +239,8 @@ impl Task {
         [state, self.output_due()].into_iter().flatten().min()
     }
 
-    /// When the output of a codex that has ended is given up. Output that only waits for a slow reader never is.
+    /// When to stop reading the output of a codex that has exited. Output that only waits for a slow reader is never
+    /// abandoned.
     fn output_due(&self) -> Option<Instant> {
         self.drained.filter(|_| self.has_room())
     }
@@ -265,7 +268,7 @@ impl Task {
                     output.room = Some(permit);
                 }
             }
-            // Nobody reads any more.
+            // The reader is gone.
             Step::Room(None) => self.output = None,
             Step::Lines(lines) => self.hand_out(lines),
             Step::Stderr => {}
@@ -287,7 +290,7 @@ impl Task {
         }
     }
 
-    /// Hands a batch out, or the end, which the receiver sees by the sender's going.
+    /// Hands out a batch, or the end, which the receiver sees when the sender is dropped.
     fn hand_out(&mut self, lines: io::Result<Lines>) {
         let Some(output) = &mut self.output else {
             return;
@@ -306,7 +309,7 @@ impl Task {
         {
             room.send(lines);
             self.sent += 1;
-            // The clock of the exit goes on.
+            // The clock of the exit keeps running.
             if self.waiting.is_empty() {
                 self.awaited = None;
             }
@@ -328,9 +331,9 @@ impl Task {
         };
     }
 
-    /// The supervisor is gone or does not answer, and so nobody knows how codex has ended.
+    /// The supervisor is gone or does not answer, so it is unknown how codex ended.
     fn lost(&mut self, error: io::Error) {
-        tracing::error!(pid = self.id, %error, "how codex ended is unknown");
+        tracing::error!(pid = self.id, %error, "it is unknown how codex ended");
         self.lost = Some(error);
         self.ended(ExitStatus::from_raw(KILLED));
         self.all_gone(0);
@@ -353,7 +356,7 @@ impl Task {
                 count
             }
             Err(error) => {
-                tracing::error!(pid, %error, "whether codex left processes behind is unknown");
+                tracing::error!(pid, %error, "it is unknown whether codex left processes behind");
                 0
             }
         };
@@ -374,7 +377,7 @@ impl Task {
         }
     }
 
-    /// What was due has not come.
+    /// A deadline has passed.
     fn overdue(&mut self) {
         let now = Instant::now();
         if self.output_due().is_some_and(|due| now >= due)
@@ -382,7 +385,7 @@ impl Task {
         {
             tracing::warn!(
                 pid = self.id,
-                "codex has ended and something that it started still holds its output; it is no longer read"
+                "codex has exited, but a process that it started still holds its output open; the rest is not read"
             );
             self.output_cut = true;
             self.drained = None;
@@ -398,16 +401,16 @@ impl Task {
             }
             State::Stopping { give_up } if now >= *give_up => {
                 let message =
-                    "codex was stopped, and its supervisor does not say whether it has ended";
+                    "codex was stopped, but the supervisor does not report whether it has exited";
                 self.lost(io::Error::other(message));
             }
             State::Ended { give_up, .. } if now >= *give_up => {
-                self.gone(Err(io::Error::other("its supervisor does not answer")));
+                self.gone(Err(io::Error::other("the supervisor does not answer")));
             }
             State::Gone { drained, .. } if now >= *drained && self.stderr.is_open() => {
                 tracing::warn!(
                     pid = self.id,
-                    "codex has ended and something that it started still holds its standard error; it is no longer read"
+                    "codex has exited, but a process that it started still holds its standard error open; the rest is not read"
                 );
                 self.stderr.close();
             }
@@ -415,8 +418,8 @@ impl Task {
         }
     }
 
-    /// The exit, when all of it has just become known. While somebody may still read output without having asked for
-    /// the exit, it is not: its bytes count.
+    /// The exit, at the moment when all of it is known. That cannot be while output is still open and nothing waits for
+    /// the exit, because the bytes of that output count.
     fn settle(&mut self) -> Option<Exit> {
         let State::Gone { ended, .. } = self.state else {
             return None;
@@ -442,11 +445,11 @@ impl Task {
         Some(exit)
     }
 
-    /// Answers those who wait for the exit, if it is known.
+    /// Sends the exit to everything that waits for it, if it is known.
     fn answer(&mut self) {
         if let State::Over(exit) = &self.state {
             for reply in self.waiting.drain(..) {
-                // One that is gone no longer wants to know.
+                // The receiver may be gone.
                 let _gone = reply.send(exit.clone());
             }
         }

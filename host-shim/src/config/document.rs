@@ -1,7 +1,7 @@
-//! A JSON text as a tree that knows where everything stands.
+//! A JSON text as a tree that knows where everything is.
 //!
-//! serde_json does the reading, so the grammar is the usual strict one. It hands out each value as the
-//! very piece of the text that it is ([`RawValue`]), and where that piece begins is where the value stands.
+//! serde_json does the reading, so the grammar is the usual strict one. It hands out each value as a slice of the text
+//! ([`RawValue`]), and that slice shows where the value is.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct Node<'t> {
     pub path: KeyPath,
     /// Where it begins, in bytes. No other value begins there.
     pub offset: usize,
-    /// Where the key begins that it stands behind, in bytes; in an array, where it begins itself.
+    /// Where the key before it begins, in bytes; in an array, where the value itself begins.
     pub key_offset: usize,
     /// What it is.
     pub content: Content<'t>,
@@ -36,11 +36,11 @@ pub enum Content<'t> {
     String(String),
     /// An array.
     Array(Vec<Node<'t>>),
-    /// An object: its keys and values, in order, a key that stands there twice included.
+    /// An object: its keys and values, in order, repeated keys included.
     Object(Vec<(String, Node<'t>)>),
 }
 
-/// Why a text is no JSON.
+/// Why a text is not JSON.
 #[derive(Debug, PartialEq)]
 pub struct SyntaxError {
     /// Where, in bytes.
@@ -114,7 +114,7 @@ impl<'t> Node<'t> {
             })
     }
 
-    /// The values behind a key that stood in the same object before, each with the first one.
+    /// The values of keys that are repeated in the same object, each with the first one.
     pub fn repeated(&self) -> Vec<(&Self, &Self)> {
         match &self.content {
             Content::Object(members) => {
@@ -202,14 +202,14 @@ impl SyntaxError {
         } else if said == "trailing comma"
             || (before.ends_with(',') && rest.starts_with(['}', ']']))
         {
-            "JSON has no comma behind the last item: remove it".into()
+            "JSON has no comma after the last item: remove it".into()
         } else if said == "trailing characters" {
-            "there is text behind the end of the document: remove it".into()
+            "there is text after the end of the document: remove it".into()
         } else if rest.starts_with('\'') {
             "JSON has no single quotes: write \"…\"".into()
         } else {
             let found = rest.chars().next().map(|char| format!(", found {char:?}"));
-            format!("this is no JSON: {said}{}", found.unwrap_or_default())
+            format!("this is not JSON: {said}{}", found.unwrap_or_default())
         };
         SyntaxError { offset, message }
     }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_stands_there_twice_is_found_at_any_depth() {
+    fn a_repeated_key_is_found_at_any_depth() {
         let text = r#"{"a": 1, "b": [{"c": 1, "c": 2}], "a": 3, "a": 4}"#;
         let root = Node::parse(text).unwrap();
         let repeated: Vec<_> = root

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: where it stands, and what would be right.
+//! What is wrong with a configuration: where, and what would be right.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,11 +20,10 @@ pub enum ConfigError {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Everything that is wrong with it, in the order of the file; never empty. A file that is no JSON
-        /// has one.
+        /// Everything that is wrong with it, in the order of the file; never empty. A file that is not JSON has one.
         mistakes: Vec<Mistake>,
     },
-    /// A configuration that did not come from a file asks for what cannot be.
+    /// A configuration that did not come from a file is not valid.
     #[error("the configuration is wrong: {}", lines(problems.iter().map(Problem::to_string)))]
     Unusable {
         /// Everything that is wrong with it; never empty.
@@ -50,7 +49,7 @@ pub struct Mistake {
 pub struct Problem {
     /// The key, such as `model_args.codex[1]`; empty when the whole document is meant.
     pub key: String,
-    /// What is wrong, what would be right, and the nearest key or value where one is near.
+    /// What is wrong, what would be right, and the nearest key or value if one is near.
     pub message: String,
 }
 

@@ -34,7 +34,7 @@ enum Kind {
 pub struct Place<'a> {
     /// The value.
     pub node: &'a Node<'a>,
-    /// Whether it is about the key that the value stands behind.
+    /// Whether it is about the key before the value.
     pub about_key: bool,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Fault<'a> {
         Kind::UnknownValue(values).into()
     }
 
-    /// Says which value it is about. What has been said first, by the innermost, stays.
+    /// Sets which value it is about, unless an inner value has been set already.
     #[must_use]
     pub fn at(mut self, node: &'a Node<'a>) -> Self {
         self.place.get_or_insert(Place {
@@ -54,7 +54,7 @@ impl<'a> Fault<'a> {
         self
     }
 
-    /// Says that it is about the key of a value.
+    /// Sets that it is about the key of a value.
     #[must_use]
     pub fn at_key_of(mut self, node: &'a Node<'a>) -> Self {
         self.place.get_or_insert(Place {
@@ -187,7 +187,7 @@ fn found(content: &Content<'_>) -> String {
     }
 }
 
-/// What to write instead, where that is plain.
+/// What to write instead, if that is clear.
 fn hint(node: &Node<'_>, expected: &str) -> String {
     match &node.content {
         Content::String(text)

@@ -50,8 +50,8 @@ impl Config {
         }
     }
 
-    /// Reads the operator's file at its usual place, `~/.plexum/plugins/plexum-openai-provider/config.json`,
-    /// or takes the defaults where there is none.
+    /// Reads the operator's file at its usual place, `~/.plexum/plugins/plexum-openai-provider/config.json`, or takes
+    /// the defaults if there is none.
     pub fn read_default() -> Result<Self, ConfigError> {
         let Some(path) = default_path() else {
             return Ok(Config::default());

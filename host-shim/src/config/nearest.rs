@@ -17,7 +17,7 @@ pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> O
     (distance * 2 <= name.chars().count()).then_some(name)
 }
 
-/// The nearest name as a question to be put behind a sentence, or nothing.
+/// The nearest name as a question to append to a sentence, or nothing.
 pub fn did_you_mean<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     nearest(written, names).map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }

@@ -14,7 +14,7 @@ pub(super) const NAME: &str = r"\S";
 /// A SHA-256.
 pub(super) const SHA256: &str = "^[0-9A-Fa-f]{64}$";
 
-/// A name of an environment variable, or a pattern with one star at an end, behind `!` or not.
+/// A name of an environment variable, or a pattern with one star at an end, after `!` or not.
 pub(super) const VARIABLE: &str = r"^!?(\*[^*=\u0000]*|[^*=!\u0000][^*=\u0000]*\*?)$";
 
 /// Anything but `--` and NUL, without the lookahead that not every validator has.

@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn what_is_not_a_name_is_refused() {
         for entry in ["A", "A_*", "*_B", "*", "!A"] {
             assert_eq!(check(entry), Ok(()), "{entry}");
         }

@@ -125,7 +125,7 @@ pub enum StopReason {
     EndTurn,
     /// The turn failed.
     Error,
-    /// Somebody stopped it.
+    /// It was stopped.
     Aborted,
 }
 
@@ -180,7 +180,7 @@ pub enum NoticeKind {
     LineSkipped,
     /// A line of codex could not be understood and was left out.
     LineMalformed,
-    /// An event of a kind newer than the component; told once a kind.
+    /// An event of a kind newer than the component; reported once per kind.
     UnknownEvent,
 }
 

@@ -1,4 +1,4 @@
-//! What a runtime asks and what it is given back: plain data, without the generated bindings.
+//! What a runtime asks for and what it gets back: plain data, without the generated bindings.
 
 pub mod event;
 pub mod request;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// One turn, asked for. Make one with [`Request::new`] or [`Request::prompt`] and set the other fields.
+/// A request for one turn. Make one with [`Request::new`] or [`Request::prompt`] and set the other fields.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Request {

@@ -1,10 +1,10 @@
 //! What the id of a thread looks like.
 //!
-//! The component has the same two questions in `guest/src/conversation/thread_id.rs`, and the answers are written
-//! twice on purpose: the host checks what the component hands over, and neither takes the other's word.
+//! The component has the same two checks in `guest/src/conversation/thread_id.rs`, written twice on purpose: the host
+//! checks what the component hands over, and neither relies on the other.
 
 /// Whether this is a UUID in its usual form. Codex takes anything else for the name of a thread, finds none, and
-/// begins a new conversation without a word.
+/// silently begins a new conversation.
 pub fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text

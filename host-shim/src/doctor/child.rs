@@ -73,7 +73,7 @@ async fn ask_within(
             if let Some(pid) = pid
                 && let Err(error) = kill_process_group(pid, Signal::KILL)
             {
-                tracing::debug!(%error, "the process group has ended by itself");
+                tracing::debug!(%error, "the process group has already ended");
             }
             let patience = patience.as_secs();
             Err(format!("`{shown}` did not exit within {patience} seconds"))

@@ -9,7 +9,7 @@ use crate::config::Config;
 /// Codex's built-in provider, which wants a login.
 const OPENAI: &str = "openai";
 
-/// Who provides the model, and what that takes.
+/// The provider of the model, and what it needs.
 #[derive(Debug, PartialEq)]
 pub struct ModelProvider {
     /// Its name in `config.toml`.
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_toml_is_said_to_be_none() {
+    fn a_file_that_is_not_toml_is_reported() {
         let error = ModelProvider::in_toml("model_provider = ", &[]).unwrap_err();
         assert!(error.starts_with("codex's config.toml: "), "{error}");
     }

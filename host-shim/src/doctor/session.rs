@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_session_is_a_problem() {
+    fn what_is_not_a_session_is_a_problem() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(SESSION_FILE), "--last").unwrap();
         assert_eq!(found(folder.path())[0], ("session", Status::Problem));

@@ -35,12 +35,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn that_of_the_built_in_component_is_the_same_as_found_out() {
+    fn the_digest_of_the_built_in_component_is_the_computed_one() {
         assert_eq!(digest_of(COMPONENT), sha256(COMPONENT));
     }
 
     #[test]
-    fn that_of_any_other_is_its_sha_256() {
+    fn the_digest_of_any_other_component_is_its_sha_256() {
         // From the examples of FIPS 180-4.
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(digest_of(b"abc"), abc);

@@ -1,7 +1,7 @@
 //! The component's machine code, compiled once for all processes of a user.
 //!
 //! Compiling takes about a tenth of a second, loading what was compiled about a millisecond. Machine code runs with all
-//! rights of the host, so an entry is used only when nobody else can have written it: the folder and the file belong to
+//! rights of the host, so an entry is used only if no other user can have written it: the folder and the file belong to
 //! this user and are closed to others, neither is a link, and the content is whole. Anything else is compiled again. An
 //! entry's name holds the digest of the component and that of everything in the engine which the code depends on.
 //!
@@ -48,7 +48,7 @@ impl Cache {
         Cache::default()
     }
 
-    /// Keeps it in this folder, which is made if it is not there. It must be this user's alone.
+    /// Keeps it in this folder, which is created if it is missing. It must be this user's alone.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         Cache {
             folder: Some(folder.into()),
@@ -56,7 +56,7 @@ impl Cache {
     }
 
     /// Keeps it in the user's cache folder: `$XDG_CACHE_HOME/plexum-openai-provider`, or
-    /// `~/.cache/plexum-openai-provider`. Nowhere, where neither variable names an absolute path.
+    /// `~/.cache/plexum-openai-provider`. Keeps nothing if neither variable holds an absolute path.
     #[must_use]
     pub fn of_user() -> Self {
         let absolute = |name| {
@@ -99,8 +99,8 @@ impl Cache {
         }
     }
 
-    /// The component, from its machine code where that is kept, else compiled and then kept. If it cannot be
-    /// kept, that is not an error: the next process compiles again.
+    /// The component, from its stored machine code if there is any, otherwise compiled and then stored. If it cannot be
+    /// stored, that is not an error: the next process compiles again.
     pub(crate) fn component(
         &self,
         engine: &Engine,
@@ -147,7 +147,7 @@ fn load(engine: &Engine, folder: &Path, path: &Path) -> io::Result<Component> {
         return Err(invalid("it is not a cache entry"));
     }
     let length = whole(&file, metadata.len())?;
-    // The file that was looked at, whatever has its path by now.
+    // The file that was checked, whatever is at its path by now.
     let looked_at = format!("/proc/self/fd/{}", file.as_raw_fd());
     // SAFETY: this is what `Component::serialize` gave to a process of this user, as [`keep`] wrote it: only this user may
     // write to the folder and the file, and the checksum shows that it is whole. Nor does this user's own process
@@ -167,7 +167,7 @@ fn load(engine: &Engine, folder: &Path, path: &Path) -> io::Result<Component> {
     component.map_err(|error| io::Error::other(format!("{error:#}")))
 }
 
-/// Refuses an entry of this length that has not all of its content. The length of the machine code in it.
+/// The length of the machine code in an entry of this length. An entry that is not whole is an error.
 fn whole(file: &File, length: u64) -> io::Result<usize> {
     let damaged = || invalid("it is damaged");
     let mut end = End::default();
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_or_may_be_foreign_is_made_anew() {
+    fn what_is_damaged_or_may_be_foreign_is_compiled_again() {
         type Harm = fn(&Path);
         fn change(entry: &Path, at: fn(usize) -> usize) {
             let mut content = std::fs::read(entry).unwrap();
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_replaced_or_removed_is_still_that_of_who_uses_it() {
+    fn an_entry_that_is_replaced_or_removed_still_works_where_it_is_in_use() {
         let (kept, entry) = Kept::new();
         let component = load(&kept.engine, &kept.folder, &entry).unwrap();
         keep(&kept.folder, &entry, b"x").unwrap();
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_cleared_and_does_not_grow_for_ever() {
+    fn it_is_cleared_and_does_not_grow_forever() {
         let (kept, entry) = Kept::new();
         for number in 0..20 {
             keep(

@@ -19,7 +19,7 @@ pub enum LoadError {
         /// Why not.
         source: std::io::Error,
     },
-    /// It is another component than the configuration allows.
+    /// It is not the component that the configuration allows.
     #[error(
         "the component has the SHA-256 {found}, and `component_sha256` in the configuration allows only {pinned}: audit the component, and change the line if it is the one you want"
     )]

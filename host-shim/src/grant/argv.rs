@@ -4,9 +4,9 @@
 //! exec [resume <thread id>] <fixed flags> <args of one model> <extra args> [-i image:<n>]… -- <prompt or ->
 //! ```
 //!
-//! The only free words are the thread id, which must be the one that this workspace's
-//! store held when the turn began, which of the configured models, and the prompt behind
-//! `--`. This decides and never spawns; the `process` module spawns and never decides.
+//! The only free words are the thread id, which must be the one that this workspace's store held when the turn began,
+//! which of the configured models, and the prompt after `--`. This decides and never spawns; the `process` module
+//! spawns and never decides.
 
 use crate::config::{Config, Sandbox};
 use crate::contract::thread_id::is_uuid;
@@ -14,7 +14,7 @@ use crate::contract::thread_id::is_uuid;
 /// The longest single argument that Linux takes, less the closing NUL (`MAX_ARG_STRLEN`).
 ///
 /// The component has the same limit in `guest/src/transport/exec/argv.rs`, written twice on purpose: the host checks
-/// what the component hands over, and neither takes the other's word.
+/// what the component hands over, and neither relies on the other.
 pub(crate) const MAX_ARGUMENT_BYTES: usize = 131_071;
 
 /// The calls that are allowed.
@@ -37,7 +37,7 @@ pub enum Role {
     Resume,
     /// The thread that this workspace's session holds.
     Thread,
-    /// One of the flags that stand in every call.
+    /// One of the flags that are in every call.
     Fixed,
     /// The flags of the configured sandbox mode.
     Sandbox,
@@ -114,7 +114,7 @@ impl Grant {
         self.walk(args, call, &mut |_| ())
     }
 
-    /// Checks a call's arguments and tells the role of each, in order, up to the one that is refused.
+    /// Checks a call's arguments and passes the role of each to `role`, in order, up to the one that is refused.
     pub(super) fn walk(
         &self,
         args: &[String],
@@ -163,7 +163,7 @@ impl Grant {
                 return refuse(
                     at,
                     format!(
-                        "`{fixed}` must stand here (`sandbox` in config.json decides about the sandbox)"
+                        "`{fixed}` must come here (`sandbox` in config.json selects the sandbox)"
                     ),
                 );
             }
@@ -201,7 +201,7 @@ impl Grant {
         if !best.is_some_and(|(_, _, fits)| fits) {
             return refuse(
                 at + best.map_or(0, |(_, common, _)| common),
-                "between the fixed flags and `--` only the arguments of one model, then `extra_args`, exactly as in config.json (`model_args`, `extra_args`), and then the request's images may stand".into(),
+                "between the fixed flags and `--` only these are allowed: the arguments of one model, then `extra_args`, exactly as in config.json (`model_args`, `extra_args`), and then the request's images".into(),
             );
         }
         let first_image = at + words.len() + 1;
@@ -210,7 +210,7 @@ impl Grant {
             role(Role::Image(*image));
         }
         if word(separator) != Some("--") {
-            return refuse(separator, "`--` must stand before the prompt".into());
+            return refuse(separator, "`--` must come before the prompt".into());
         }
         role(Role::Separator);
         if (word(separator + 1) == Some("-")) != call.prompt_on_stdin {
@@ -233,7 +233,7 @@ impl Grant {
         })
     }
 
-    /// The flags that stand in every call, in order, with their roles.
+    /// The flags that are in every call, in order, with their roles.
     #[cfg(feature = "audit")]
     pub(crate) fn fixed(&self) -> &[(String, Role)] {
         &self.fixed
@@ -246,8 +246,8 @@ impl Grant {
     }
 }
 
-/// The flags of a sandbox mode. They stand on every call, because a resumed conversation would
-/// otherwise go on with those that it began with.
+/// The flags of a sandbox mode. They are in every call, because a resumed conversation would otherwise continue with
+/// those that it began with.
 ///
 /// The component has the same table in `guest/src/transport/exec/argv.rs`, written twice on purpose: see
 /// [`MAX_ARGUMENT_BYTES`].
@@ -259,7 +259,7 @@ fn sandbox_flags(sandbox: Sandbox) -> &'static [&'static str] {
     }
 }
 
-/// Takes the pairs `-i image:<n>` off the end, and gives their numbers.
+/// Takes the pairs `-i image:<n>` off the end, and returns their numbers.
 pub(super) fn split_images(words: &[String], images: usize) -> (&[String], Vec<usize>) {
     let mut rest = words;
     let mut numbers = Vec::new();
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn images_of_the_request_are_found_where_they_stand() {
+    fn images_of_the_request_are_found_where_they_are() {
         let allowed = check(
             &format!("exec {FLAGS} -c a=1 -i image:1 -i image:0 --"),
             "image:0",
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_id_that_is_no_uuid_is_never_resumed() {
+    fn a_stored_id_that_is_not_a_uuid_is_never_resumed() {
         let args: Vec<String> = format!("exec resume --last {FLAGS} -c a=1 -- x")
             .split(' ')
             .map(str::to_owned)

@@ -49,8 +49,8 @@ pub struct EnvironmentRule {
 }
 
 impl EnvironmentRule {
-    /// The default list and the operator's: a name or a pattern is allowed as well, and one
-    /// behind `!` is denied whatever else allows it.
+    /// The default list and the operator's: a name or a pattern is allowed as well, and one after `!` is denied
+    /// whatever else allows it.
     #[must_use]
     pub fn new(configured: &[String]) -> Self {
         let (denied, allowed): (Vec<&String>, _) =

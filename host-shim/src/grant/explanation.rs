@@ -1,4 +1,4 @@
-//! What the grant says to each argument of a call, and which configuration would let it through.
+//! What the grant says about each argument of a call, and which configuration would let it through.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::argv::{Allowed, Call, Grant, Refused, Role, split_images};
 use crate::config::{Config, Sandbox};
 
-/// What the grant says to a call.
+/// What the grant says about a call.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -39,9 +39,9 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Role::Command => f.write_str("the only command"),
-            Role::Resume => f.write_str("goes on with a conversation"),
+            Role::Resume => f.write_str("resumes a conversation"),
             Role::Thread => f.write_str("the thread that this workspace's session holds"),
-            Role::Fixed => f.write_str("stands in every call"),
+            Role::Fixed => f.write_str("in every call"),
             Role::Sandbox => f.write_str("the configured `sandbox`"),
             Role::Model(model) => write!(f, "selects the model `{}`", model.escape_debug()),
             Role::Extra => f.write_str("from `extra_args`"),
@@ -60,7 +60,7 @@ impl fmt::Display for Role {
 }
 
 impl Explanation {
-    /// What the grant of `config` says to these arguments.
+    /// What the grant of `config` says about these arguments.
     #[must_use]
     pub fn of(config: &Config, args: &[String], call: &Call<'_>) -> Self {
         let mut roles = Vec::new();

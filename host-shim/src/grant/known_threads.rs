@@ -1,10 +1,9 @@
-//! Which thread ids the component may have kept.
+//! Which thread ids the component may store.
 //!
-//! What is kept is what the next turn may resume. A component that could have any id kept could
-//! thereby read conversations of other workspaces. So an id is kept only when this workspace's
-//! store held it when the turn began, or when codex printed it at the very start of its output, where it
-//! names the thread that it opened. Further on the model speaks, and the component chooses what it is
-//! asked: it could have it say any id.
+//! The next turn may resume what is stored. A component that could store any id could thereby read conversations of
+//! other workspaces. So an id is stored only if this workspace's store held it when the turn began, or if codex printed
+//! it at the very start of its output, where it names the thread that it opened. Further on the model speaks, and the
+//! component chooses what it is asked: it could have it say any id.
 //!
 //! The host looks for the id as a piece of text; what a line means remains the component's business.
 

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_of_node_is_told_from_other_files() {
+    fn a_node_script_is_distinguished_from_other_files() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("codex");
         for (content, expected) in [

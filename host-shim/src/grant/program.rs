@@ -9,13 +9,13 @@ use rustix::fs::Access;
 
 use crate::grant::npm_script;
 
-/// Why there is no program to start.
+/// Why codex cannot be started.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ProgramError {
     /// There is no such file.
     #[error("{0}")]
     NotInstalled(String),
-    /// There is, and it cannot be run.
+    /// There is one, but it cannot be run.
     #[error("{0}")]
     NotExecutable(String),
 }
@@ -23,7 +23,7 @@ pub enum ProgramError {
 pub(crate) const REMEDY: &str = "install codex with `npm install -g @openai/codex`, and set `binary` in \
      ~/.plexum/plugins/plexum-openai-provider/config.json to the absolute path that `command -v codex` prints";
 
-/// The program to start: the configured one, or `codex` on `search_path` (the value of PATH); where that is the script
+/// The program to start: the configured one, or `codex` on `search_path` (the value of PATH); if that is the script
 /// that npm installs, the program that it starts, which saves a start of node each turn.
 pub fn resolve(
     binary: Option<&Path>,
@@ -84,7 +84,7 @@ fn not_on_path(search_path: &OsStr) -> ProgramError {
     ))
 }
 
-/// What tells one file from another, and from itself after a change.
+/// What identifies a file, and changes if the file changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -105,8 +105,7 @@ impl Stamp {
     }
 }
 
-/// The program, found once: a later change of PATH changes nothing, and a later change of the file
-/// is said.
+/// The program, found once: a later change of PATH has no effect, and a later change of the file is logged.
 #[derive(Debug, Default)]
 pub struct PinnedProgram(Mutex<Option<(PathBuf, Option<Stamp>)>>);
 
@@ -116,7 +115,7 @@ impl PinnedProgram {
         let mut pinned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = pinned.as_ref().map(|(path, stamp)| (path.clone(), *stamp));
         let path = match &known {
-            // Checked again, for the one sentence that says what is wrong now.
+            // Checked again, for an error that says what is wrong now.
             Some((path, _)) if path.exists() => resolve(Some(path), None)?,
             _ => resolve(binary, std::env::var_os("PATH").as_deref())?,
         };

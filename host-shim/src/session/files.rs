@@ -8,8 +8,8 @@
 //!
 //! `.plexum-codex-lock` is locked while a turn runs, so that turns in one workspace follow each other.
 //!
-//! The workspace is the agent's to write, so nothing here follows a symbolic link, and
-//! nothing is read that is not a small plain file.
+//! The agent may write anything into the workspace, so nothing here follows a symbolic link, and nothing is read that
+//! is not a small plain file.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -38,7 +38,7 @@ pub const LOCK_FILE: &str = ".plexum-codex-lock";
 /// Far more than an id or the totals need.
 pub(crate) const MAX_FILE_BYTES: u64 = 4096;
 
-/// The moments in the replacing of a file, in order.
+/// The steps of replacing a file, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaveStep {
     /// Nothing has been touched yet.
@@ -70,12 +70,12 @@ impl SaveStep {
     ];
 }
 
-/// What is left of a file when this process or the machine dies while it is replaced, or a little later.
+/// What may be lost of a file if this process or the machine dies while it is replaced, or a little later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loss {
-    /// The old content or the new one.
+    /// Nothing: either the old content or the new one is left.
     Never,
-    /// Perhaps none.
+    /// Everything: perhaps neither content is left.
     Tolerable,
 }
 
@@ -96,8 +96,7 @@ struct UsageRecord {
 }
 
 impl SessionFiles {
-    /// Calls `observer` with the file and the moment while a file is being replaced, so that a test
-    /// can crash there.
+    /// Calls `observer` with the file and each step while a file is being replaced, so that a test can crash there.
     #[must_use]
     pub fn observed(observer: impl Fn(&Path, SaveStep) + Send + Sync + 'static) -> Self {
         SessionFiles {
@@ -126,7 +125,7 @@ impl SessionFiles {
 
     fn save_blocking(&self, workspace: &Path, entry: &SessionEntry) -> io::Result<()> {
         let session_path = workspace.join(SESSION_FILE);
-        // What is kept must be what is loaded: white space at an end, say, would not be.
+        // What is saved must be loaded unchanged; white space at the ends, for example, would be lost.
         if !is_plain(&entry.thread_id) {
             return Err(refused(
                 &session_path,
@@ -166,7 +165,7 @@ impl SessionFiles {
         })
     }
 
-    /// Gives a file a new content, all of it or none.
+    /// Replaces the content of a file, completely or not at all.
     fn replace(&self, path: &Path, content: &[u8], loss: Loss) -> io::Result<()> {
         let step = |step| {
             if let Some(observer) = &self.observer {
@@ -240,7 +239,7 @@ impl SessionStore for SessionFiles {
     }
 }
 
-/// The text of a small plain file; nothing when there is none.
+/// The text of a small plain file; `None` if there is no such file.
 fn read_small(path: &Path) -> io::Result<Option<String>> {
     // NONBLOCK: a FIFO in the file's place must not hold the turn up.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -279,8 +278,7 @@ fn read_small(path: &Path) -> io::Result<Option<String>> {
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Creates a file that was not there; one left over from a crash is removed first, and so
-/// is a link that someone put there.
+/// Creates a new file; one left over from a crash is removed first, and so is a link that someone put there.
 fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
@@ -370,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_of_another_thread_or_of_no_sense_are_unknown() {
+    fn totals_of_another_thread_or_that_make_no_sense_are_unknown() {
         let folder = tempfile::tempdir().unwrap();
         SessionFiles::default()
             .save_blocking(folder.path(), &entry(Some(7)))

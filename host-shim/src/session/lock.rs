@@ -1,4 +1,4 @@
-//! A lock between processes, which the kernel opens again when its holder dies.
+//! A lock between processes, which the kernel releases when its holder dies.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -12,11 +12,11 @@ use rustix::fs::OFlags;
 use crate::session::place::{at, blocking, refused};
 use crate::session::store::SessionGuard;
 
-/// How often a lock that somebody else holds is tried. The kernel can wait for one, but a thread that
-/// waits there cannot be told to stop.
+/// How often to retry a lock that another process holds. The kernel could wait for it, but a thread that waits there
+/// cannot be stopped.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// A locked file. Dropping it opens the lock.
+/// A locked file. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct LockFile {
     file: File,
@@ -29,7 +29,7 @@ impl SessionGuard for LockFile {
 }
 
 impl LockFile {
-    /// Whether somebody holds the lock now. Creates nothing, and holds it itself only while it looks.
+    /// Whether the lock is held now. Creates nothing, and holds the lock itself only while it looks.
     #[cfg(feature = "doctor")]
     pub fn is_held(path: &Path) -> io::Result<bool> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -48,7 +48,7 @@ impl LockFile {
         }
     }
 
-    /// Waits for the lock. Giving up is dropping the future.
+    /// Waits for the lock. To give up, drop the future.
     pub async fn acquire(path: &Path) -> io::Result<Self> {
         let path = path.to_owned();
         let (file, path) = blocking(move || open(&path).map(|file| (file, path))).await?;
@@ -64,7 +64,7 @@ impl LockFile {
     }
 }
 
-/// The file to lock, made where there is none.
+/// The file to lock, created if it is missing.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new()

@@ -1,9 +1,9 @@
-//! Work on files: where it may block, and errors that say which file they are about, which `io::Error` does not.
+//! Work on files: on a thread that may block, and with errors that name the file, which `io::Error` does not.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// An error of the operating system, with the place and what could not be done there.
+/// An error of the operating system, with the file and what could not be done with it.
 pub fn at(path: &Path, what: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{} {what}: {error}", path.display()))
 }
@@ -13,8 +13,7 @@ pub fn refused(path: &Path, why: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("{} {why}", path.display()))
 }
 
-/// Runs file work where it blocks nobody. Once begun it is carried through even when the turn
-/// is dropped.
+/// Runs file work on a thread that may block. Once begun, it is finished even if the turn is dropped.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

@@ -1,7 +1,7 @@
-//! The order of turns that want the same workspace, within this process.
+//! The order of turns that wait for the same workspace, within this process.
 //!
-//! A store's lock keeps turns apart, but has no order: files that are locked are tried again and again. So the turns of
-//! this process line up here first, and only the foremost of a workspace asks the store. First come, first served.
+//! A store's lock keeps turns apart, but has no order: a locked file is tried again and again. So the turns of this
+//! process line up here first, and only the foremost of each workspace asks the store. First come, first served.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ type Lines = HashMap<PathBuf, Weak<Line>>;
 #[derive(Debug, Clone, Default)]
 pub struct Queue(Arc<Mutex<Lines>>);
 
-/// The turns that want one workspace.
+/// The turns that wait for one workspace.
 #[derive(Debug)]
 struct Line {
     queue: Queue,
@@ -26,7 +26,7 @@ struct Line {
     is_held_up: AtomicBool,
 }
 
-/// The foremost turn of a workspace. Dropping it lets the next one be that.
+/// The foremost turn of a workspace. Dropping it lets the next one move up.
 #[derive(Debug)]
 pub struct Foremost {
     line: Arc<Line>,
@@ -34,7 +34,7 @@ pub struct Foremost {
 }
 
 impl Queue {
-    /// Waits until this turn is the foremost of its workspace. Giving up is dropping the future.
+    /// Waits until this turn is the foremost of its workspace. To give up, drop the future.
     pub async fn wait(&self, workspace: &Path) -> Foremost {
         let line = self.line(workspace);
         let turn = Arc::clone(&line.foremost).lock_owned().await;
@@ -80,7 +80,7 @@ impl Drop for Foremost {
     }
 }
 
-/// Nobody wants the workspace any more.
+/// No turn waits for the workspace or runs in it.
 impl Drop for Line {
     fn drop(&mut self) {
         let mut lines = self.queue.lines();

@@ -23,21 +23,20 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send 
 
 /// Keeps other turns out while it lives.
 pub trait SessionGuard: Send + Sync + 'static {
-    /// The file whose lock (`flock(2)`) does so, where it is one. Codex's supervisor then holds it too, so that
-    /// others are kept out until codex is gone even when this process is killed.
+    /// The file whose lock (`flock(2)`) does so, if there is one. Codex's supervisor then holds the lock too, so that
+    /// others are kept out until codex is gone, even if this process is killed.
     fn lock(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }
 
-/// Keeps one small record a workspace. [`SessionFiles`](crate::SessionFiles) keeps it in the
-/// workspace itself; a runtime whose workspaces move between machines brings its own.
+/// Keeps one small record per workspace. [`SessionFiles`](crate::SessionFiles) keeps it in the workspace itself; a
+/// runtime whose workspaces move between machines brings its own.
 ///
-/// Errors end the turn before the model is asked, with their text: name the place and
-/// the remedy.
+/// An error ends the turn before the model is asked, and its text is shown: name the file and the remedy.
 pub trait SessionStore: Send + Sync + 'static {
-    /// Waits until no other turn runs in this workspace, on whatever machine, and keeps others out
-    /// until the guard is dropped. The caller gives up by dropping the future.
+    /// Waits until no other turn runs in this workspace, on any machine, and keeps others out until the guard is
+    /// dropped. The caller gives up by dropping the future.
     fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>>;
 
     /// What is kept for this workspace.
@@ -47,11 +46,11 @@ pub trait SessionStore: Send + Sync + 'static {
     /// that leaves what was kept before, whole. The totals may be lost: they are then not known.
     fn save<'a>(&'a self, workspace: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()>;
 
-    /// Puts what is kept out of the way, where a person can still find it.
+    /// Moves what is kept out of the way, to where a person can still find it.
     fn set_aside<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, ()>;
 }
 
-/// For a component that is asked about itself: it has no workspace, and so nothing to keep.
+/// For `describe`, which has no workspace and so nothing to keep.
 pub(crate) struct NoSession;
 
 impl NoSession {

@@ -15,7 +15,7 @@ use crate::contract::event::{Event, FailureKind, StopReason, Usage};
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Turns that wait: for their workspace, or for a place among those that run.
+    /// Turns that wait, for their workspace or because too many others run (`limits.turns`).
     pub turns_waiting: u64,
     /// Turns that run.
     pub turns_open: u64,
@@ -71,9 +71,9 @@ impl Durations {
 
 /// Counters that all turns of a provider share.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Arc<Mutex<Metrics>>);
+pub struct Counters(Arc<Mutex<Metrics>>);
 
-impl Board {
+impl Counters {
     /// The present values.
     pub fn read(&self) -> Metrics {
         self.lock().clone()
@@ -95,7 +95,7 @@ impl Board {
             turn_ms = Empty,
         );
         Meter(Arc::new(Measured {
-            board: self.clone(),
+            counters: self.clone(),
             span,
             began: Instant::now(),
             state: Mutex::default(),
@@ -113,7 +113,7 @@ pub struct Meter(Arc<Measured>);
 
 #[derive(Debug)]
 struct Measured {
-    board: Board,
+    counters: Counters,
     span: Span,
     began: Instant,
     state: Mutex<State>,
@@ -141,7 +141,7 @@ impl Meter {
     /// The turn has waited and runs.
     pub fn runs(&self) {
         self.0.state().running = true;
-        let mut metrics = self.0.board.lock();
+        let mut metrics = self.0.counters.lock();
         metrics.turns_waiting -= 1;
         metrics.turns_open += 1;
     }
@@ -150,14 +150,14 @@ impl Meter {
     pub fn started(&self) {
         let mut state = self.0.state();
         state.starts += 1;
-        let mut metrics = self.0.board.lock();
+        let mut metrics = self.0.counters.lock();
         metrics.codex_starts += 1;
         metrics.codex_restarts += u64::from(state.starts > 1);
     }
 
     /// Codex was not started.
     pub fn refused(&self) {
-        self.0.board.lock().codex_refusals += 1;
+        self.0.counters.lock().codex_refusals += 1;
     }
 
     /// Codex has printed.
@@ -166,14 +166,14 @@ impl Meter {
         let mut state = self.0.state();
         state.first_line.get_or_insert(since);
         state.output_bytes += bytes as u64;
-        let mut metrics = self.0.board.lock();
+        let mut metrics = self.0.counters.lock();
         metrics.output_bytes += bytes as u64;
         metrics.lines_skipped += skipped as u64;
     }
 
-    /// Codex has ended, and so many processes that it left behind.
+    /// Codex has ended, and this many processes that it left behind were ended.
     pub fn left_behind(&self, processes: u32) {
-        self.0.board.lock().left_behind += u64::from(processes);
+        self.0.counters.lock().left_behind += u64::from(processes);
     }
 
     /// The caller gets this event.
@@ -200,7 +200,7 @@ impl Meter {
                     ..
                 }) = usage
                 {
-                    let mut metrics = self.0.board.lock();
+                    let mut metrics = self.0.counters.lock();
                     metrics.input_tokens = metrics.input_tokens.saturating_add(*input_tokens);
                     metrics.output_tokens = metrics.output_tokens.saturating_add(*output_tokens);
                 }
@@ -252,7 +252,7 @@ impl Measured {
         }
         tracing::info!(parent: &self.span, outcome, "the turn ended");
 
-        let mut metrics = self.board.lock();
+        let mut metrics = self.counters.lock();
         if state.running {
             metrics.turns_open -= 1;
         } else {
@@ -290,14 +290,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_is_counted_once_when_its_end_is_told_or_when_it_is_dropped() {
-        let board = Board::default();
+    fn a_turn_is_counted_once_when_its_end_is_reported_or_when_it_is_dropped() {
+        let counters = Counters::default();
         let counted = || {
-            let metrics = board.read();
+            let metrics = counters.read();
             let ended = (metrics.turns_aborted, metrics.to_end.count);
             (metrics.turns_waiting, metrics.turns_open, ended)
         };
-        let meter = board.turn(Path::new("workspace"), None);
+        let meter = counters.turn(Path::new("workspace"), None);
         meter.runs();
         assert_eq!(counted(), (0, 1, (0, 0)));
         let end = Event::failed(FailureKind::Killed, StopReason::Aborted, String::new());
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(counted(), (0, 0, (1, 1)));
         drop(meter);
         assert_eq!(counted(), (0, 0, (1, 1)));
-        let meter = board.turn(Path::new("workspace"), None);
+        let meter = counters.turn(Path::new("workspace"), None);
         assert_eq!(counted(), (1, 0, (1, 1)));
         drop(meter);
         assert_eq!(counted(), (0, 0, (2, 2)));

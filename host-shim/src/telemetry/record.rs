@@ -86,7 +86,7 @@ impl Recorder {
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is not a plain file"));
         }
-        // One that was there before keeps its content, but not its readers.
+        // A file that was there before keeps its content, but not its readers.
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         Ok(Recorder {
             file: Arc::new(Mutex::new(file)),
@@ -120,7 +120,7 @@ pub struct TurnRecord {
 }
 
 impl TurnRecord {
-    /// Of a turn of this component in this workspace.
+    /// The record of a turn of this component in this workspace.
     pub(crate) fn new(
         recorder: Option<Recorder>,
         component_sha256: Arc<str>,

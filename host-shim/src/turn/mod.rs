@@ -40,7 +40,7 @@ impl Turn {
         let event = match ready!(self.events.poll_recv(context)) {
             Some((event, _room)) => event,
             None if self.ended => return Poll::Ready(None),
-            // A panic has ended the task, or the end of its runtime has.
+            // The task panicked, or its runtime was shut down.
             None => {
                 let message = "The host lost the task that ran the turn; codex was stopped. If the runtime was not being shut down, report this with the host's log.";
                 Event::failed(FailureKind::Internal, StopReason::Error, message.into())
@@ -50,8 +50,8 @@ impl Turn {
         Poll::Ready(Some(event))
     }
 
-    /// Stops codex. The events that it still gives come, and then a `MessageEnd` that says
-    /// `Aborted`; the conversation stays resumable.
+    /// Stops codex. The remaining events still come, and then a `MessageEnd` with `Aborted`; the conversation stays
+    /// resumable.
     pub fn cancel(&self) {
         self.stopper.request(StopCause::Cancelled);
     }
@@ -65,13 +65,13 @@ impl Stream for Turn {
     }
 }
 
-/// Starts the task that runs a turn; the handle stops it by going away.
+/// Starts the task that runs a turn; dropping the handle stops it.
 pub(crate) fn begin(loaded: Loaded, workspace: PathBuf, request: Request) -> Turn {
     let (stopper, stop) = stop();
     let bounds = loaded.codex.bounds(stop);
     let meter = loaded
         .codex
-        .board()
+        .counters()
         .turn(&workspace, request.model.as_deref());
     let grace = loaded.codex.grace();
     let (mut sink, events) = Sink::new(meter.clone(), bounds.clone(), grace);

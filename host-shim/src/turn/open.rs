@@ -29,12 +29,12 @@ use crate::grant::program::PinnedProgram;
 use crate::session::files::SessionFiles;
 use crate::session::queue::Queue;
 use crate::session::store::{NoSession, SessionStore};
-use crate::telemetry::metrics::{Board, Meter, Metrics};
+use crate::telemetry::metrics::{Counters, Meter, Metrics};
 use crate::telemetry::record::{Recorder, TurnRecord};
 
-/// Codex, as an operator's configuration grants it to a component. Cheap to clone; make one a process.
+/// Codex, as an operator's configuration grants it to a component. Cheap to clone; make one per process.
 ///
-/// [`Provider`](crate::Provider) has one inside. Who runs the component in a wasmtime store of their own makes one: see
+/// [`Provider`](crate::Provider) has one inside. To run the component in your own wasmtime store, make one: see
 /// [`embed`](crate::embed).
 #[derive(Clone)]
 pub struct GrantedCodex {
@@ -45,8 +45,8 @@ pub struct GrantedCodex {
     program: Arc<PinnedProgram>,
     component_sha256: Arc<str>,
     recorder: Option<Recorder>,
-    board: Board,
-    places: Arc<Semaphore>,
+    counters: Counters,
+    turn_slots: Arc<Semaphore>,
     queue: Queue,
 }
 
@@ -54,29 +54,29 @@ pub struct GrantedCodex {
 pub struct OpenTurn {
     /// What it is granted, for the data of its store.
     pub ctx: CodexCtx,
-    /// What is asked, for the component's `turn.start`.
+    /// The request, for the component's `turn.start`.
     pub request: wit::Request,
     /// Ends the turn early. Dropping it does so too.
     pub stopper: TurnStopper,
 }
 
-/// Ends a turn early. Dropping it means that nobody wants the turn any more.
+/// Ends a turn early. Dropping it abandons the turn.
 #[derive(Debug)]
 pub struct TurnStopper(Stopper);
 
 impl TurnStopper {
-    /// Stops codex. The component still tells what is left, and then an end that says `aborted`.
+    /// Stops codex. The remaining events still come, and then an end with `aborted`.
     pub fn cancel(&self) {
         self.0.request(StopCause::Cancelled);
     }
 }
 
 impl GrantedCodex {
-    /// GrantedCodex for this component, which the configuration must allow. Keeps sessions in the workspaces, and starts codex
-    /// as a process of this machine.
+    /// Codex for this component, which the configuration must allow. Keeps sessions in the workspaces, and starts codex
+    /// as a process on this machine.
     ///
     /// # Errors
-    /// When the configuration asks for what cannot be, or pins another component.
+    /// If the configuration is not valid, or pins another component.
     pub fn new(config: Config, component: &[u8]) -> Result<Self, LoadError> {
         config.check()?;
         let component_sha256 = builtin::digest_of(component);
@@ -90,14 +90,14 @@ impl GrantedCodex {
         }
         Ok(GrantedCodex {
             grant: Arc::new(Grant::new(&config)),
-            places: Arc::new(Semaphore::new(config.limits.turns as usize)),
+            turn_slots: Arc::new(Semaphore::new(config.limits.turns as usize)),
             config: Arc::new(config),
             sessions: Arc::new(SessionFiles::default()),
             spawner: Arc::new(Supervised),
             program: Arc::default(),
             component_sha256: component_sha256.into(),
             recorder: None,
-            board: Board::default(),
+            counters: Counters::default(),
             queue: Queue::default(),
         })
     }
@@ -109,14 +109,14 @@ impl GrantedCodex {
         self
     }
 
-    /// Starts codex in another way than as a process of this machine.
+    /// Starts codex in another way than as a process on this machine.
     #[must_use]
     pub fn with_spawner(mut self, spawner: impl Spawner) -> Self {
         self.spawner = Arc::new(spawner);
         self
     }
 
-    /// Keeps a record of what is decided about calls of codex, and of how they end.
+    /// Keeps a record of the decisions about calls of codex, and of how the calls end.
     #[must_use]
     pub fn with_recorder(mut self, recorder: Recorder) -> Self {
         self.recorder = Some(recorder);
@@ -129,23 +129,23 @@ impl GrantedCodex {
         &self.component_sha256
     }
 
-    /// What has happened so far, in all clones together.
+    /// The counters so far, for all clones together.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        self.board.read()
+        self.counters.read()
     }
 
     /// Waits until a turn may begin in `workspace`: no other one runs there, and fewer than `limits.turns` anywhere.
     ///
     /// # Errors
-    /// The end that the turn is to have, an [`Event::MessageEnd`].
+    /// The end of the turn, an [`Event::MessageEnd`].
     pub async fn open(
         &self,
         workspace: impl Into<PathBuf>,
         request: Request,
     ) -> Result<OpenTurn, Event> {
         let workspace = workspace.into();
-        let meter = self.board.turn(&workspace, request.model.as_deref());
+        let meter = self.counters.turn(&workspace, request.model.as_deref());
         let (stopper, stop) = stop();
         let opened = self.prepare(workspace, request, self.bounds(stop), &meter, None);
         match opened.await {
@@ -169,19 +169,19 @@ impl GrantedCodex {
         }
     }
 
-    /// How long what has to end may take to do so by itself.
+    /// The configured grace period.
     pub(crate) fn grace(&self) -> Duration {
         self.config.limits.grace()
     }
 
-    pub(crate) fn board(&self) -> &Board {
-        &self.board
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Waits for everything that a turn has to wait for, and grants it what it may do.
     ///
     /// # Errors
-    /// The end that the turn is to have.
+    /// The end of the turn.
     pub(crate) async fn prepare(
         &self,
         workspace: PathBuf,
@@ -205,7 +205,8 @@ impl GrantedCodex {
             );
             return Err(failed(FailureKind::InvalidRequest, message));
         }
-        // Held until codex is gone, also when the turn is dropped. Codex itself does not refuse a second writer before 0.150.
+        // Held until codex is gone, even if the turn is dropped. Codex itself does not refuse a second writer before
+        // 0.150.
         let locked = async {
             let foremost = self.queue.wait(&workspace).await;
             let guard = self.sessions.lock(&workspace).await?;
@@ -215,23 +216,24 @@ impl GrantedCodex {
         let (foremost, guard) = bounds
             .within(locked)
             .await
-            .map_err(|cause| gave_up_waiting(cause, "another one in this workspace"))?
+            .map_err(|cause| gave_up_waiting(cause, "another turn in this workspace"))?
             .map_err(|_| self.busy(&workspace))?
             .map_err(unreadable)?;
-        // After the workspace, so that a turn that waits for that takes no place. First come, first served.
-        let place = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => place,
+        // After the workspace's lock, so that a turn that waits for the lock does not occupy a slot. First come, first
+        // served.
+        let slot = match Arc::clone(&self.turn_slots).try_acquire_owned() {
+            Ok(slot) => slot,
             Err(_) => {
                 foremost.set_held_up(true);
-                let place = bounds
-                    .within(Arc::clone(&self.places).acquire_owned())
+                let slot = bounds
+                    .within(Arc::clone(&self.turn_slots).acquire_owned())
                     .await;
                 foremost.set_held_up(false);
-                let place = place.map_err(|cause| match cause {
-                    StopCause::TurnTimeout => self.crowded(),
-                    cause => gave_up_waiting(cause, "others in this process"),
+                let slot = slot.map_err(|cause| match cause {
+                    StopCause::TurnTimeout => self.no_slot(),
+                    cause => gave_up_waiting(cause, "other turns in this process"),
                 })?;
-                place.map_err(|_| self.crowded())?
+                slot.map_err(|_| self.no_slot())?
             }
         };
         meter.runs();
@@ -253,17 +255,17 @@ impl GrantedCodex {
             threads: KnownThreads::new(stored.as_ref().map(|entry| entry.thread_id.clone())),
             stored: Some(stored),
             images,
-            _place: Some(place),
+            _turn_slot: Some(slot),
             _foremost: Some(foremost),
             ..self.ctx(bounds, meter.clone(), ticking)
         };
         Ok((ctx, to_wit(request)))
     }
 
-    /// For a component that is asked about itself: it can start nothing, and keep nothing.
-    pub(crate) fn without_turn(&self, stop: Stop, ticking: Option<Ticking>) -> CodexCtx {
-        // Of no turn, and so of no board that anybody reads.
-        let meter = Board::default().turn(Path::new(""), None);
+    /// For `describe`: the component can start nothing and save nothing.
+    pub(crate) fn for_describe(&self, stop: Stop, ticking: Option<Ticking>) -> CodexCtx {
+        // Not part of any turn, so its counters are not published.
+        let meter = Counters::default().turn(Path::new(""), None);
         CodexCtx {
             sessions: Arc::new(NoSession),
             budget: Budget::new(GuestLimits {
@@ -295,7 +297,7 @@ impl GrantedCodex {
             table: ResourceTable::new(),
             budget: Budget::new(self.config.guest),
             _ticking: ticking,
-            _place: None,
+            _turn_slot: None,
             _foremost: None,
         }
     }
@@ -310,7 +312,7 @@ impl GrantedCodex {
         let message = if self.queue.is_held_up(workspace) {
             let turns = self.config.limits.turns;
             format!(
-                "An earlier turn of this workspace has been waiting for more than {seconds} s, because {turns} turns are running in others. Give the machine less to do at once, or raise `limits.turns` in config.json if it can bear more."
+                "An earlier turn of this workspace has been waiting for more than {seconds} s, because {turns} turns are running in other workspaces. Run fewer turns at once, or raise `limits.turns` in config.json if the machine can take more."
             )
         } else {
             format!(
@@ -320,24 +322,24 @@ impl GrantedCodex {
         Event::failed_for_now(FailureKind::SessionBusy, StopReason::Error, message)
     }
 
-    fn crowded(&self) -> Event {
+    fn no_slot(&self) -> Event {
         let turns = self.config.limits.turns;
         Event::failed_for_now(
             FailureKind::TurnTimeout,
             StopReason::Error,
             format!(
-                "The turn has waited for its whole time, because {turns} others were running. Give the machine less to do at once, or raise `limits.turns` in config.json if it can bear more."
+                "The turn waited until its time was over, because {turns} other turns were running. Run fewer turns at once, or raise `limits.turns` in config.json if the machine can take more."
             ),
         )
     }
 }
 
-/// The end of a turn that had to be over before it could begin.
+/// The end of a turn that had to end before it could begin.
 fn gave_up_waiting(cause: StopCause, what: &str) -> Event {
     match cause {
         StopCause::TurnTimeout => {
             let message = format!(
-                "The turn took longer than allowed (`limits.turn_seconds` in config.json): it waited for {what} all the time."
+                "The turn took longer than allowed (`limits.turn_seconds` in config.json): it spent all of that time waiting for {what}."
             );
             Event::failed_for_now(FailureKind::TurnTimeout, StopReason::Error, message)
         }
@@ -348,7 +350,7 @@ fn gave_up_waiting(cause: StopCause, what: &str) -> Event {
     }
 }
 
-/// Whether this is a folder. On a disk that does not answer, this takes as long as it takes.
+/// Whether this is a folder. On a disk that does not answer, this may take forever.
 async fn is_folder(path: PathBuf) -> bool {
     // A task that cannot be run has found no folder.
     let found = tokio::task::spawn_blocking(move || path.is_dir()).await;
@@ -365,7 +367,7 @@ mod tests {
     use crate::capability::bindings::session::Host as _;
     use crate::session::store::{SessionEntry, SessionGuard, StoreFuture};
 
-    /// Saves when it is told to.
+    /// Saves when the test lets it.
     #[derive(Clone, Default)]
     struct Slow {
         lock: Arc<AsyncMutex<()>>,

@@ -16,7 +16,7 @@ use crate::contract::request::Request;
 use crate::contract::thread_id;
 use crate::telemetry::metrics::Meter;
 
-/// Runs the component. An error is the end that is to be sent, unless there was one already.
+/// Runs the component. An error is the end to send, unless one was sent already.
 pub(super) async fn run(
     loaded: &Loaded,
     workspace: PathBuf,
@@ -80,7 +80,7 @@ async fn drive(
             if let wit::Event::MessageStart(start) = &event
                 && !thread_id::is_plain(&start.thread_id)
             {
-                let message = "The component named a thread by what is no thread id: report this, with the version of the component.";
+                let message = "The component reported a thread id that is not valid: report this, with the version of the component.";
                 return Err(failed(FailureKind::Internal, message));
             }
             let bytes = budget::memory(&event);
@@ -100,7 +100,7 @@ fn stopped(store: &Store<CodexCtx>, error: &wasmtime::Error) -> Event {
     }
     tracing::error!(error = format!("{error:?}"), "the component was stopped");
     let budget = &store.data().budget;
-    // A request for memory that is declined shows as a trap of the component's own.
+    // If a request for memory was declined, the error is a trap of the component's own.
     let exceeded = error.downcast_ref().or_else(|| budget.declined());
     let (kind, stop_reason) = match exceeded {
         Some(Exceeded::Stopped) => (FailureKind::Killed, StopReason::Aborted),
@@ -111,7 +111,7 @@ fn stopped(store: &Store<CodexCtx>, error: &wasmtime::Error) -> Event {
     let cause = match exceeded {
         Some(exceeded) => exceeded.to_string(),
         None if error.downcast_ref() == Some(&Trap::StackOverflow) => {
-            format!("its calls nested deeper than {MAX_STACK_BYTES} bytes of stack hold")
+            format!("its calls nested deeper than {MAX_STACK_BYTES} bytes of stack allow")
         }
         // The engine has no type for this one.
         None if cause.contains("fuel allocated for hostcalls") => {
@@ -121,7 +121,7 @@ fn stopped(store: &Store<CodexCtx>, error: &wasmtime::Error) -> Event {
     };
     let last_words = budget
         .last_words()
-        .map(|words| format!(" The last error that it told: {words}."));
+        .map(|words| format!(" The last error that it reported: {words}."));
     let message = format!(
         "The component was stopped: {cause}.{} Report this, with the version of the component.",
         last_words.unwrap_or_default()
@@ -129,7 +129,7 @@ fn stopped(store: &Store<CodexCtx>, error: &wasmtime::Error) -> Event {
     Event::failed(kind, stop_reason, message)
 }
 
-/// The end of a turn whose caller takes no events.
+/// The end of a turn whose caller does not take its events.
 fn not_taken(cause: StopCause) -> Event {
     let failed =
         |kind, reason, message: &str| Event::failed_for_now(kind, reason, message.to_owned());
@@ -137,12 +137,12 @@ fn not_taken(cause: StopCause) -> Event {
         StopCause::TurnTimeout => failed(
             FailureKind::TurnTimeout,
             StopReason::Error,
-            "The turn took longer than allowed (`limits.turn_seconds` in config.json), because its caller took no events.",
+            "The turn took longer than allowed (`limits.turn_seconds` in config.json), because the caller did not take its events.",
         ),
         _ => failed(
             FailureKind::Killed,
             StopReason::Aborted,
-            "The turn was stopped, and its caller took no events for the whole grace period (`limits.grace_seconds` in config.json): the last ones are left out. The conversation is kept.",
+            "The turn was stopped, and the caller did not take its events within the grace period (`limits.grace_seconds` in config.json): the last events were dropped. The conversation is kept.",
         ),
     }
 }
@@ -153,6 +153,6 @@ fn no_answer(cause: StopCause) -> Event {
         StopCause::TurnTimeout => (FailureKind::TurnTimeout, StopReason::Error),
         _ => (FailureKind::Killed, StopReason::Aborted),
     };
-    let message = "The turn had to end while the session store did not answer: see whether the disk or the service that keeps sessions is there.";
+    let message = "The turn had to end while the session store did not answer: check the disk or the service that keeps sessions.";
     Event::failed_for_now(kind, reason, message.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The way of a turn's events to the caller, and how much may wait on it.
+//! Passes a turn's events to the caller, and bounds how much may wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const WAITING_EVENTS: usize = 64;
 /// How much memory they may take. A larger event waits alone.
 const WAITING_BYTES: u32 = 1024 * 1024;
 
-/// An event that waits, and its share of what may.
+/// A waiting event, and its share of [`WAITING_BYTES`].
 pub(super) type Waiting = (Event, OwnedSemaphorePermit);
 
 /// Passes events on until the end, and nothing after it.
@@ -24,7 +24,7 @@ pub(super) struct Sink {
     room: Arc<Semaphore>,
     meter: Meter,
     bounds: Bounds,
-    /// How long the caller may take no events after the turn had to be over.
+    /// How long to wait for a caller that takes no events once the turn must end.
     grace: Duration,
     ended: bool,
 }
@@ -34,14 +34,14 @@ pub(super) struct Sink {
 pub(super) enum Sent {
     /// The caller has it, or it waits for the caller.
     Taken,
-    /// Nobody listens any more, or the turn is over.
+    /// The caller is gone, or the turn is over.
     Unwanted,
-    /// The turn had to be over for this cause, and the caller takes no events.
+    /// The turn had to end for this cause, and the caller takes no events.
     TooLate(StopCause),
 }
 
 impl Sink {
-    /// One for a turn, and the other end of it.
+    /// A sink for a turn, and its receiving end.
     pub fn new(meter: Meter, bounds: Bounds, grace: Duration) -> (Self, mpsc::Receiver<Waiting>) {
         let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
         let sink = Sink {
@@ -60,7 +60,7 @@ impl Sink {
         self.ended
     }
 
-    /// Passes an event on that takes so much memory. Waits until there is room for it; when the turn has to be over, no
+    /// Passes on an event that takes this much memory. Waits until there is room for it; once the turn must end, no
     /// longer than the grace period.
     pub async fn send(&mut self, event: Event, bytes: usize) -> Sent {
         let is_end = matches!(event, Event::MessageEnd { .. });
@@ -100,7 +100,7 @@ impl Sink {
     pub async fn send_end(&mut self, end: Event) {
         tokio::select! {
             _ = self.pass(end, 0) => {}
-            // Nobody wants to know.
+            // The caller is gone.
             () = self.sender.closed() => {}
         }
         self.ended = true;
@@ -108,7 +108,7 @@ impl Sink {
 
     async fn pass(&self, event: Event, bytes: usize) -> Sent {
         if self.ended {
-            tracing::warn!("the component sent an event after the end of the turn; it is left out");
+            tracing::warn!("the component sent an event after the end of the turn; it is dropped");
             return Sent::Unwanted;
         }
         let room = Arc::clone(&self.room).acquire_many_owned(share(bytes));
@@ -124,7 +124,7 @@ impl Sink {
     }
 }
 
-/// The share of what may wait that so many bytes have.
+/// The share of [`WAITING_BYTES`] that an event of this size takes.
 fn share(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX).min(WAITING_BYTES)
 }

@@ -24,8 +24,8 @@ impl Child {
     /// Starts it, in a process group of its own. It has this process's environment and working
     /// folder, and takes over its standard output and error: they end when codex's do.
     ///
-    /// Not through `std::process::Command`: that hands a file that is no program to a shell, and cannot
-    /// say what codex gets when this process is killed without doing so.
+    /// Not through `std::process::Command`: that passes a file that is not a program to a shell, and cannot say what
+    /// codex gets when this process is killed without doing so.
     pub fn start(command: &[CString], stdin: Option<OwnedFd>) -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let argv: Vec<*const c_char> = command
@@ -68,7 +68,7 @@ impl Child {
         Ok(Child { pid, reaped: false })
     }
 
-    /// A child of nobody's, as one looks that somebody else has waited for.
+    /// A child that does not exist, like one that something else has waited for.
     #[cfg(test)]
     pub fn of_nobody() -> Self {
         // More than the kernel gives out.
@@ -116,7 +116,7 @@ const STACK_SIZE: usize = 16 * 1024;
 #[repr(align(16))]
 struct Stack([u8; STACK_SIZE]);
 
-/// What the child needs, and what it answers.
+/// What the child needs, and what it reports.
 struct Start {
     /// Ends with a null pointer.
     argv: *const *const c_char,
@@ -127,9 +127,9 @@ struct Start {
     error: c_int,
 }
 
-/// In the child: becomes the program, or says why it cannot.
+/// In the child: becomes the program, or reports why it cannot.
 extern "C" fn become_codex(start: *mut c_void) -> c_int {
-    // SAFETY: the parent hands over its `Start`, which nobody else uses until this has ended.
+    // SAFETY: the parent hands over its `Start`, which nothing else uses until this has ended.
     let start = unsafe { &mut *start.cast::<Start>() };
     let error = match prepare(start.stdin) {
         Ok(()) if getppid() == Some(start.parent) => {
@@ -137,7 +137,7 @@ extern "C" fn become_codex(start: *mut c_void) -> c_int {
             unsafe { libc::execv(*start.argv, start.argv) };
             io::Error::last_os_error()
         }
-        // The supervisor was killed before the call that asks for a signal on its death. Nobody reads this.
+        // The supervisor was killed before the call that asks for a signal on its death. Nothing reads this error.
         Ok(()) => Errno::SRCH.into(),
         Err(error) => error,
     };
@@ -146,7 +146,7 @@ extern "C" fn become_codex(start: *mut c_void) -> c_int {
     unsafe { libc::_exit(127) }
 }
 
-/// Makes this process what codex is to find. Allocates nothing: the memory is the parent's.
+/// Sets this process up for codex. Allocates nothing: the memory is the parent's.
 fn prepare(stdin: RawFd) -> io::Result<()> {
     setpgid(None, None)?;
     // SAFETY: both take what is on this stack, or numbers.
@@ -159,7 +159,7 @@ fn prepare(stdin: RawFd) -> io::Result<()> {
     if !done {
         return Err(io::Error::last_os_error());
     }
-    // No signal is ignored here, because the supervisor ignores none.
-    // Should somebody kill the supervisor, codex still ends, and its tools with it.
+    // No signal is ignored here, because the supervisor ignores none. If the supervisor is killed, codex still ends,
+    // and its tools with it.
     Ok(set_parent_process_death_signal(Some(Signal::INT))?)
 }

@@ -27,7 +27,7 @@ pub struct Orders {
 pub enum Word {
     /// To stop codex.
     Stop,
-    /// Nothing any more: it has closed its end, or it is dead.
+    /// Nothing more: it has closed its end, or it is dead.
     End,
     /// Nothing that this version knows.
     Unknown,
@@ -41,9 +41,9 @@ const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
 impl Control {
     /// Takes standard input for the socket and waits for the host's first byte.
     pub fn on_stdin() -> io::Result<(Self, Orders)> {
-        // Whatever else the host's process had left open is none of codex's business. (The crate `libc` has this
-        // call for glibc only.)
-        // SAFETY: only marks descriptors of this process, all of which belong to nobody yet.
+        // Whatever else the host's process had left open is none of codex's business. (The crate `libc` has this call
+        // for glibc only.)
+        // SAFETY: only marks descriptors of this process, none of which is in use yet.
         unsafe {
             libc::syscall(
                 libc::SYS_close_range,
@@ -52,7 +52,7 @@ impl Control {
                 CLOSE_RANGE_CLOEXEC,
             )
         };
-        // SAFETY: descriptor 0 is open, which `receive` finds out, and nobody else reads it; codex gets another one in
+        // SAFETY: descriptor 0 is open, which `receive` finds out, and nothing else reads it; codex gets another one in
         // its place.
         let socket = unsafe { File::from_raw_fd(0) };
         Self::on(socket)
@@ -76,12 +76,12 @@ impl Control {
         Ok((Control { socket }, orders))
     }
 
-    /// Reports to the host. A host that is gone gets no report; that it is gone shows elsewhere.
+    /// Reports to the host. If the host is gone, nothing is sent; the main loop notices that.
     pub fn report(&self, report: Report) {
         let _ = send(&self.socket, &report.to_bytes(), SendFlags::NOSIGNAL);
     }
 
-    /// The host's next word; there must be one.
+    /// The host's next byte, once there is one.
     pub fn word(&self) -> Word {
         let mut word = [0];
         match (&self.socket).read(&mut word) {

@@ -7,12 +7,12 @@ use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
 
 /// Makes this process the parent of every descendant whose own parent ends.
 pub fn adopt() -> io::Result<()> {
-    // Any process id but none switches it on.
+    // `Some` of any process id switches it on.
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
-/// How often descendants are looked for before they are killed. More than once, because one that was not seen
-/// may have started another in the meantime; not for ever, because new ones may come all the time.
+/// How often descendants are looked for before they are killed. More than once, because one that was not seen may have
+/// started another in the meantime; not forever, because new ones may keep appearing.
 const MOST_LOOKS: usize = 100;
 
 /// Kills all descendants. First each one is halted, until a look finds no more: what is halted cannot
@@ -40,8 +40,8 @@ pub fn kill(killed: &mut HashSet<Pid>) -> io::Result<()> {
     Ok(())
 }
 
-/// The process may have ended meanwhile, or be another user's; whether all are gone is found out by waiting.
-/// The number was a descendant's a moment ago, and the kernel hands a number out again only after all others.
+/// The process may have ended meanwhile, or be another user's; waiting shows whether all are gone. The number was a
+/// descendant's a moment ago, and the kernel hands a number out again only after all others.
 fn send(pid: Pid, signal: Signal) {
     let _ = kill_process(pid, signal);
 }
@@ -81,7 +81,7 @@ pub fn all() -> io::Result<Vec<Pid>> {
 
 /// The parent in a line of `/proc/PID/stat`; nothing for a process that has ended and not been waited for.
 fn parent_of_living(stat: &str) -> Option<Pid> {
-    // The name stands in parentheses and may hold anything, parentheses too.
+    // The name is in parentheses and may hold anything, even parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
@@ -89,7 +89,7 @@ fn parent_of_living(stat: &str) -> Option<Pid> {
     (!matches!(state, "Z" | "X")).then_some(parent)
 }
 
-/// The process id that a word of `/proc` is; nothing for 0, which stands for a parent outside.
+/// The process id in a word of `/proc`; `None` for 0, which means a parent outside.
 fn pid_of(word: Option<&str>) -> Option<Pid> {
     let number = word?.parse().ok().filter(|number| *number > 0)?;
     Pid::from_raw(number)

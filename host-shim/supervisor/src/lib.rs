@@ -1,10 +1,10 @@
-//! The words that the host and its supervisor exchange.
+//! The protocol between the host and its supervisor.
 //!
-//! A turn's codex is not a child of the host but of a supervisor: a small process that does
-//! nothing else, so that it can outlive a host that is killed. It is a *subreaper*: whatever codex starts, and
-//! whatever that starts, becomes its child when the processes in between end, also after `setsid`. So it
-//! can tell when all of them are gone, and end those that do not go. A parent-death signal alone
-//! would reach codex and not its tools, and a process group holds only what has not left it.
+//! A turn's codex is not a child of the host but of a supervisor: a small process that does nothing else, so that it
+//! can outlive a host that is killed. It is a *subreaper*: whatever codex starts, and whatever that starts, becomes its
+//! child when the processes in between end, also after `setsid`. So it knows when all of them are gone, and can end
+//! those that do not go. A parent-death signal alone would reach codex and not its tools, and a process group holds
+//! only what has not left it.
 //!
 //! The supervisor's standard input is one end of a socket pair, the *control* socket; the host keeps the other.
 //! Its standard output and error are those that codex gets. Its arguments are the grace period in milliseconds, the

@@ -1,4 +1,4 @@
-//! The supervisor of one codex process; see the library for what it is there for.
+//! The supervisor of one codex process; see the library for its purpose.
 
 mod child;
 mod control;
@@ -16,12 +16,12 @@ use control::Control;
 use plexum_openai_provider_supervisor::Report;
 use signals::Signals;
 
-/// The exit code for arguments or a standard input that no host gives.
+/// The exit code for arguments or a standard input that no host would give.
 const EXIT_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     let Some((grace, command)) = arguments(std::env::args_os().skip(1)) else {
-        eprintln!("this program is started by its host, and by nobody else");
+        eprintln!("this program is part of plexum-openai-provider and cannot be started by hand");
         return ExitCode::from(EXIT_USAGE);
     };
     signals::reset();
@@ -29,15 +29,15 @@ fn main() -> ExitCode {
     let (control, orders) = match Control::on_stdin() {
         Ok(opened) => opened,
         Err(error) => {
-            eprintln!("standard input is no control socket ({error})");
+            eprintln!("standard input is not a control socket ({error})");
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    // From here on the host is told, and standard error belongs to codex.
+    // From here on, errors are reported to the host, and standard error belongs to codex.
     let started = Signals::block().and_then(|signals| {
         descendants::adopt()?;
         let codex = Child::start(&command, orders.stdin)?;
-        // The workspace is codex's; whoever wants to unmount it need not wait for this process.
+        // The workspace is codex's; this process should not keep it from being unmounted.
         std::env::set_current_dir("/")?;
         Ok((signals, codex))
     });

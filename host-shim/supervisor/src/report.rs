@@ -1,4 +1,4 @@
-//! What the supervisor tells the host.
+//! What the supervisor reports to the host.
 
 /// One thing that happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub enum Report {
     Ended(i32),
     /// Nothing that codex started is left. This many processes had to be ended after codex itself had.
     Gone(i32),
-    /// This many processes could not be ended; the supervisor gives up. So it is with programs that
-    /// run as another user.
+    /// This many processes could not be ended; the supervisor gives up. This happens with programs that run as another
+    /// user.
     Left(i32),
 }
 
@@ -37,7 +37,7 @@ impl Report {
         [tag, a, b, c, d]
     }
 
-    /// The report that was sent as these bytes; nothing when they are none.
+    /// The report that was sent as these bytes; `None` if they are not a report.
     #[must_use]
     pub fn from_bytes([tag, value @ ..]: [u8; Self::LEN]) -> Option<Self> {
         let value = i32::from_le_bytes(value);

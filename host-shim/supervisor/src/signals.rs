@@ -1,11 +1,11 @@
-//! The signals that this process gets, as something to wait for.
+//! The signals that this process gets, as a descriptor to wait for.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd};
 
-/// What is not to end this process. Whoever signals it, a service manager that stops the service perhaps, wants
+/// Signals that must not end this process. Their sender, for example a service manager that stops the service, wants
 /// codex stopped.
 const WATCHED: [libc::c_int; 5] = [
     libc::SIGCHLD,
@@ -16,7 +16,7 @@ const WATCHED: [libc::c_int; 5] = [
 ];
 
 /// Gives every signal its default action again. A process inherits what its parent ignores, and codex would inherit it
-/// from this one: without SIGCHLD nobody learns that it has ended, and without SIGINT it cannot be stopped. A shell
+/// from this one: without SIGCHLD nothing learns that it has ended, and without SIGINT it cannot be stopped. A shell
 /// starts `command &` with SIGINT ignored, and Rust's start-up ignores SIGPIPE.
 pub fn reset() {
     for signal in 1..=LAST_STANDARD {
@@ -52,12 +52,12 @@ impl Signals {
         if descriptor == -1 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: a new descriptor that nobody else owns.
+        // SAFETY: a new descriptor that nothing else owns.
         let descriptor = unsafe { File::from_raw_fd(descriptor) };
         Ok(Signals { descriptor })
     }
 
-    /// Takes the signals that have arrived; whether one of them asks to stop.
+    /// Takes the signals that have arrived, and returns whether one of them asks to stop.
     pub fn take(&self) -> bool {
         const SIZE: usize = mem::size_of::<libc::signalfd_siginfo>();
         let mut stop = false;

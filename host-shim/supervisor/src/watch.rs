@@ -13,30 +13,30 @@ use crate::control::{Control, Word};
 use crate::descendants;
 use crate::signals::Signals;
 
-/// How long what codex has left behind may take to end by itself: a helper that sees its pipe close does so within
-/// a moment, and is nothing to talk about.
+/// How long processes that codex left behind may take to exit on their own: a helper that sees its pipe close does so
+/// within a moment, and is not worth reporting.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// How often what does not go is killed again.
+/// How often processes that do not go are killed again.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// How long killed processes may take to go. Longer take only those that the kernel does not
-/// let go, or that are another user's.
+/// How long killed processes may take to go. Only those that the kernel does not let go, or that belong to another
+/// user, take longer.
 const GIVE_UP: Duration = Duration::from_secs(3);
 
-/// Where things stand.
+/// The state of codex and of what it left behind.
 enum State {
-    /// Codex runs, and may.
+    /// Codex is running, and has not been asked to stop.
     Running,
-    /// It was asked to end, and has until then.
+    /// It was asked to end, and has until this moment.
     Stopping(Instant),
-    /// It has ended by itself or when asked, and what it left behind has until then.
+    /// It has ended, and what it left behind has until this moment.
     Settling(Instant),
-    /// What is left is killed again and again, until then.
+    /// What is left is killed again and again, until this moment.
     Killing(Instant),
 }
 
-/// Watches until all is over, and reports to the host. `lock` is opened when nothing is left.
+/// Watches until all is over, and reports to the host. `lock` is released when nothing is left.
 pub fn watch(
     mut codex: Child,
     control: &Control,
@@ -76,7 +76,7 @@ pub fn watch(
                 Word::Unknown => {}
             }
         }
-        // First who has ended, so that nothing is sent to a process that is no longer there.
+        // First what has ended, so that nothing is sent to a process that is no longer there.
         loop {
             match reap() {
                 Reaped::Ended(pid, status) if pid == codex.id() && codex.is_there() => {
@@ -91,7 +91,7 @@ pub fn watch(
                 Reaped::AllRun => break,
                 Reaped::None => {
                     if codex.is_there() {
-                        // Somebody else has waited for it.
+                        // Something else has waited for it.
                         killed.remove(&codex.id());
                         control.report(Report::Ended(Report::UNKNOWN_STATUS));
                     }
@@ -116,11 +116,12 @@ fn count(processes: usize) -> i32 {
     i32::try_from(processes).unwrap_or(i32::MAX)
 }
 
-/// Waits for a signal, for the host if it listens, or for so long; whether there is a word of the host's to read.
+/// Waits for a signal, for the host if it listens, or until `pause` is over. Returns whether there is something to read
+/// from the host.
 fn poll(control: &Control, signals: &Signals, host_listens: bool, pause: Option<Duration>) -> bool {
     let mut signals = PollFd::new(signals, PollFlags::IN);
     let host = PollFd::new(control, PollFlags::IN);
-    // A time that does not fit is as long as for ever.
+    // A time that does not fit is as good as forever.
     let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());
     if !host_listens {
         let _ = rustix::event::poll(std::slice::from_mut(&mut signals), pause.as_ref());
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_that_somebody_else_has_waited_for_has_ended_with_unknown_status() {
+    fn a_child_that_something_else_has_waited_for_has_ended_with_unknown_status() {
         let (mut host, supervisor) = UnixStream::pair().unwrap();
         host.write_all(&[0, STOP]).unwrap();
         let socket = File::from(OwnedFd::from(supervisor));

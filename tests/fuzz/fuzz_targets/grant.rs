@@ -1,4 +1,4 @@
-//! The grant against the contract, written down anew and not from the code that checks it.
+//! The grant against the contract, written again, independently of the code that checks it.
 //!
 //! An input is four records: letters (see [`config`] and [`call`]), `extra_args`, the arguments of the model
 //! `b`, and the arguments of a call, each as [`words`].

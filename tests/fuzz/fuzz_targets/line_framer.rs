@@ -66,7 +66,7 @@ fn frame(
     }
 }
 
-/// Lines at line feeds, one at a time, in order; what is too long is left out and told of.
+/// Lines at line feeds, one at a time, in order; what is too long is left out and reported.
 fn check(batches: &[Lines], read: &[u8], max_line: usize, max_bytes: usize) {
     let mut lines: Vec<&[u8]> = read.split(|byte| *byte == b'\n').collect();
     if lines.last().is_some_and(|last| last.is_empty()) {

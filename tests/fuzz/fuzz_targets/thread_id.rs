@@ -33,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     if known.check(&asked).is_ok() {
-        assert!(is_uuid(&asked), "{asked:?} is no thread id");
+        assert!(is_uuid(&asked), "{asked:?} is not a thread id");
         assert!(asked == held || was_printed, "{asked:?} comes from nowhere");
     } else {
         assert!(
@@ -43,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Written down anew, and not from the code that decides.
+/// Written again, independently of the code that decides.
 fn is_uuid(text: &str) -> bool {
     let groups: Vec<usize> = text.split('-').map(str::len).collect();
     groups == [8, 4, 4, 4, 12] && text.chars().all(|c| c == '-' || c.is_ascii_hexdigit())

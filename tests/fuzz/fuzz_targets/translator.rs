@@ -66,7 +66,7 @@ fn answers(letters: &[u8]) -> Answers {
     }
 }
 
-/// `n` a lost conversation is begun anew, `f` it is a failure, `i` the prompt goes on standard input.
+/// `n` a lost conversation is begun again, `f` it is a failure, `i` the prompt goes on standard input.
 fn settings(letters: &[u8]) -> Settings {
     let has = |letter| letters.contains(&letter);
     Settings {

@@ -291,7 +291,7 @@ fn once(call: u32, events: impl FnOnce() -> Vec<Event>) -> Vec<Event> {
     if call == 0 { events() } else { Vec::new() }
 }
 
-/// Runs codex with these arguments to its end, and tells its output as text.
+/// Runs codex with these arguments to its end, and reports its output as text.
 fn run(args: &[String], prompt_on_stdin: Option<&str>) -> Vec<Event> {
     let child = match codex::spawn(args, prompt_on_stdin) {
         Ok(child) => child,
@@ -317,7 +317,7 @@ fn heard(args: &[String]) -> Option<codex::Child> {
     Some(child)
 }
 
-/// Saves the id and tells what came of it.
+/// Saves the id and reports the result.
 fn save(thread_id: String) -> Vec<Event> {
     let entry = Entry {
         thread_id,

@@ -53,7 +53,7 @@ fn run() -> anyhow::Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "{ready}")?;
     stdout.flush()?;
-    // Whoever started it holds the other end, so it cannot outlive them.
+    // What started it holds the other end, so it cannot outlive that.
     io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(())
 }

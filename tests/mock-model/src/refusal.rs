@@ -48,7 +48,7 @@ pub(super) fn no_such_model() -> Reply {
     body(404, &error)
 }
 
-/// A refusal whose body is no JSON.
+/// A refusal whose body is not JSON.
 pub(super) fn plain(status: u16, text: &str) -> Reply {
     Reply::Refusal(Refusal {
         status,

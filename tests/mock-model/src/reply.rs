@@ -17,7 +17,7 @@ pub(super) enum Reply {
     NoHeaders,
 }
 
-/// One step of a stream. After the last one the stream ends in good order.
+/// One step of a stream. After the last one the stream ends cleanly.
 #[derive(Debug)]
 pub(super) enum Frame {
     /// An event.

@@ -22,7 +22,7 @@ pub struct RecordedRequest {
     pub path: String,
     /// Whether it carried an `Authorization` header. The value itself is never kept.
     pub authorized: bool,
-    /// The JSON body; a body that is no JSON as a string, none at all as null.
+    /// The JSON body; a body that is not JSON as a string, no body as null.
     pub body: Value,
 }
 

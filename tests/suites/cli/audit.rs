@@ -232,7 +232,7 @@ fn one_more_import_is_outside_the_grant_and_fails_the_check() {
 }
 
 #[test]
-fn what_cannot_be_read_and_what_is_no_provider_have_their_own_codes() {
+fn what_cannot_be_read_and_what_is_not_a_provider_have_their_own_codes() {
     let workspace = workspace();
     let audit = |args: &[&Path]| {
         let Output { stderr, code, .. } = run(&workspace, "audit", args);
@@ -325,7 +325,7 @@ fn a_program_that_others_may_change_is_a_warning() {
 }
 
 #[test]
-fn a_diff_tells_what_one_component_may_do_more_than_another() {
+fn a_diff_shows_what_one_component_may_do_more_than_another() {
     let workspace = workspace();
     let clock = file(&workspace, "clock.wasm", with_a_clock());
     let same = file(&workspace, "same.wasm", COMPONENT);
@@ -383,11 +383,11 @@ fn an_allowed_call_is_explained_word_by_word() {
     assert_eq!(
         output.stdout,
         " 1  exec                                        ok: the only command
- 2  resume                                      ok: goes on with a conversation
+ 2  resume                                      ok: resumes a conversation
  3  01a203e6-c71a-7d50-bfec-754792f3dc4b        ok: the thread that this workspace's session holds
- 4  --skip-git-repo-check                       ok: stands in every call
+ 4  --skip-git-repo-check                       ok: in every call
  5  --dangerously-bypass-approvals-and-sandbox  ok: the configured `sandbox`
- 6  --json                                      ok: stands in every call
+ 6  --json                                      ok: in every call
  7  -i                                          ok: hands over an image
  8  image:0                                     ok: image 0 of the request; codex gets the path of the host's copy
  9  --                                          ok: ends the options
@@ -400,7 +400,7 @@ allowed
 }
 
 #[test]
-fn a_refused_call_is_told_why_and_what_would_allow_it() {
+fn a_refused_call_is_explained_with_what_would_allow_it() {
     let workspace = workspace();
     let with = |words: &[&'static str]| [&FLAGS, words].concat();
     let mut resume = FLAGS.to_vec();

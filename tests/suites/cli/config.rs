@@ -1,6 +1,6 @@
 //! What is said of an operator's mistakes in the configuration, by the reader and by its published schema.
 //!
-//! `BLESS=1` writes the golden table's answers anew; read the difference before it is committed.
+//! `BLESS=1` rewrites the golden table's answers; read the diff before you commit it.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -86,7 +86,7 @@ fn said_of(file: &[u8]) -> String {
 /// What the published schema makes of a file, where it has a say.
 fn said_by_schema(schema: &Value, file: &[u8], accepted: bool) -> &'static str {
     let Ok(value) = serde_json::from_slice(file) else {
-        return "schema: is not asked, this is no JSON";
+        return "schema: not asked, this is not JSON";
     };
     match (violations(&value, schema).is_empty(), accepted) {
         (true, true) => "schema: accepts",

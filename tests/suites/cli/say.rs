@@ -419,7 +419,7 @@ fn a_prompt_that_codex_would_not_take_starts_nothing() {
 }
 
 #[test]
-fn a_session_that_is_no_thread_id_is_set_aside_and_told() {
+fn a_session_that_is_not_a_thread_id_is_set_aside_and_reported() {
     let workspace = Workspace::new(fake_codex()).unwrap();
     std::fs::write(workspace.path().join(".plexum-codex-session"), "my thread").unwrap();
     let said = workspace.turn(None, "hello").unwrap();

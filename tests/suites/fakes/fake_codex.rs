@@ -82,7 +82,7 @@ fn without_a_script_it_echoes_and_keeps_the_totals_of_a_thread() {
     assert_eq!(second[3]["usage"]["input_tokens"], 2400);
     assert_eq!(second[3]["usage"]["reasoning_output_tokens"], 14);
 
-    // As in the real one, what is no id starts a new thread.
+    // As in the real one, what is not an id starts a new thread.
     let third = turn(&["exec", "resume", "no-id", "--json", "--", "three"]);
     assert_ne!(third[0]["thread_id"], thread);
     assert_eq!(third[3]["usage"]["input_tokens"], 1200);
@@ -115,7 +115,7 @@ fn every_call_is_recorded() {
 }
 
 #[test]
-fn a_closed_stdin_is_told_from_an_empty_one() {
+fn a_closed_stdin_is_distinguished_from_an_empty_one() {
     let workspace = tempfile::tempdir().unwrap();
     let status = Command::new("sh")
         .args(["-c", r#"exec "$0" exec -- hello <&-"#])

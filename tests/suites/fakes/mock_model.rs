@@ -163,7 +163,7 @@ fn a_model_that_hangs_ends_when_it_is_dropped() {
             .unwrap();
         let began = Instant::now();
         drop(model);
-        // It would wait for codex for ever.
+        // It would wait for codex forever.
         assert!(began.elapsed() < Duration::from_secs(60));
         child.kill().unwrap();
         child.wait().unwrap();

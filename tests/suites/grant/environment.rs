@@ -95,7 +95,7 @@ fn values_are_in_no_output_and_no_record() {
 }
 
 #[test]
-fn the_record_tells_what_was_allowed_and_how_it_ended() {
+fn the_record_shows_what_was_allowed_and_how_it_ended() {
     use std::os::unix::fs::PermissionsExt;
     let workspace = Workspace::new(fake_codex()).unwrap();
     let path = workspace.outside("record.jsonl");

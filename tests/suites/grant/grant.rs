@@ -13,7 +13,7 @@ use proptest::sample::{Index, select};
 
 const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
 
-/// Words that somebody would like codex to be given.
+/// Words that a component might try to give to codex.
 const WORDS: [&str; 30] = [
     "exec",
     "resume",

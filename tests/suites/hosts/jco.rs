@@ -143,10 +143,10 @@ fn every_transcript_becomes_the_same_events_as_in_the_rust_host() {
 
     let mut wrong = String::new();
     for (recording, workspace) in recordings.iter().zip(&workspaces) {
-        let told = fs::read_to_string(workspace.path().join("events.jsonl")).unwrap();
+        let reported = fs::read_to_string(workspace.path().join("events.jsonl")).unwrap();
         let expected = recording.events().unwrap();
-        if told != expected {
-            wrong += &format!("{}\n{}", recording.name(), difference(&expected, &told));
+        if reported != expected {
+            wrong += &format!("{}\n{}", recording.name(), difference(&expected, &reported));
         }
     }
     assert!(wrong.is_empty(), "- the Rust host, + the jco host\n{wrong}");
@@ -256,7 +256,7 @@ fn an_interrupted_turn_ends_in_good_order_and_codex_is_gone() {
     let Some(host) = Host::get("an_interrupted_turn_ends_in_good_order_and_codex_is_gone") else {
         return;
     };
-    // Far longer than it takes to stop it, and not for ever: a host that does not stop it fails, and does not hang.
+    // Far longer than it takes to stop it, and not forever: a host that does not stop it fails, and does not hang.
     let pause = Step::Pause { millis: 20_000 };
     let steps = vec![
         Step::ThreadStarted,
@@ -267,15 +267,15 @@ fn an_interrupted_turn_ends_in_good_order_and_codex_is_gone() {
     let workspace = Workspace::scripted(Path::new(CODEX), [steps]).unwrap();
     let mut child = host.say(&workspace, "hi").spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut told = String::new();
-    stdout.read_line(&mut told).unwrap();
-    assert!(told.contains("message_start"), "{told}");
+    let mut reported = String::new();
+    stdout.read_line(&mut reported).unwrap();
+    assert!(reported.contains("message_start"), "{reported}");
     // SAFETY: it only sends a signal, to a child that has not been waited for.
     unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
-    stdout.read_to_string(&mut told).unwrap();
+    stdout.read_to_string(&mut reported).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130));
-    let end: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    let end: Value = serde_json::from_str(reported.lines().last().unwrap()).unwrap();
     assert_eq!(end["stop_reason"], "aborted");
     assert_eq!(end["failure"]["kind"], "killed");
     assert!(!is_running(workspace.calls().unwrap()[0].pid));

@@ -20,8 +20,8 @@ const HOST: &str = concat!(
 const CODEX: &str = env!("CARGO_BIN_EXE_fake-codex");
 
 #[test]
-fn a_turn_in_python_tells_what_say_json_tells() {
-    let Some(python) = python("a_turn_in_python_tells_what_say_json_tells") else {
+fn a_turn_in_python_reports_what_say_json_reports() {
+    let Some(python) = python("a_turn_in_python_reports_what_say_json_reports") else {
         return;
     };
     let command = json!({ "type": "item.completed", "item": { "id": "item_0", "type": "command_execution",

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::home::{Home, PLUGIN, PROGRAM, Ran, Tree};
 use super::repository::Repository;
 
-/// Somebody who may nothing, for the tests that root runs: root may everything.
+/// A user without rights, for tests that run as root: root may do everything.
 pub const NOBODY: u32 = 65534;
 
 fn is_clear(ran: &Ran, path: &Path) -> bool {
@@ -136,7 +136,7 @@ fn a_home_that_is_not_set_or_not_absolute_is_an_error() {
 }
 
 #[test]
-fn without_a_program_and_without_cargo_the_remedy_is_told() {
+fn without_a_program_and_without_cargo_the_remedy_is_shown() {
     let home = Home::new();
     let ran = home.run(&mut home.script());
     assert_eq!(ran.code, Some(1), "{ran:?}");

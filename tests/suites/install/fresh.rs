@@ -218,7 +218,7 @@ fn any_name_will_do_for_a_folder_or_a_file() {
 }
 
 #[test]
-fn without_codex_the_configuration_names_none_and_the_remedy_is_told() {
+fn without_codex_the_configuration_names_none_and_the_remedy_is_shown() {
     let home = Home::new();
     let mut script = home.script();
     script
@@ -333,7 +333,7 @@ fn without_a_program_it_is_built_and_a_build_that_fails_installs_nothing() {
 }
 
 #[test]
-fn what_is_no_component_or_no_program_is_not_installed() {
+fn what_is_not_a_component_or_not_a_program_is_not_installed() {
     let home = Home::new();
     let file = |name: &str, content: &[u8]| {
         let path = home.scratch.path().join(name);

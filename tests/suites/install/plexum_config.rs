@@ -52,7 +52,7 @@ fn the_entry_is_added_once_through_the_link_and_nothing_else_changes() {
 }
 
 #[test]
-fn a_list_that_is_made_is_told_of() {
+fn a_list_that_is_made_is_reported() {
     let home = Home::new();
     home.write("plexum.json", "{}");
     let ran = install(&home, &home.path.join("plexum.json"));

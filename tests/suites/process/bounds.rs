@@ -362,7 +362,7 @@ async fn a_turn_that_is_dropped_at_once_starts_nothing() {
 }
 
 #[tokio::test]
-async fn a_turn_behind_one_that_is_held_up_elsewhere_is_told_so() {
+async fn a_turn_behind_one_that_is_held_up_elsewhere_says_so() {
     let forever = || vec![Step::ThreadStarted, Step::TurnStarted, Step::Forever];
     let (one, other) = (
         Workspace::scripted(codex(), [forever()]).unwrap(),

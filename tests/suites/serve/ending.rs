@@ -156,7 +156,7 @@ fn a_client_that_is_killed_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_client_that_stops_reading_does_not_hold_up_the_end_for_ever() {
+fn a_client_that_stops_reading_does_not_hold_up_the_end_forever() {
     let flood = Step::Flood {
         bytes: 1 << 40,
         line_len: 1024,

@@ -12,7 +12,7 @@ fn workspace() -> Workspace {
 }
 
 #[test]
-fn initialize_tells_what_runs() {
+fn initialize_reports_what_runs() {
     let workspace = workspace();
     workspace
         .configure(&json!({ "binary": fake_codex(), "supported_models": ["a", "b"] }))
@@ -166,7 +166,7 @@ fn garbage_of_every_kind_is_answered_and_the_next_request_too() {
         );
         server.call("ping", json!({}));
     }
-    // To answer these could go on for ever, or is forbidden.
+    // Answering these could go on forever, or is forbidden.
     for line in [
         r#"{"jsonrpc":"2.0","id":7,"result":{}}"#,
         r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#,

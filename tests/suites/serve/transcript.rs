@@ -1,7 +1,7 @@
 //! A whole conversation, kept as an example of the protocol: `tests/suites/serve/transcript.jsonl`.
 //!
 //! Each line is what the `client` or the `server` said. What is `wrong` on purpose is marked, and stands there
-//! as a text when it is not JSON. `BLESS=1` writes it down anew; read the difference before it is committed.
+//! as a text when it is not JSON. `BLESS=1` rewrites it; read the diff before you commit it.
 
 use std::fmt::Write as _;
 use std::fs;

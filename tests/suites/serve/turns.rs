@@ -113,7 +113,7 @@ fn turns_in_many_workspaces_run_at_once() {
 }
 
 #[test]
-fn a_cancelled_turn_tells_its_end_and_is_unknown_then() {
+fn a_cancelled_turn_reports_its_end_and_is_unknown_then() {
     // It ignores the first attempt to stop it, so that there is time for a second.
     let workspace = scripted([
         Step::IgnoreSignals { signals: vec![2] },

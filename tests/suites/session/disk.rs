@@ -32,7 +32,7 @@ fn turn(make: impl FnOnce(&Path)) -> (Workspace, Said) {
 }
 
 #[test]
-fn what_is_no_small_plain_file_is_neither_read_nor_replaced() {
+fn what_is_not_a_small_plain_file_is_neither_read_nor_replaced() {
     let elsewhere = tempfile::NamedTempFile::new().unwrap();
     fs::write(elsewhere.path(), ID).unwrap();
     type Make<'a> = Box<dyn Fn(&Path) + 'a>;
@@ -105,7 +105,7 @@ fn line_ends_around_the_id_do_no_harm() {
 }
 
 #[test]
-fn what_is_no_id_is_put_aside_whole() {
+fn what_is_not_an_id_is_put_aside_whole() {
     for text in [
         "",
         "\0\0\0\0",

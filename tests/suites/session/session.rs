@@ -129,7 +129,7 @@ fn a_turn_that_had_begun_is_never_made_again() {
 }
 
 #[test]
-fn another_thread_than_asked_for_is_adopted_and_told() {
+fn another_thread_than_asked_for_is_adopted_and_reported() {
     let new = "01a20459-1490-7bf3-b2e1-4d675dab2916";
     let other = [
         Step::ThreadStartedAs { id: new.into() },

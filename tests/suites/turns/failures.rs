@@ -291,7 +291,7 @@ fn clocks_run_out() {
 }
 
 #[test]
-fn a_codex_without_a_network_does_not_try_for_ever() {
+fn a_codex_without_a_network_does_not_try_forever() {
     // Nobody listens on this port.
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()

@@ -1,7 +1,7 @@
 //! Every transcript of the real codex, through the real component and host: what codex printed has
 //! to become the events that are written down beside it.
 //!
-//! `BLESS=1` writes them down anew; read the difference before it is committed.
+//! `BLESS=1` rewrites them; read the diff before you commit it.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

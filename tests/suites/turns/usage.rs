@@ -122,13 +122,13 @@ fn a_killed_turn_that_had_spent_tokens_leaves_the_next_one_unknown_not_wrong() {
             .say(["mock:shell=touch started; sleep 100"])
             .spawn()
             .unwrap();
-        // Codex tells of the tool some 20 ms after it has started it; a turn that is killed in between
-        // cannot be told from one that was killed before the model answered.
+        // Codex reports the tool some 20 ms after it has started it; a turn that is killed in between
+        // cannot be distinguished from one that was killed before the model answered.
         let totals = agent
             .workspace
             .path()
             .join(plexum_openai_provider::USAGE_FILE);
-        wait_until("the tool is told of", || !totals.exists());
+        wait_until("the tool is reported", || !totals.exists());
         // SAFETY: `kill` takes plain numbers and touches no memory; the test started this process.
         unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) };
         Said::by(&say.wait_with_output().unwrap()).unwrap();

@@ -92,7 +92,7 @@ pub enum Step {
         millis: u64,
     },
     /// Waits until something of that name exists. It looks every 5 ms: a FIFO would block whichever
-    /// side comes first, and a test that fails early would leave this process behind for ever.
+    /// side comes first, and a test that fails early would leave this process behind forever.
     WaitForFile {
         /// The file, relative to the workspace.
         path: PathBuf,
@@ -138,7 +138,7 @@ pub enum Step {
     },
     /// Closes standard output. What is emitted afterwards goes nowhere.
     CloseStdout,
-    /// Waits for ever, or until a signal ends it.
+    /// Waits forever, or until a signal ends it.
     Forever,
 }
 

@@ -47,7 +47,7 @@ pub enum Before {
     Archived,
     /// It had a turn, and then its rollout was emptied.
     Emptied,
-    /// It had a turn, and then its rollout was overwritten with bytes that are no text.
+    /// It had a turn, and then its rollout was overwritten with bytes that are not text.
     Garbled,
     /// It had a turn, and another codex is in the middle of the next.
     Busy,

@@ -110,7 +110,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "failed-then-success",
         "mock:failn=7,500",
-        "Seven times 500, of which codex tells once, then an answer.",
+        "Seven times 500, which codex reports once, then an answer.",
     ),
     Case::new(
         "resumed",

@@ -23,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "invalid-request",
         "mock:e400plain",
-        "A status of 400 with a body that is no JSON.",
+        "A status of 400 with a body that is not JSON.",
     ),
     Case::new("auth-401", "mock:e401", "A key that is refused with 401."),
     Case::new(
@@ -101,7 +101,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "network-down",
         "hello",
-        "Nobody listens at the service's address; 0.169 would try for ever.",
+        "Nothing listens at the service's address; 0.169 would try forever.",
     )
     .home(Home::WithoutNetwork)
     .args(&["-c", "features.unbounded_connection_retries=false"]),
@@ -119,7 +119,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "session-garbled",
         "hello",
-        "A rollout of bytes that are no UTF-8.",
+        "A rollout of bytes that are not UTF-8.",
     )
     .after(Before::Garbled),
     Case::new(

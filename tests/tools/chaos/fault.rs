@@ -39,7 +39,7 @@ faults! {
     SlowDrip,
     /// A character is cut in two.
     SplitCharacter,
-    /// A line holds bytes that are no UTF-8.
+    /// A line holds bytes that are not UTF-8.
     NotUtf8,
     /// A line holds NUL.
     Nul,
@@ -73,15 +73,15 @@ faults! {
     FailsThenCompletes,
     /// It names another thread in the middle.
     OtherThread,
-    /// It names a thread that is no UUID.
+    /// It names a thread that is not a UUID.
     BadThread,
-    /// A line is no JSON.
+    /// A line is not JSON.
     NotJson,
     /// An event is of no known kind.
     UnknownEvents,
     /// It writes a megabyte to standard error.
     NoisyStderr,
-    /// The turn fails in good order.
+    /// The turn fails cleanly.
     FailedTurn,
     /// It exits with an error and says why on standard error only.
     DiesWithWords,
@@ -93,7 +93,7 @@ faults! {
     DiskFull,
     /// A folder is in the session file's place.
     SessionIsFolder,
-    /// The session file holds what is no thread id.
+    /// The session file holds something that is not a thread id.
     SessionIsGarbage,
     /// There is no workspace.
     NoWorkspace,
@@ -105,9 +105,9 @@ faults! {
     SlowCaller,
     /// The component traps while codex runs.
     ComponentTraps,
-    /// The component computes for ever while codex runs.
+    /// The component computes forever while codex runs.
     ComponentSpins,
-    /// Somebody kills the supervisor.
+    /// The supervisor is killed.
     SupervisorKilled,
 }
 

@@ -23,7 +23,7 @@ const UNKNOWN_THREAD: &str = "01a20000-0000-7000-8000-000000000001";
 /// The address of a model that nobody serves: no program listens on port 1.
 const NOBODY: &str = "http://127.0.0.1:1/v1";
 
-/// More tokens than the turn after it has, so that a count that goes on can be told from a new one.
+/// More tokens than the turn after it has, so that a count that goes on can be distinguished from a new one.
 const MANY_TOKENS: &str = "mock:tokens=50000,10,500,3";
 
 /// What one case runs in. Each has its own, because a thread, a home and the number of earlier

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// Bytes that are no UTF-8, and so no rollout.
+/// Bytes that are not UTF-8, and so not a rollout.
 pub(crate) const GARBAGE: &[u8] = b"\xff\xfe\xfd\xfc\n";
 
 /// Replaces the content of a thread's rollout.

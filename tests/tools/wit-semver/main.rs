@@ -1,7 +1,7 @@
 //! `wit-semver BASE NEW`: whether the WIT files in the folder NEW may be released under the version that they bear,
 //! after those in BASE. `scripts/wit-semver.sh` calls it.
 //!
-//! Exits with 0 when they may, with 1 when they may not, and with 2 when that cannot be told.
+//! Exits with 0 when they may, with 1 when they may not, and with 2 when that is unknown.
 
 mod problems;
 

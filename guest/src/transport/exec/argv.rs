@@ -17,7 +17,7 @@ use crate::bindings::settings::{ModelArgs, PromptTransport, Sandbox, Settings};
 /// The longest single argument that Linux takes: 128 KiB less the closing NUL (`MAX_ARG_STRLEN`).
 ///
 /// The host has the same limit in `host-shim/src/grant/argv.rs`, written twice on purpose: the host checks what the
-/// component hands over, and neither takes the other's word.
+/// component hands over, and neither relies on the other.
 const MAX_ARGUMENT_BYTES: usize = 131_071;
 
 /// One call of codex.
@@ -51,7 +51,7 @@ pub fn plan<'a>(
     args.push("--json".to_string());
     args.extend_from_slice(&model.args);
     args.extend_from_slice(&settings.extra_args);
-    // Behind `resume` and its id: in front of them, codex takes those for images as well.
+    // After `resume` and its id: before them, codex takes those for images as well.
     for image in images {
         args.extend(["-i".to_string(), format!("image:{image}")]);
     }
@@ -78,9 +78,8 @@ fn goes_on_stdin(text: &str, transport: PromptTransport) -> bool {
     }
 }
 
-/// The flags of a sandbox mode. They stand on every call, because a resumed conversation
-/// does not inherit the mode it began with; and as `-c`, because codex refuses
-/// `--sandbox` after `resume`.
+/// The flags of a sandbox mode. They are in every call, because a resumed conversation does not inherit the mode it
+/// began with; and as `-c`, because codex refuses `--sandbox` after `resume`.
 ///
 /// The host has the same table in `host-shim/src/grant/argv.rs`, written twice on purpose: see [`MAX_ARGUMENT_BYTES`].
 fn sandbox_flags(sandbox: Sandbox) -> &'static [&'static str] {

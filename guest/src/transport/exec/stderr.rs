@@ -1,12 +1,12 @@
-//! What there is to learn from codex's standard error, most of which is noise.
+//! What codex's standard error says, most of which is noise.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::failure::LastWords;
 
-/// What codex said last on standard error: from its last line that begins with `Error` on, without
-/// the backtrace; or, where there is none, all that is not noise.
+/// What codex said last on standard error: from its last line that begins with `Error` on, without the backtrace; or,
+/// if there is none, everything that is not noise.
 pub fn last_words(stderr: &str) -> LastWords {
     let stderr = stderr.split(BACKTRACE).next().unwrap_or(stderr);
     let lines: Vec<&str> = stderr.lines().filter(|line| !is_noise(line)).collect();
@@ -25,7 +25,7 @@ pub fn last_words(stderr: &str) -> LastWords {
     }
 }
 
-/// Where codex begins to print a backtrace, behind an error.
+/// Where codex begins to print a backtrace, after an error.
 pub const BACKTRACE: &str = "\nStack backtrace:";
 
 /// What codex writes to standard error in turns that go well: hints, and a log whose lines

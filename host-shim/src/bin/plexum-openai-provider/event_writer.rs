@@ -27,7 +27,7 @@ impl EventWriter {
         EventWriter { events, thread }
     }
 
-    /// Hands over an event, as soon as there is room; whether there is somebody to take it. If not,
+    /// Hands over an event as soon as there is room, and returns whether the thread still takes events. If not,
     /// [`EventWriter::finish`] says why.
     pub async fn show(&self, event: Event) -> bool {
         self.events.send(event).await.is_ok()

@@ -40,7 +40,7 @@ pub struct PlexumAllow {
     dry_run: bool,
 }
 
-/// What is to become of the entry.
+/// What to do with the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     Add,
@@ -82,14 +82,14 @@ impl PlexumAllow {
         })?;
         if change == Change::Add && allow_list(&serde_json::from_str(&text)?)?.is_none() {
             print(
-                "There was no such list before: if Plexum loads other plugins, name them there too.",
+                "The list did not exist before: if Plexum loads other plugins, name them there too.",
             )?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// The text with the entry, or without it; nothing when it is that way already.
+/// The text with the entry, or without it; `None` if it is that way already.
 fn changed(text: &str, change: Change) -> Result<Option<String>> {
     let value: Value = serde_json::from_str(text).context("it is not JSON")?;
     let listed = allow_list(&value)?.is_some_and(|list| list.iter().any(|entry| entry == ID));
@@ -155,7 +155,7 @@ fn allow_list(config: &Value) -> Result<Option<&Vec<Value>>> {
     }
 }
 
-/// Refuses a key that is there twice: which of them Plexum reads, nobody knows.
+/// Refuses a key that is there twice: it is unknown which of them Plexum reads.
 fn once(object: &CstObject, name: &str) -> Result<()> {
     let named = |property: &jsonc_parser::cst::CstObjectProp| {
         property.decoded_name().is_some_and(|found| found == name)
@@ -190,7 +190,7 @@ fn expected(mut config: Value, change: Change) -> Result<Value> {
     Ok(config)
 }
 
-/// Gives a file a new text, all of it or none, and leaves it its mode and its owner.
+/// Replaces the text of a file, completely or not at all, and keeps its mode and its owner.
 fn replace(file: &Path, old: &str, new: &str) -> Result<()> {
     let folder = file.parent().context("it is in no folder")?;
     let metadata = std::fs::metadata(file)?;
@@ -224,7 +224,7 @@ fn replace(file: &Path, old: &str, new: &str) -> Result<()> {
     temporary.as_file().sync_all()?;
     ensure!(
         std::fs::read_to_string(file)? == old,
-        "somebody else changed it just now: try again"
+        "another program has just changed it: try again"
     );
     temporary.persist(file)?;
     File::open(folder)?.sync_all()?;
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_configuration_is_an_error() {
+    fn what_is_not_a_configuration_is_an_error() {
         for (text, expected) in [
             ("", "it is not JSON: EOF"),
             ("{\"plugins\": {}", "it is not JSON: EOF"),
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_somebody_else_changes_meanwhile_is_left_alone() {
+    fn a_file_that_another_program_changes_meanwhile_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.json");
         std::fs::write(&file, "{ }").unwrap();

@@ -70,7 +70,7 @@ impl Say {
             };
             follow(provider.turn(workspace, request), writer).await
         });
-        // A write that nobody takes cannot be called off; to wait for it would be to wait for the reader.
+        // A write that the reader does not take cannot be cancelled; waiting for it would mean waiting for the reader.
         runtime.shutdown_background();
         followed
     }
@@ -160,7 +160,7 @@ struct Stop {
 }
 
 impl Stop {
-    /// Waits until somebody asks for the end of the turn.
+    /// Waits until the turn should be stopped.
     async fn asked(&mut self) {
         let code = tokio::select! {
             _ = self.interrupt.recv() => 130,
@@ -169,7 +169,8 @@ impl Stop {
         self.exit_code = Some(code);
     }
 
-    /// Waits for `output`, and passes a stop on meanwhile; `None` when the turn was stopped and nobody reads.
+    /// Waits for `output`, and passes a stop on meanwhile; `None` when the turn was stopped and the reader takes
+    /// nothing.
     async fn unless_stalled<T>(
         &mut self,
         turn: &Turn,

@@ -55,7 +55,7 @@ struct State {
     frame: usize,
     /// Whether it may be drawn.
     shown: bool,
-    /// Whether it stands on the terminal.
+    /// Whether it is on the terminal.
     drawn: bool,
     ended: bool,
 }
@@ -91,7 +91,7 @@ impl Spinner {
         }
     }
 
-    /// One on a terminal that nobody sees.
+    /// One on a terminal that is not visible.
     #[cfg(test)]
     pub fn unseen() -> Self {
         Self::on(Box::new(io::sink()), "")
@@ -119,7 +119,7 @@ impl Spinner {
         }
     }
 
-    /// Shows it again. The cursor must stand at the start of a line.
+    /// Shows it again. The cursor must be at the start of a line.
     pub fn show(&self) {
         if let Some(shared) = &self.shared {
             let mut state = shared.state();
@@ -130,7 +130,7 @@ impl Spinner {
         }
     }
 
-    /// Ends it for good.
+    /// Removes it for good.
     pub fn end(&self) {
         if let Some(shared) = &self.shared {
             let mut state = shared.state();
@@ -185,7 +185,7 @@ impl State {
         }
     }
 
-    /// A terminal that takes nothing any more is no reason to end a turn.
+    /// A terminal that can no longer be written to is no reason to end a turn.
     fn write(&mut self, text: &str) {
         let written = self.terminal.write_all(text.as_bytes());
         let _ = written.and_then(|()| self.terminal.flush());

@@ -111,7 +111,7 @@ fn without_a_configuration_the_defaults_hold_and_a_service_may_miss_codex() {
 }
 
 #[test]
-fn the_node_script_of_npm_is_told_with_the_program_behind_it() {
+fn the_node_script_of_npm_is_reported_with_the_program_behind_it() {
     let patient = Patient::with_codex("codex-cli 0.150.0", LOGGED_IN);
     let packages = patient.workspace.outside("node_modules/@openai");
     let script = packages.join("codex/bin/codex.js");

@@ -81,7 +81,7 @@ fn a_workspace_that_cannot_be_used_is_a_problem() {
 }
 
 #[test]
-fn what_is_wrong_with_a_session_is_told() {
+fn what_is_wrong_with_a_session_is_reported() {
     let patient = Patient::with_codex("codex-cli 0.169.0", LOGGED_IN);
     let path = |name: &str| patient.workspace.path().join(name);
     std::fs::write(path(SESSION_FILE), "not a thread id").unwrap();

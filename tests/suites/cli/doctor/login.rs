@@ -110,7 +110,7 @@ fn a_key_that_overrides_the_login_is_a_warning_unless_codex_does_not_get_it() {
 }
 
 #[test]
-fn codex_own_configuration_is_a_problem_when_it_is_no_toml() {
+fn codex_own_configuration_is_a_problem_when_it_is_not_toml() {
     let patient = Patient::with_codex("codex-cli 0.169.0", LOGGED_IN);
     let codex_home = patient.home.path().join("elsewhere");
     let patient = patient.set("CODEX_HOME", &codex_home);

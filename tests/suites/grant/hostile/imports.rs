@@ -53,7 +53,7 @@ fn an_import_beyond_the_world_is_refused_at_load() {
 }
 
 #[test]
-fn what_is_no_provider_is_refused_at_load() {
+fn what_is_not_a_provider_is_refused_at_load() {
     let error = Provider::with_component(Config::default(), &component("")).err();
     let error = error.expect("it exports nothing").to_string();
     assert!(error.contains("plexum:provider/provider@0.1.0"), "{error}");

@@ -52,7 +52,7 @@ async fn all_end_so(limits: GuestLimits, cases: &[(&str, FailureKind, &str)]) {
 
 #[tokio::test]
 async fn what_never_ends_is_stopped() {
-    let cpu = "computed for 1 s without a word from codex (`guest.cpu_seconds` in config.json)";
+    let cpu = "computed for 1 s without output from codex (`guest.cpu_seconds` in config.json)";
     all_end_so(
         BRIEF,
         &[
@@ -134,9 +134,21 @@ async fn what_breaks_ends_in_a_failure_that_says_so() {
             ("no-end", FailureKind::Internal, "without saying how"),
             ("nothing", FailureKind::Internal, "without saying how"),
             ("refuse-to-start", FailureKind::Internal, "does not want to"),
-            ("thread:../../x", FailureKind::Internal, "no thread id"),
-            ("thread:a\nb", FailureKind::Internal, "no thread id"),
-            ("thread:", FailureKind::Internal, "no thread id"),
+            (
+                "thread:../../x",
+                FailureKind::Internal,
+                "thread id that is not valid",
+            ),
+            (
+                "thread:a\nb",
+                FailureKind::Internal,
+                "thread id that is not valid",
+            ),
+            (
+                "thread:",
+                FailureKind::Internal,
+                "thread id that is not valid",
+            ),
         ],
     )
     .await;

@@ -73,7 +73,7 @@ fn run(argv: &[OsString], call: Exec) -> anyhow::Result<i32> {
         Some(script) => script.steps(number).context("the script has no calls")?,
         None => &UNSCRIPTED,
     };
-    // As in the real codex, an id that is no UUID silently starts a new thread.
+    // As in the real codex, an id that is not a UUID silently starts a new thread.
     let thread = call
         .resume
         .filter(|id| thread_id::is_uuid(id))

@@ -106,7 +106,7 @@ impl<'a> Player<'a> {
                 group,
             } => self.leave_child(*millis, *hold_stdout, *group)?,
             Step::CloseStdout => close_stdout()?,
-            Step::Forever => signal::wait_for_ever(),
+            Step::Forever => signal::wait_forever(),
         }
         Ok(())
     }

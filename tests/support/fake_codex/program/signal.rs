@@ -64,8 +64,8 @@ pub(crate) fn process_group() -> i32 {
     unsafe { libc::getpgrp() }
 }
 
-/// Waits for ever, as far as signals allow.
-pub(crate) fn wait_for_ever() -> ! {
+/// Waits forever, as far as signals allow.
+pub(crate) fn wait_forever() -> ! {
     loop {
         // SAFETY: pause has no preconditions; it returns after a handler ran.
         unsafe { libc::pause() };

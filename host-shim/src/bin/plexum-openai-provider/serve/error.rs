@@ -41,7 +41,7 @@ impl RpcError {
         }
     }
 
-    /// The line holds no JSON.
+    /// The line is not JSON.
     pub fn parse_error(problem: &str) -> Self {
         let message = format!("parse error: {problem}; send one JSON object a line, in UTF-8");
         Self::new(PARSE_ERROR, &message, None)

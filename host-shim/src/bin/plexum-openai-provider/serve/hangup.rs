@@ -7,8 +7,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-/// Resolves when the other end of standard output is closed. If there is no other end, as with a file, it
-/// never does.
+/// Resolves when the other end of standard output is closed. If there is no other end, as with a file, it never does.
 pub async fn hangup() {
     let (sender, receiver) = oneshot::channel();
     let watcher = std::thread::Builder::new()

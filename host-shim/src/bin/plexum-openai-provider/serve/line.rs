@@ -18,7 +18,7 @@ pub enum Line {
     Text(String),
     /// Something that is not UTF-8. Nothing in it is replaced: a prompt would be changed by that.
     NotUtf8,
-    /// One that was too long, and was thrown away as it came.
+    /// One that was too long, and was discarded as it came.
     TooLong {
         /// How long it was.
         bytes: u64,
@@ -30,7 +30,7 @@ pub struct LineReader<R> {
     reader: BufReader<R>,
     /// The beginning of the line that is being read.
     line: Vec<u8>,
-    /// How much of a line that is too long has been thrown away.
+    /// How much of a line that is too long has been discarded.
     thrown_away: u64,
     max_bytes: usize,
 }

@@ -17,7 +17,7 @@ const MAX_ID_BYTES: usize = 1024;
 pub struct Id(Box<RawValue>);
 
 impl Id {
-    /// The id of an answer to what had none that could be read.
+    /// The id of an answer to a message whose id could not be read.
     pub fn null() -> Self {
         Id(RawValue::NULL.to_owned())
     }
@@ -52,7 +52,7 @@ pub struct Call<'a> {
 #[derive(Debug)]
 pub enum Incoming<'a> {
     Call(Call<'a>),
-    /// An answer, although this server asks nothing. To answer it could go on for ever.
+    /// An answer, although this server asks nothing. Answering it could go on forever.
     Answer,
 }
 
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_a_parse_error() {
+    fn what_is_not_json_is_a_parse_error() {
         for line in [
             "hello",
             "{",
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_an_invalid_request_with_its_id_where_it_has_one() {
+    fn what_is_not_a_request_is_an_invalid_request_with_its_id_if_it_has_one() {
         for (line, id) in [
             ("7", "null"),
             ("\"x\"", "null"),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_told_from_a_request() {
+    fn an_answer_is_distinguished_from_a_request() {
         for line in [
             r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":""}}"#,

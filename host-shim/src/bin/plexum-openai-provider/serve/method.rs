@@ -117,7 +117,7 @@ pub fn turn_cancel(params: Option<&RawValue>) -> Result<String, RpcError> {
     params.turn_id.ok_or_else(|| missing("turnId", answer_of))
 }
 
-/// The params of the methods that need none; clients put what they like into them.
+/// The params of the methods that need none; clients may put anything into them.
 #[derive(Deserialize)]
 struct NoParams {}
 

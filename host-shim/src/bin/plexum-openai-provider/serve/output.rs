@@ -34,8 +34,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// Starts the writer. Once `finishing` is true, it gives up with [`io::ErrorKind::TimedOut`] when the
-    /// client stops reading; until then it waits for ever.
+    /// Starts the writer. Once `finishing` is true, it gives up with [`io::ErrorKind::TimedOut`] when the client stops
+    /// reading; until then it waits forever.
     pub fn to(
         writer: impl AsyncWrite + Unpin + Send + 'static,
         finishing: watch::Receiver<bool>,
@@ -69,7 +69,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// The next message; `None` when none can come any more.
+    /// The next message; `None` when no more can come.
     async fn next(&mut self) -> Option<Outgoing> {
         tokio::select! {
             biased;

@@ -11,7 +11,7 @@ use super::outgoing::Outgoing;
 use super::success::{self, ComponentInfo, Model, Success};
 use super::turns::Turns;
 
-/// How far the conversation with the client has come.
+/// The state of the conversation with the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Only `initialize` is taken.

@@ -47,8 +47,8 @@ impl Turns {
         self.open.insert(id, canceller);
     }
 
-    /// Stops a turn; its end still comes. Whether it was open: one whose end the client may have seen is
-    /// not.
+    /// Stops a turn; its end still comes. Returns whether it was open, which it is not once the client may have seen
+    /// its end.
     pub fn cancel(&self, id: &str) -> bool {
         let turn = self.open.get(id);
         turn.is_some_and(|canceller| canceller.send(true).is_ok())
@@ -114,7 +114,7 @@ async fn follow(
     }
 }
 
-/// Waits until someone cancels the turn; forever if nobody can.
+/// Waits until the turn is cancelled; forever if it can no longer be.
 async fn asked(cancelled: Option<&mut watch::Receiver<bool>>) {
     match cancelled {
         // Without a server, the turn is no longer wanted.
