@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use crate::capability::image::MAX_IMAGE_BYTES;
 use crate::codex::framing::MAX_LINE_BYTES;
-use crate::codex::process::MAX_BATCH_BYTES;
 use crate::codex::stderr::STDERR_BYTES;
-use crate::codex::task::DRAIN;
+use crate::codex::task::{DRAIN, MAX_BATCH_BYTES};
 use crate::config::Config;
 use crate::config::guest_limits as guest;
 use crate::grant::MAX_ARGUMENT_BYTES;

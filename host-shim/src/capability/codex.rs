@@ -12,9 +12,12 @@ use wasmtime::component::Resource;
 
 use super::CodexCtx;
 use crate::capability::bindings::codex;
-use crate::codex::process::{Exit, MAX_BATCH_BYTES, Process, Start, StartError};
+use crate::codex::ask::Clock;
+use crate::codex::exit::Exit;
+use crate::codex::process::Process;
+use crate::codex::start::{Start, StartError};
 use crate::codex::stop::StopCause;
-use crate::codex::task::Clock;
+use crate::codex::task::MAX_BATCH_BYTES;
 use crate::grant::Call;
 use crate::grant::environment::EnvironmentRule;
 use crate::grant::program::ProgramError;

@@ -2,9 +2,12 @@
 //!
 //! **Invariant:** nothing in here decides what may be started; `grant/` decides and never starts.
 
+pub mod ask;
+pub mod exit;
 pub mod framing;
 pub mod process;
 pub mod spawner;
+pub mod start;
 pub mod stderr;
 pub mod stop;
 pub mod supervised;

@@ -3,11 +3,7 @@
 //! The process itself belongs to a task (see `task.rs`), which takes its requests from a channel. What is in this file
 //! need not be polled, and may be dropped at any time: codex is stopped all the same.
 
-use std::ffi::OsString;
 use std::io;
-use std::path::Path;
-use std::process::ExitStatus;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TryRecvError;
@@ -15,79 +11,22 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::ask::{Ask, Clock};
+use super::exit::Exit;
 use super::framing::Lines;
 use super::spawner::{Command, Spawner};
+use super::start::{Start, StartError};
 use super::stop::{Bounds, StopCause};
-use super::task::{Clock, Request, Task};
+use super::task::Task;
 use crate::grant::known_threads::Opening;
-use crate::session::store::SessionGuard;
-
-/// The most bytes of lines that are handed out at a time, unless one line is longer. It is also how far codex's output
-/// is read ahead of the component.
-pub const MAX_BATCH_BYTES: usize = 64 * 1024;
 
 /// How many requests may wait for the task, which takes them at once.
 const WAITING_REQUESTS: usize = 2;
 
-/// What to start.
-pub struct Start<'a> {
-    /// The program, resolved.
-    pub program: &'a Path,
-    /// Its arguments, checked.
-    pub args: &'a [String],
-    /// Its working folder.
-    pub workspace: &'a Path,
-    /// All of its environment variables.
-    pub environment: &'a [(OsString, OsString)],
-    /// What its standard input holds; without it, standard input is empty.
-    pub prompt_on_stdin: Option<String>,
-    /// Keeps other turns out of the workspace; held until nothing of codex is left.
-    pub guard: Option<Arc<dyn SessionGuard>>,
-    /// How long it may take to print its first line.
-    pub start_timeout: Duration,
-    /// How long it has to exit on its own when it is stopped.
-    pub grace: Duration,
-    /// How much it may print.
-    pub max_output_bytes: u64,
-}
-
-/// Why codex was not started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The turn had to end before codex ran.
-    #[error("the turn was stopped before codex was started")]
-    Stopped(StopCause),
-    /// It did not run within the time that a start may take.
-    #[error("codex did not start within {} s", .0.as_secs())]
-    TimedOut(Duration),
-    /// The operating system, or the spawner, refused.
-    #[error(transparent)]
-    Failed(#[from] io::Error),
-}
-
-/// How a process ended.
-#[derive(Debug, Clone)]
-pub struct Exit {
-    /// Its status, from the operating system.
-    pub status: ExitStatus,
-    /// Set when the host stopped it.
-    pub stopped: Option<StopCause>,
-    /// The last part of standard error.
-    pub stderr: String,
-    /// How many bytes of its output were read.
-    pub output_bytes: u64,
-    /// Whether reading its output stopped before the end, because another process still held it open.
-    pub output_cut: bool,
-    /// How many processes codex left behind, which were then ended.
-    pub left_behind: u32,
-    /// From its start until its end.
-    pub duration: Duration,
-}
-
 /// A running codex. Dropping it stops codex.
 pub struct Process {
     id: i32,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Ask>,
     output: mpsc::Receiver<io::Result<Lines>>,
     /// How many batches have come out of `output`.
     taken: u64,
@@ -162,11 +101,11 @@ impl Process {
                 Ok(batch) => Some(batch),
                 Err(TryRecvError::Disconnected) => None,
                 Err(TryRecvError::Empty) => {
-                    let request = Request::Output {
+                    let ask = Ask::Output {
                         idle,
                         taken: self.taken,
                     };
-                    self.request(request).await;
+                    self.ask(ask).await;
                     self.output.recv().await
                 }
             };
@@ -186,7 +125,7 @@ impl Process {
             return Ok(exit.clone());
         }
         let (reply, exit) = oneshot::channel();
-        self.request(Request::Exit { end, reply }).await;
+        self.ask(Ask::Exit { end, reply }).await;
         let exit = exit.await.map_err(|_| {
             io::Error::other("the task that watched codex is gone; codex was stopped")
         })?;
@@ -195,11 +134,11 @@ impl Process {
 
     /// Begins to stop the process: SIGINT now, and after the grace period SIGKILL to everything that is left.
     pub async fn terminate(&self, cause: StopCause) {
-        self.request(Request::Stop(cause)).await;
+        self.ask(Ask::Stop(cause)).await;
     }
 
-    async fn request(&self, request: Request) {
+    async fn ask(&self, ask: Ask) {
         // A task that is gone has already ended its process.
-        let _gone = self.requests.send(request).await;
+        let _gone = self.requests.send(ask).await;
     }
 }

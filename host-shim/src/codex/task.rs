@@ -17,12 +17,18 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::ask::Ask;
+use super::exit::Exit;
 use super::framing::{Framer, Lines, MAX_LINE_BYTES};
-use super::process::{Exit, MAX_BATCH_BYTES, Start};
 use super::spawner::{Child, Gone, Spawned};
+use super::start::Start;
 use super::stderr::Stderr;
 use super::stop::{Bounds, StopCause};
 use crate::session::store::SessionGuard;
+
+/// The most bytes of lines that are handed out at a time, unless one line is longer. It is also how far codex's output
+/// is read ahead of the component.
+pub const MAX_BATCH_BYTES: usize = 64 * 1024;
 
 /// How long to read output after codex has exited: processes that it left behind may hold the pipes open, and may be
 /// impossible to kill.
@@ -33,36 +39,6 @@ const BACKSTOP: Duration = Duration::from_secs(10);
 
 /// The status of a process that SIGKILL ended, in the form of `wait(2)`.
 const KILLED: i32 = 9;
-
-/// How long to wait for the next line, and what it means when none comes.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock {
-    /// How long.
-    pub duration: Duration,
-    /// What it means.
-    pub cause: StopCause,
-}
-
-/// A request to the task.
-pub enum Request {
-    /// The caller waits for output. It must come within `idle`, unless more than `taken` batches have been sent
-    /// already.
-    Output {
-        /// The clock.
-        idle: Clock,
-        /// How many batches the caller has taken.
-        taken: u64,
-    },
-    /// The caller waits for the exit, which should not take longer than `end`.
-    Exit {
-        /// How long.
-        end: Duration,
-        /// Where the exit goes.
-        reply: oneshot::Sender<Exit>,
-    },
-    /// Stop codex.
-    Stop(StopCause),
-}
 
 /// The state of a process. It only moves down this list.
 enum State {
@@ -109,7 +85,7 @@ pub struct Task {
     /// Writes the prompt; ends when codex has read it or is gone.
     stdin: Option<JoinHandle<()>>,
     /// `None` once the `Process` was dropped.
-    requests: Option<Receiver<Request>>,
+    requests: Option<Receiver<Ask>>,
     /// Where to send the exit.
     waiting: Vec<oneshot::Sender<Exit>>,
     bounds: Bounds,
@@ -142,7 +118,7 @@ enum Progress {
 /// The next thing to do.
 enum Step {
     Stop(StopCause),
-    Request(Option<Request>),
+    Ask(Option<Ask>),
     /// Room for a batch; `None` if the reader is gone.
     Room(Option<OwnedPermit<io::Result<Lines>>>),
     Lines(io::Result<Lines>),
@@ -158,7 +134,7 @@ impl Task {
         start: Start<'_>,
         bounds: Bounds,
         began: Instant,
-        requests: Receiver<Request>,
+        requests: Receiver<Ask>,
         sender: Sender<io::Result<Lines>>,
     ) -> Self {
         let prompt = spawned.stdin.zip(start.prompt_on_stdin);
@@ -214,7 +190,7 @@ impl Task {
             // What ends comes before what goes on: a codex that prints without a pause must not hold up its own end.
             biased;
             cause = self.bounds.over(), if running => Step::Stop(cause),
-            request = receive(&mut self.requests), if self.requests.is_some() => Step::Request(request),
+            request = receive(&mut self.requests), if self.requests.is_some() => Step::Ask(request),
             step = advance(&mut self.output), if self.output.is_some() => step,
             () = self.stderr.read(), if self.stderr.is_open() && !over => Step::Stderr,
             progress = progress(&mut *self.child, &self.state) => Step::Progress(progress),
@@ -247,18 +223,18 @@ impl Task {
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Stop(cause) | Step::Request(Some(Request::Stop(cause))) => self.stop(cause),
-            Step::Request(Some(Request::Output { idle, taken })) => {
+            Step::Stop(cause) | Step::Ask(Some(Ask::Stop(cause))) => self.stop(cause),
+            Step::Ask(Some(Ask::Output { idle, taken })) => {
                 // The first line has a clock of its own, which runs already.
                 if self.sent > 0 && taken == self.sent {
                     self.awaited = Some((Instant::now() + idle.duration, idle.cause));
                 }
             }
-            Step::Request(Some(Request::Exit { end, reply })) => {
+            Step::Ask(Some(Ask::Exit { end, reply })) => {
                 self.awaited = Some((Instant::now() + end, StopCause::Lingering));
                 self.waiting.push(reply);
             }
-            Step::Request(None) => {
+            Step::Ask(None) => {
                 self.requests = None;
                 self.output = None;
                 self.stop(StopCause::Cancelled);
@@ -464,7 +440,7 @@ impl Drop for Task {
     }
 }
 
-async fn receive(requests: &mut Option<Receiver<Request>>) -> Option<Request> {
+async fn receive(requests: &mut Option<Receiver<Ask>>) -> Option<Ask> {
     match requests {
         Some(requests) => requests.recv().await,
         None => None,
