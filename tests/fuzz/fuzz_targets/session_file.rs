@@ -54,13 +54,11 @@ fuzz_target!(|data: &[u8]| {
         Err(error) => assert!(error.contains(SESSION_FILE), "no file in {error:?}"),
     }
 
-    let totals = Usage {
-        input_tokens: u64::MAX,
-        cached_input_tokens: session.len() as u64,
-        cache_write_input_tokens: has(b'u').then_some(0),
-        output_tokens: usage.len() as u64,
-        reasoning_output_tokens: 0,
-    };
+    let mut totals = Usage::default();
+    totals.input_tokens = u64::MAX;
+    totals.cached_input_tokens = session.len() as u64;
+    totals.cache_write_input_tokens = has(b'u').then_some(0);
+    totals.output_tokens = usage.len() as u64;
     let entry = match &loaded {
         Ok(Some(entry)) if !has(b'e') => entry.clone(),
         _ => SessionEntry {
