@@ -20,13 +20,18 @@ pub(super) type Waiting = (Event, OwnedSemaphorePermit);
 
 /// Passes events on until the end, and nothing after it.
 pub(super) struct Sink {
-    sender: mpsc::Sender<Waiting>,
-    room: Arc<Semaphore>,
-    meter: Meter,
+    way: Way,
     bounds: Bounds,
     /// How long to wait for a caller that takes no events once the turn must end.
     grace: Duration,
     ended: bool,
+}
+
+/// The way to the caller.
+struct Way {
+    sender: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
+    meter: Meter,
 }
 
 /// What became of an event.
@@ -45,9 +50,11 @@ impl Sink {
     pub fn new(meter: Meter, bounds: Bounds, grace: Duration) -> (Self, mpsc::Receiver<Waiting>) {
         let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
         let sink = Sink {
-            sender,
-            room: Arc::new(Semaphore::new(WAITING_BYTES as usize)),
-            meter,
+            way: Way {
+                sender,
+                room: Arc::new(Semaphore::new(WAITING_BYTES as usize)),
+                meter,
+            },
             bounds,
             grace,
             ended: false,
@@ -63,54 +70,36 @@ impl Sink {
     /// Passes on an event that takes this much memory. Waits until there is room for it; once the turn must end, no
     /// longer than the grace period.
     pub async fn send(&mut self, event: Event, bytes: usize) -> Sent {
-        let is_end = matches!(event, Event::MessageEnd { .. });
-        let passed = match self.pass_at_once(event, bytes) {
-            None => Sent::Taken,
-            Some(event) => {
-                let mut bounds = self.bounds.clone();
-                let passed = async {
-                    tokio::select! {
-                        biased;
-                        passed = self.pass(event, bytes) => passed,
-                        () = self.sender.closed() => Sent::Unwanted,
-                    }
-                };
-                let passed = bounds.within_grace(self.grace, passed).await;
-                passed.unwrap_or_else(Sent::TooLate)
-            }
-        };
-        self.ended |= is_end && passed == Sent::Taken;
-        passed
-    }
-
-    /// Passes an event on if there is room for it now, as there nearly always is; otherwise returns it.
-    fn pass_at_once(&self, event: Event, bytes: usize) -> Option<Event> {
-        let room = Arc::clone(&self.room).try_acquire_many_owned(share(bytes));
-        match (room, self.sender.try_reserve()) {
-            (Ok(room), Ok(place)) if !self.ended => {
-                self.meter.event(&event);
-                place.send((event, room));
-                None
-            }
-            _ => Some(event),
-        }
-    }
-
-    /// Passes the end on, however long that takes.
-    pub async fn send_end(&mut self, end: Event) {
-        tokio::select! {
-            _ = self.pass(end, 0) => {}
-            // The caller is gone.
-            () = self.sender.closed() => {}
-        }
-        self.ended = true;
-    }
-
-    async fn pass(&self, event: Event, bytes: usize) -> Sent {
         if self.ended {
             tracing::warn!("the component sent an event after the end of the turn; it is dropped");
             return Sent::Unwanted;
         }
+        let is_end = matches!(event, Event::MessageEnd { .. });
+        let passed = self.way.pass(event, bytes);
+        let passed = self.bounds.within_grace(self.grace, passed).await;
+        let passed = passed.unwrap_or_else(Sent::TooLate);
+        self.ended |= is_end && passed == Sent::Taken;
+        passed
+    }
+
+    /// Passes the end on, however long that takes.
+    pub async fn send_end(&mut self, end: Event) {
+        self.way.pass(end, 0).await;
+        self.ended = true;
+    }
+}
+
+impl Way {
+    /// Passes an event on, unless the caller is gone.
+    async fn pass(&self, event: Event, bytes: usize) -> Sent {
+        tokio::select! {
+            biased;
+            sent = self.send(event, bytes) => sent,
+            () = self.sender.closed() => Sent::Unwanted,
+        }
+    }
+
+    async fn send(&self, event: Event, bytes: usize) -> Sent {
         let room = Arc::clone(&self.room).acquire_many_owned(share(bytes));
         let Ok(room) = room.await else {
             return Sent::Unwanted;
