@@ -38,6 +38,19 @@ impl ToolInput {
         serde_json::from_str(self.get())
     }
 
+    /// An input that is written like this, but on one line.
+    fn of(raw: &RawValue) -> serde_json::Result<Self> {
+        // `serde_json` skips values without a limit.
+        if depth(raw.get()) > MAX_DEPTH {
+            let message = format_args!("it nests deeper than {MAX_DEPTH} levels");
+            return Err(serde_json::Error::custom(message));
+        }
+        match on_one_line(raw.get()) {
+            Cow::Borrowed(_) => Ok(ToolInput(raw.to_owned())),
+            Cow::Owned(line) => RawValue::from_string(line).map(ToolInput),
+        }
+    }
+
     /// A text that is not JSON, shown as a JSON string; its beginning, if it is very long.
     pub(crate) fn from_text(text: &str) -> Self {
         let shown = text.get(..text.floor_char_boundary(MAX_TEXT_BYTES));
@@ -51,16 +64,7 @@ impl FromStr for ToolInput {
 
     /// Checks the text without building a tree of it, which could take eighty times its size.
     fn from_str(json: &str) -> Result<Self, Self::Err> {
-        let raw = serde_json::from_str::<&RawValue>(json)?;
-        // `serde_json` skips values without a limit.
-        if depth(raw.get()) > MAX_DEPTH {
-            let message = format_args!("it nests deeper than {MAX_DEPTH} levels");
-            return Err(serde_json::Error::custom(message));
-        }
-        match on_one_line(raw.get()) {
-            Cow::Borrowed(_) => Ok(ToolInput(raw.to_owned())),
-            Cow::Owned(line) => RawValue::from_string(line).map(ToolInput),
-        }
+        Self::of(serde_json::from_str(json)?)
     }
 }
 
@@ -75,7 +79,7 @@ impl Eq for ToolInput {}
 impl<'de> Deserialize<'de> for ToolInput {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        raw.get().parse().map_err(D::Error::custom)
+        Self::of(&raw).map_err(D::Error::custom)
     }
 }
 
