@@ -123,7 +123,6 @@ impl<'a> Json<'a> {
     pub fn count(&self, key: &str) -> Option<u64> {
         match self.get(key)? {
             Json::Number(number) => number.as_u64(),
-            Json::Written(Written(raw)) => raw.get().parse().ok(),
             _ => None,
         }
     }
@@ -132,7 +131,6 @@ impl<'a> Json<'a> {
     pub fn integer(&self) -> Option<i64> {
         match self {
             Json::Number(number) => number.as_i64(),
-            Json::Written(Written(raw)) => raw.get().parse().ok(),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Folders that are made once, however many processes of tests want them at the same time.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 /// Has `make` fill an empty `folder`, unless an earlier call with the same `key` has. Other processes wait meanwhile.
@@ -19,11 +20,18 @@ pub fn folder(folder: &Path, key: &str, make: impl FnOnce(&Path)) {
         return;
     }
     // Before the folder, so that none that is made half passes for whole.
-    fs::remove_file(&made).ok();
-    fs::remove_dir_all(folder).ok();
+    gone(fs::remove_file(&made));
+    gone(fs::remove_dir_all(folder));
     fs::create_dir(folder).expect("the folder can be made");
     make(folder);
     fs::write(&made, key).expect("the key can be written");
+}
+
+/// What was there is removed; what was not there need not be.
+fn gone(removed: io::Result<()>) {
+    if let Err(error) = removed {
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
+    }
 }
 
 #[cfg(test)]

@@ -80,15 +80,8 @@ pub fn check_length(text: &str) -> Result<(), Unusable> {
 mod tests {
     use alloc::vec;
 
+    use super::super::test_message as message;
     use super::*;
-
-    fn message(role: Role, texts: &[&str]) -> Message {
-        let content = texts
-            .iter()
-            .map(|text| Content::Text(text.to_string()))
-            .collect();
-        Message { role, content }
-    }
 
     #[test]
     fn the_last_user_message_is_the_prompt() {

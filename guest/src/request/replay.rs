@@ -43,18 +43,8 @@ pub fn replay(earlier: &[Message], text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString;
-
+    use super::super::test_message as message;
     use super::*;
-    use crate::bindings::provider::Content;
-
-    fn message(role: Role, texts: &[&str]) -> Message {
-        let content = texts
-            .iter()
-            .map(|text| Content::Text(text.to_string()))
-            .collect();
-        Message { role, content }
-    }
 
     #[test]
     fn a_replay_gives_the_latest_messages_in_order_and_says_that_it_leaves_some_out() {
