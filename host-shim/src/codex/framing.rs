@@ -1,4 +1,5 @@
-//! Bytes become whole lines. This is all that the host knows about what codex prints.
+//! Bytes become whole lines. This is all that the host knows about what codex prints, and the first thing that a server
+//! does with what its client writes.
 
 use memchr::{memchr, memrchr};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -9,7 +10,32 @@ pub const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
 /// How much is read at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Some whole lines.
+/// Some whole lines, as bytes.
+#[derive(Debug, Default, PartialEq)]
+pub struct Batch {
+    /// The lines in order, each ended by a line feed.
+    pub bytes: Vec<u8>,
+    /// The lines that were too long and were left out, in order.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A line that was too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Skipped {
+    /// Where in the bytes of its batch it would begin.
+    pub at: usize,
+    /// Its length in bytes, without the line feed.
+    pub length: u64,
+}
+
+impl Batch {
+    /// Whether this is the end of the stream.
+    pub fn is_end(&self) -> bool {
+        self.bytes.is_empty() && self.skipped.is_empty()
+    }
+}
+
+/// Some whole lines, as text.
 #[derive(Debug, Default, PartialEq)]
 pub struct Lines {
     /// The lines in order, each ended by a line feed; invalid UTF-8 has become U+FFFD.
@@ -53,8 +79,8 @@ pub struct Framer<R> {
     scanned: usize,
     /// How much of an overlong line has been discarded so far.
     skipping: Option<u64>,
-    /// Lengths of overlong lines, to be reported with the next batch.
-    skipped: Vec<u64>,
+    /// Overlong lines before what is in the buffer, to be reported with the next batch.
+    skipped: Vec<Skipped>,
     ended: bool,
     max_line: usize,
 }
@@ -73,12 +99,21 @@ impl<R: AsyncRead + Unpin> Framer<R> {
         }
     }
 
-    /// The next whole lines, at most `max_bytes` unless the first is longer. Waits for one. A
-    /// result that [`Lines::is_end`] is the end. May be dropped while it waits; nothing is lost.
+    /// The next whole lines, as text; otherwise as [`Framer::batch`].
     pub async fn lines(&mut self, max_bytes: usize) -> std::io::Result<Lines> {
+        let Batch { bytes, skipped } = self.batch(max_bytes).await?;
+        Ok(Lines {
+            text: to_text(bytes),
+            skipped: skipped.into_iter().map(|line| line.length).collect(),
+        })
+    }
+
+    /// The next whole lines, at most `max_bytes` unless the first is longer. Waits for one. A
+    /// result that [`Batch::is_end`] is the end. May be dropped while it waits; nothing is lost.
+    pub async fn batch(&mut self, max_bytes: usize) -> std::io::Result<Batch> {
         loop {
-            if let Some(lines) = self.take(max_bytes) {
-                return Ok(lines);
+            if let Some(batch) = self.take(max_bytes) {
+                return Ok(batch);
             }
             self.buffer.reserve(CHUNK_BYTES);
             if self.reader.read_buf(&mut self.buffer).await? == 0 {
@@ -91,7 +126,7 @@ impl<R: AsyncRead + Unpin> Framer<R> {
     pub fn end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
             if let Some(length) = self.skipping.take() {
-                self.skipped.push(length + self.buffer.len() as u64);
+                self.skip(length + self.buffer.len() as u64);
                 self.buffer.clear();
             } else if self.buffer.last().is_some_and(|last| *last != b'\n') {
                 self.buffer.push(b'\n');
@@ -101,14 +136,14 @@ impl<R: AsyncRead + Unpin> Framer<R> {
     }
 
     /// The whole lines in the buffer, or the end; nothing when more has to be read first.
-    fn take(&mut self, max_bytes: usize) -> Option<Lines> {
+    fn take(&mut self, max_bytes: usize) -> Option<Batch> {
         self.discard_overlong();
         let unscanned = self.buffer.get(self.scanned..).unwrap_or_default();
         let Some(first) = memchr(b'\n', unscanned) else {
             self.scanned = self.buffer.len();
             let reports = !self.skipped.is_empty();
-            return (self.ended || reports).then(|| Lines {
-                text: String::new(),
+            return (self.ended || reports).then(|| Batch {
+                bytes: Vec::new(),
                 skipped: std::mem::take(&mut self.skipped),
             });
         };
@@ -121,8 +156,7 @@ impl<R: AsyncRead + Unpin> Framer<R> {
         let rest = self.buffer.split_off(end);
         let taken = std::mem::replace(&mut self.buffer, rest);
         self.scanned = 0;
-        let (text, skipped) = self.leave_out_overlong(taken);
-        Some(Lines { text, skipped })
+        Some(self.leave_out_overlong(taken))
     }
 
     /// Discards an unfinished line as soon as it is too long, so that it takes no memory.
@@ -130,7 +164,7 @@ impl<R: AsyncRead + Unpin> Framer<R> {
         if let Some(length) = self.skipping {
             match memchr(b'\n', &self.buffer) {
                 Some(end) => {
-                    self.skipped.push(length + end as u64);
+                    self.skip(length + end as u64);
                     self.buffer.drain(..=end);
                     self.skipping = None;
                 }
@@ -147,21 +181,32 @@ impl<R: AsyncRead + Unpin> Framer<R> {
         }
     }
 
+    /// Reports a line before what is in the buffer.
+    fn skip(&mut self, length: u64) {
+        self.skipped.push(Skipped { at: 0, length });
+    }
+
     /// A line may also turn out too long in the read that completes it.
-    fn leave_out_overlong(&mut self, taken: Vec<u8>) -> (String, Vec<u64>) {
+    fn leave_out_overlong(&mut self, taken: Vec<u8>) -> Batch {
         let mut skipped = std::mem::take(&mut self.skipped);
         if taken.len() <= self.max_line {
-            return (to_text(taken), skipped);
+            return Batch {
+                bytes: taken,
+                skipped,
+            };
         }
-        let mut kept = Vec::with_capacity(taken.len());
+        let mut bytes = Vec::with_capacity(taken.len());
         for line in taken.split_inclusive(|byte| *byte == b'\n') {
             if line.len() - 1 > self.max_line {
-                skipped.push(line.len() as u64 - 1);
+                skipped.push(Skipped {
+                    at: bytes.len(),
+                    length: line.len() as u64 - 1,
+                });
             } else {
-                kept.extend_from_slice(line);
+                bytes.extend_from_slice(line);
             }
         }
-        (to_text(kept), skipped)
+        Batch { bytes, skipped }
     }
 }
 

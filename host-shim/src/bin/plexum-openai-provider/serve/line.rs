@@ -1,15 +1,17 @@
-//! Bytes become lines, each of which should be a message.
+//! Lines, each of which should be a message.
 
+use std::collections::VecDeque;
 use std::io;
-use std::mem;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use memchr::memchr;
+use plexum_openai_provider::framing::{Framer, Skipped};
+use tokio::io::AsyncRead;
 
 /// The longest line that is read, in bytes. Images come in base64, and one may have 20 MiB.
 pub const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
 
-/// How much is read at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// How much is taken at a time.
+const BATCH_BYTES: usize = 64 * 1024;
 
 /// One line, without its line feed.
 #[derive(Debug, PartialEq)]
@@ -25,24 +27,25 @@ pub enum Line {
     },
 }
 
-/// Cuts what it reads at line feeds, and passes over blank lines.
+/// Reads one line after the other, and passes over blank ones.
 pub struct LineReader<R> {
-    reader: BufReader<R>,
-    /// The beginning of the line that is being read.
-    line: Vec<u8>,
-    /// How much of a line that is too long has been discarded.
-    thrown_away: u64,
-    max_bytes: usize,
+    framer: Framer<R>,
+    /// Lines that have been read, each ended by a line feed.
+    bytes: Vec<u8>,
+    /// How many of these bytes have been handed out.
+    taken: usize,
+    /// The lines that were too long, with their places among these bytes.
+    skipped: VecDeque<Skipped>,
 }
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
     /// Reads lines of at most `max_bytes` bytes.
     pub fn new(reader: R, max_bytes: usize) -> Self {
         LineReader {
-            reader: BufReader::with_capacity(CHUNK_BYTES, reader),
-            line: Vec::new(),
-            thrown_away: 0,
-            max_bytes,
+            framer: Framer::new(reader, max_bytes),
+            bytes: Vec::new(),
+            taken: 0,
+            skipped: VecDeque::new(),
         }
     }
 
@@ -50,40 +53,33 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     /// waits; nothing is lost.
     pub async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
-            let chunk = self.reader.fill_buf().await?;
-            let at_end = chunk.is_empty();
-            let line_feed = chunk.iter().position(|byte| *byte == b'\n');
-            let part = chunk.get(..line_feed.unwrap_or(chunk.len()));
-            let part = part.unwrap_or_default();
-            if self.thrown_away > 0 || self.line.len() + part.len() > self.max_bytes {
-                let line = mem::take(&mut self.line);
-                self.thrown_away += (line.len() + part.len()) as u64;
-            } else {
-                self.line.extend_from_slice(part);
+            if let Some(line) = self.take() {
+                return Ok(Some(line));
             }
-            let read = part.len() + usize::from(line_feed.is_some());
-            self.reader.consume(read);
-            if line_feed.is_some() || at_end {
-                match self.finished() {
-                    Some(line) => return Ok(Some(line)),
-                    None if at_end => return Ok(None),
-                    None => {}
-                }
+            let batch = self.framer.batch(BATCH_BYTES).await?;
+            if batch.is_end() {
+                return Ok(None);
             }
+            self.bytes = batch.bytes;
+            self.taken = 0;
+            self.skipped = batch.skipped.into();
         }
     }
 
-    /// The line that has been read, unless it is blank.
-    fn finished(&mut self) -> Option<Line> {
-        let bytes = mem::take(&mut self.thrown_away);
-        if bytes > 0 {
-            return Some(Line::TooLong { bytes });
+    /// The next line of those that have been read, unless they are blank.
+    fn take(&mut self) -> Option<Line> {
+        loop {
+            if let Some(line) = self.skipped.pop_front_if(|line| line.at <= self.taken) {
+                return Some(Line::TooLong { bytes: line.length });
+            }
+            let rest = self.bytes.get(self.taken..)?;
+            let line = rest.get(..memchr(b'\n', rest)?)?;
+            self.taken += line.len() + 1;
+            if !line.iter().all(u8::is_ascii_whitespace) {
+                let line = String::from_utf8(line.to_vec());
+                return Some(line.map_or(Line::NotUtf8, Line::Text));
+            }
         }
-        let line = mem::take(&mut self.line);
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return None;
-        }
-        Some(String::from_utf8(line).map_or(Line::NotUtf8, Line::Text))
     }
 }
 
