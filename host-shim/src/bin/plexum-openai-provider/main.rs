@@ -20,13 +20,17 @@ mod serve;
 mod session;
 mod spinner;
 
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use plexum_openai_provider::{Config, ConfigError};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Runs the Plexum provider for OpenAI's Codex.
 #[derive(Parser)]
@@ -70,16 +74,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("PLEXUM_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(if cli.verbose { "info" } else { "off" }));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .without_time()
-        .with_target(false)
-        .with_ansi(false)
-        .init();
-    let result = match cli.command {
+    let result = start_log(cli.verbose).and_then(|()| match cli.command {
         Command::Say(say) => say.run(),
         Command::Serve(serve) => serve.run(),
         Command::Audit(audit) => audit.run(),
@@ -95,11 +90,33 @@ fn main() -> ExitCode {
         Command::Doctor(doctor) => doctor.run(),
         Command::Models(models) => models.run(),
         Command::Schema(schema) => schema.run(),
-    };
+    });
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::from(2)
     })
+}
+
+/// Sends the log to standard error, as far as it is wanted.
+fn start_log(verbose: bool) -> anyhow::Result<()> {
+    let filter = match std::env::var("PLEXUM_LOG") {
+        Ok(filter) => filter.parse().with_context(|| {
+            format!("PLEXUM_LOG is {filter:?}, which is not a filter such as `debug` or `info,plexum_openai_provider::turn=debug`")
+        })?,
+        Err(VarError::NotPresent) if verbose => Targets::new().with_default(Level::INFO),
+        Err(VarError::NotPresent) => Targets::new(),
+        Err(error) => return Err(error).context("PLEXUM_LOG cannot be read"),
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(filter)
+        .init();
+    Ok(())
 }
 
 /// A runtime for one thing at a time.
