@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 # The quick set: within 90 s on two cores that do nothing else, once everything is built. A suite belongs in it when it
 # needs no cargo, npm or venv and no long wait. A slow test of a quick suite is left out by the beginning of its name.
 quick_suites=(crash config disk doctor environment fake_codex grant hostile mock_model models program say serve session
-  streaming terminal transcripts)
+  store streaming terminal transcripts)
 quick_without=(backpressure:: login:: real_codex:: a_full_disk engine::cache:: schema::)
 
 quick=false
@@ -38,7 +38,7 @@ fi
 
 missing=()
 if $install; then
-  for tool in wasm-target 'codex 0.135.0' 'codex 0.169.0' cargo-component serve-client node jco python; do
+  for tool in wasm-target 'codex 0.135.0' 'codex 0.169.0' cargo-component wkg serve-client node jco python; do
     # shellcheck disable=SC2086 # a tool and its version are two words
     if ! scripts/tool.sh $tool >/dev/null; then
       if [ "$tool" = wasm-target ]; then exit 1; fi

@@ -5,6 +5,7 @@
 #   scripts/tool.sh wasm-target        the Rust target of the component
 #   scripts/tool.sh codex VERSION      the real codex; prints the path of its native program
 #   scripts/tool.sh cargo-component    prints its path
+#   scripts/tool.sh wkg                prints its path
 #   scripts/tool.sh cargo-fuzz         prints its path
 #   scripts/tool.sh node               a Node.js that can suspend WebAssembly; prints its path
 #   scripts/tool.sh jco                what host-shim/examples/jco needs to transpile; prints its folder
@@ -23,6 +24,7 @@ tools=$(cd "$tools" && pwd)
 # The oldest codex that is supported, and the newest that was tested.
 codex_versions=(0.135.0 0.169.0)
 cargo_component_version=0.21.1
+wkg_version=0.16.1
 cargo_fuzz_version=0.13.2
 node_version=26.10.0
 serve_client_packages=(json-rpc-2.0@1.8.1 ajv@8.20.0)
@@ -79,20 +81,29 @@ codex() { # version
   printf '%s\n' "$program"
 }
 
-cargo_component() {
-  local program=$tools/bin/cargo-component
-  if [ ! -x "$program" ]; then
-    if program=$(command -v cargo-component) && [ "$("$program" component --version 2>/dev/null)" = "cargo-component-component $cargo_component_version" ]; then
+# A program of crates.io: built here, once, unless the one on PATH is of this version.
+built() { # program, version, minutes, what it says of its version, arguments with which it says that…
+  local name=$1 version=$2 minutes=$3 said=$4 program
+  shift 4
+  for program in "$tools/bin/$name" "$(type -P "$name" || true)"; do
+    if [ -n "$program" ] && [ "$("$program" "$@" 2>/dev/null)" = "$said" ]; then
       printf '%s\n' "$program"
       return
     fi
-    program=$tools/bin/cargo-component
-    # Unoptimised: it is built in half the time and runs twice.
-    patiently "Building cargo-component $cargo_component_version (about 5 minutes, once)" \
-      cargo install cargo-component --version "$cargo_component_version" --locked --debug --root "$tools" --target-dir "$tools/cargo-component-build"
-    rm -rf "$tools/cargo-component-build"
-  fi
-  printf '%s\n' "$program"
+  done
+  # Unoptimised: it is built in half the time and runs twice.
+  patiently "Building $name $version (about $minutes minutes, once)" \
+    cargo install "$name" --version "$version" --locked --force --debug --root "$tools" --target-dir "$tools/$name-build"
+  rm -rf "$tools/$name-build"
+  printf '%s\n' "$tools/bin/$name"
+}
+
+cargo_component() {
+  built cargo-component "$cargo_component_version" 5 "cargo-component-component $cargo_component_version" component --version
+}
+
+wkg() {
+  built wkg "$wkg_version" 5 "wkg $wkg_version" --version
 }
 
 cargo_fuzz() {
@@ -164,6 +175,7 @@ case ${1-all} in
   wasm-target) wasm_target ;;
   codex) codex "${2:?the version of codex}" ;;
   cargo-component) cargo_component ;;
+  wkg) wkg ;;
   cargo-fuzz) cargo_fuzz ;;
   serve-client) serve_client ;;
   node) node ;;
@@ -173,6 +185,7 @@ case ${1-all} in
     wasm_target
     for version in "${codex_versions[@]}"; do codex "$version"; done
     cargo_component
+    wkg
     serve_client
     node
     jco

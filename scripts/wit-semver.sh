@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# Compares the contract in wit/ with that of the last release. Who changes it has to change its version.
+# Compares each package in wit/ with that of the last release. Who changes one has to change its version.
 #
 #   scripts/wit-semver.sh           with the last git tag v*
-#   scripts/wit-semver.sh BASE      with another commit, or with a folder that holds the WIT files
+#   scripts/wit-semver.sh BASE      with another commit, or with a folder that is laid out as wit/ is
 #
-# Exits with 0 when the version fits the change, with 1 when it does not, with 2 when something cannot be read, and
-# with 3 when there is no release to compare with: a shallow clone has no tags (`git fetch --tags --unshallow`).
+# What is `@unstable` is not compared. A package that BASE has no folder for is new, and nothing is asked of it: so it is
+# with commits from before each package had a folder of its own.
+#
+# Exits with 0 when every version fits the change, with 1 when one does not, with 2 when something cannot be read, and
+# with 3 when there is nothing to compare with: no release, a shallow clone without tags (`git fetch --tags
+# --unshallow`), or a BASE that has none of the packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,5 +38,6 @@ fi
 cargo build --quiet --workspace --bin wit-semver --test program >&2 || exit 2
 status=0
 "${CARGO_TARGET_DIR:-target}/debug/wit-semver" "$folder" wit || status=$?
-if [ "$status" -eq 0 ]; then echo "wit/ fits its version, compared with $base."; fi
+if [ "$status" -eq 0 ]; then echo "Each package in wit/ fits its version, compared with $base."; fi
+if [ "$status" -eq 3 ]; then say "$base has none of the packages in wit/: there is nothing to compare them with."; fi
 exit "$status"

@@ -1,15 +1,16 @@
-//! The types and imports that the WIT package defines, generated.
+//! The types and imports that the WIT packages define, generated.
 //!
 //! Off wasm the imports are stubs that must not be called; the types are the same.
 #![allow(missing_docs, clippy::undocumented_unsafe_blocks, clippy::panic)]
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 
 wit_bindgen::generate!({
-    path: "../wit",
-    world: "codex-provider",
+    path: ["../wit/provider", "../wit/codex"],
+    world: "plexum:codex/codex-provider",
+    features: ["back-off"],
     pub_export_macro: true,
     additional_derives: [PartialEq],
 });
 
-pub use exports::plexum::provider::provider;
-pub use plexum::provider::{codex, log, session, settings};
+pub use exports::plexum::provider::turns;
+pub use plexum::codex::{codex, log, session, settings};

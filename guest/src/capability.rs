@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use crate::bindings::codex::{Awaited, Exit, Output, Refusal};
 use crate::bindings::log::Level;
-use crate::bindings::session::Entry;
+use crate::bindings::session::{self, Entry};
 
 /// The imports of the world `codex-provider`, settings excepted: those are read once,
 /// when the turn starts.
@@ -19,11 +19,11 @@ pub trait Capabilities {
     /// See `codex.back-off`.
     fn back_off(&self) -> bool;
     /// See `session.load`.
-    fn load_session(&self) -> Result<Option<Entry>, String>;
+    fn load_session(&self) -> Result<Option<Entry>, session::Error>;
     /// See `session.save`.
-    fn save_session(&self, entry: &Entry) -> Result<(), String>;
+    fn save_session(&self, entry: &Entry) -> Result<(), session::Error>;
     /// See `session.set-aside`.
-    fn set_session_aside(&self) -> Result<(), String>;
+    fn set_session_aside(&self) -> Result<(), session::Error>;
     /// See `log.write`.
     fn log(&self, level: Level, message: &str);
 }

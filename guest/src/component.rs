@@ -1,17 +1,18 @@
 //! The exports of the world, and the imports behind [`Capabilities`].
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use crate::bindings::codex::{self, Awaited, Exit, Output, Refusal};
 use crate::bindings::log::{self, Level};
-use crate::bindings::provider::{
-    Description, Event, Failure, Guest, GuestTurn, Model, Request, Turn as TurnHandle,
-};
 use crate::bindings::session::{self, Entry};
 use crate::bindings::settings;
+use crate::bindings::turns::{
+    Description, Event, Failure, Guest, GuestTurn, Request, Turn as TurnHandle,
+};
 use crate::capability::{Capabilities, Child};
+use crate::describe::describe;
 use crate::turn::Turn;
 
 struct Component;
@@ -20,15 +21,7 @@ impl Guest for Component {
     type Turn = RunningTurn;
 
     fn describe() -> Description {
-        let models = settings::get().models;
-        Description {
-            id: "plexum-openai-provider".to_string(),
-            version: env!("CARGO_PKG_VERSION").to_string(),
-            models: models
-                .into_iter()
-                .map(|model| Model { id: model.id })
-                .collect(),
-        }
+        describe(settings::get())
     }
 }
 
@@ -44,6 +37,10 @@ impl GuestTurn for RunningTurn {
     fn next(&self) -> Vec<Event> {
         // The component model forbids a second call while one is running.
         self.0.borrow_mut().next_events()
+    }
+
+    fn cancel(&self) {
+        self.0.borrow_mut().cancel();
     }
 }
 
@@ -65,15 +62,15 @@ impl Capabilities for Imports {
         codex::back_off()
     }
 
-    fn load_session(&self) -> Result<Option<Entry>, String> {
+    fn load_session(&self) -> Result<Option<Entry>, session::Error> {
         session::load()
     }
 
-    fn save_session(&self, entry: &Entry) -> Result<(), String> {
+    fn save_session(&self, entry: &Entry) -> Result<(), session::Error> {
         session::save(entry)
     }
 
-    fn set_session_aside(&self) -> Result<(), String> {
+    fn set_session_aside(&self) -> Result<(), session::Error> {
         session::set_aside()
     }
 

@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod bindings;
 pub mod capability;
 pub mod conversation;
+pub mod describe;
 pub mod failure;
 pub mod json;
 pub mod notice;

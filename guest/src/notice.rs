@@ -2,15 +2,17 @@
 
 use alloc::string::String;
 
-use crate::bindings::provider::{Event, Notice, NoticeKind};
+use crate::bindings::turns::{Event, Notice, NoticeKind, RequestPart};
 
-/// A notice that consists of its sentence.
-pub fn notice(kind: NoticeKind, message: String) -> Event {
+/// A notice.
+pub fn notice(kind: NoticeKind, message: impl Into<String>) -> Event {
     Event::Notice(Notice {
         kind,
-        message,
-        old: None,
-        new: None,
-        reason: None,
+        message: message.into(),
     })
+}
+
+/// A notice that a part of the request is not honoured, and why.
+pub fn unsupported(part: RequestPart, message: impl Into<String>) -> Event {
+    notice(NoticeKind::Unsupported(part), message)
 }

@@ -2,12 +2,11 @@
 
 use std::io::{self, Cursor};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 
 use plexum_openai_provider::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
-use plexum_openai_provider::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
+use plexum_openai_provider::{SessionEntry, SessionGuard, SessionKey, SessionStore, StoreFuture};
 
 /// Prints a text and ends well.
 pub struct Printed(pub Arc<str>);
@@ -57,20 +56,20 @@ struct NoGuard;
 impl SessionGuard for NoGuard {}
 
 impl SessionStore for Forgetful {
-    fn lock<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+    fn lock<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
         let guard: Arc<dyn SessionGuard> = Arc::new(NoGuard);
         Box::pin(std::future::ready(Ok(guard)))
     }
 
-    fn load<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
+    fn load<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    fn save<'a>(&'a self, _: &'a Path, _: SessionEntry) -> StoreFuture<'a, ()> {
+    fn save<'a>(&'a self, _: &'a SessionKey, _: SessionEntry) -> StoreFuture<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn set_aside<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, ()> {
+    fn set_aside<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use plexum_openai_provider::framing::{Framer, MAX_LINE_BYTES};
 use plexum_openai_provider_guest::bindings::codex::{Awaited, Exit, ExitStatus, Output, Refusal};
 use plexum_openai_provider_guest::bindings::log::Level;
-use plexum_openai_provider_guest::bindings::provider::{Content, Message, Request, Role};
-use plexum_openai_provider_guest::bindings::session::Entry;
+use plexum_openai_provider_guest::bindings::session::{Entry, Error};
 use plexum_openai_provider_guest::bindings::settings::{
-    LostSession, ModelArgs, PromptTransport, Sandbox, Settings,
+    ChangedInstructions, Instructions, LostSession, Model, PromptTransport, Sandbox, Settings,
 };
+use plexum_openai_provider_guest::bindings::turns::{Content, Message, Options, Request, Role};
 use plexum_openai_provider_guest::capability::{Capabilities, Child};
 use plexum_openai_provider_guest::turn::Turn;
 
@@ -57,15 +57,15 @@ impl Capabilities for Host {
         false
     }
 
-    fn load_session(&self) -> Result<Option<Entry>, String> {
+    fn load_session(&self) -> Result<Option<Entry>, Error> {
         Ok(None)
     }
 
-    fn save_session(&self, _: &Entry) -> Result<(), String> {
+    fn save_session(&self, _: &Entry) -> Result<(), Error> {
         Ok(())
     }
 
-    fn set_session_aside(&self) -> Result<(), String> {
+    fn set_session_aside(&self) -> Result<(), Error> {
         Ok(())
     }
 
@@ -103,14 +103,20 @@ impl Child for Printed {
 
 fn settings() -> Settings {
     Settings {
-        models: vec![ModelArgs {
+        models: vec![Model {
             id: "codex".into(),
             args: Vec::new(),
+            display_name: None,
+            context_window: None,
+            images: true,
+            efforts: Vec::new(),
         }],
         extra_args: Vec::new(),
         sandbox: Sandbox::DangerFullAccess,
         prompt: PromptTransport::Automatic,
         lost_session: LostSession::Replay,
+        instructions: Instructions::Developer,
+        changed_instructions: ChangedInstructions::Keep,
     }
 }
 
@@ -121,5 +127,11 @@ fn request() -> Request {
             content: vec![Content::Text("hello".into())],
         }],
         model: None,
+        session: None,
+        instructions: None,
+        options: Options {
+            effort: None,
+            output_schema: None,
+        },
     }
 }

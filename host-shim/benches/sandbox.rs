@@ -74,7 +74,7 @@ impl Sandbox {
         let turn = self.open().await;
         let mut store = self.store(turn.ctx);
         let world = self.instantiate(&mut store).await;
-        let turns = world.plexum_provider_provider().turn();
+        let turns = world.plexum_provider_turns().turn();
         let started = turns.call_start(&mut store, &turn.request).await.unwrap();
         let handle = started.unwrap();
         let began = Instant::now();

@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut store = Store::new(&engine, state);
     embed::limit(&mut store);
     let world = CodexProvider::instantiate_async(&mut store, &component, &linker).await?;
-    let turns = world.plexum_provider_provider().turn();
+    let turns = world.plexum_provider_turns().turn();
     let started = turns.call_start(&mut store, &turn.request).await?;
     let handle = started.map_err(|failure| failure.message)?;
     loop {

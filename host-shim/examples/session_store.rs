@@ -6,19 +6,19 @@
 //! ```
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use plexum_openai_provider::{
-    Config, Event, Provider, Request, SessionEntry, SessionGuard, SessionStore, StoreFuture,
+    Config, Event, Provider, Request, SessionEntry, SessionGuard, SessionKey, SessionStore,
+    StoreFuture,
 };
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
-/// One record and one lock per workspace.
+/// One record and one lock per conversation.
 #[derive(Clone, Default)]
 struct InMemory {
-    entries: Arc<Mutex<HashMap<PathBuf, SessionEntry>>>,
-    locks: Arc<Mutex<HashMap<PathBuf, Arc<Lock<()>>>>>,
+    entries: Arc<Mutex<HashMap<SessionKey, SessionEntry>>>,
+    locks: Arc<Mutex<HashMap<SessionKey, Arc<Lock<()>>>>>,
 }
 
 /// Held while a turn runs. A store that others share, on any machine, holds a lease there.
@@ -31,26 +31,26 @@ fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl SessionStore for InMemory {
-    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
-        let lock = Arc::clone(held(&self.locks).entry(workspace.to_owned()).or_default());
+    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+        let lock = Arc::clone(held(&self.locks).entry(key.clone()).or_default());
         Box::pin(
             async move { Ok(Arc::new(Guard(lock.lock_owned().await)) as Arc<dyn SessionGuard>) },
         )
     }
 
-    fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
-        let entry = held(&self.entries).get(workspace).cloned();
+    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
+        let entry = held(&self.entries).get(key).cloned();
         Box::pin(async move { Ok(entry) })
     }
 
-    fn save<'a>(&'a self, workspace: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()> {
+    fn save<'a>(&'a self, key: &'a SessionKey, entry: SessionEntry) -> StoreFuture<'a, ()> {
         // A real store has made this durable before it returns: after a crash the conversation must be there.
-        held(&self.entries).insert(workspace.to_owned(), entry);
+        held(&self.entries).insert(key.clone(), entry);
         Box::pin(async { Ok(()) })
     }
 
-    fn set_aside<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, ()> {
-        let removed = held(&self.entries).remove(workspace);
+    fn set_aside<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
+        let removed = held(&self.entries).remove(key);
         eprintln!("put aside: {removed:?}");
         Box::pin(async { Ok(()) })
     }

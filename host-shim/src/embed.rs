@@ -36,7 +36,7 @@
 //! let mut store = Store::new(&engine, State { codex: turn.ctx });
 //! embed::limit(&mut store);
 //! let world = CodexProvider::instantiate_async(&mut store, &component, &linker).await?;
-//! let turns = world.plexum_provider_provider().turn();
+//! let turns = world.plexum_provider_turns().turn();
 //! let started = turns.call_start(&mut store, &turn.request).await?;
 //! let handle = started.map_err(|failure| failure.message)?;
 //! loop {

@@ -41,18 +41,23 @@ pub use capability::bindings;
 pub use codex::supervised::Supervised;
 pub use codex::{framing, spawner};
 pub use config::guest_limits::{self, GuestLimits};
-pub use config::{Config, ConfigError, Limits};
+pub use config::{Config, ConfigError, Limits, SupportedModel};
+pub use contract::description::{Capability, Description, Model};
 pub use contract::event::{
-    Event, Failure, FailureKind, NoticeKind, PlanStep, StopReason, ToolKind, ToolStatus, Usage,
+    BlockKind, BlockOutcome, Event, Failure, FailureKind, NoticeKind, PlanStep, ReplacementReason,
+    RequestPart, StepStatus, StopReason, ToolKind, ToolStatus, Usage,
 };
-pub use contract::request::{Content, ImageSource, Message, Request, Role};
+pub use contract::request::{Content, ImageSource, Message, Request, RequestOptions, Role};
 pub use contract::tool_input::ToolInput;
 pub use engine::builtin::COMPONENT;
 pub use engine::cache::Cache;
 pub use engine::load_error::LoadError;
-pub use provider::{Description, Provider};
-pub use session::files::{LOCK_FILE, SESSION_FILE, SaveStep, SessionFiles, USAGE_FILE};
-pub use session::store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
+pub use provider::Provider;
+pub use session::files::{LOCK_FILE, SESSION_FILE, STATE_FILE, SaveStep, SessionFiles};
+pub use session::store::{
+    SessionEntry, SessionError, SessionErrorKind, SessionGuard, SessionKey, SessionStore,
+    StoreFuture,
+};
 pub use spawner::Spawner;
 pub use telemetry::metrics::{self, Metrics};
 pub use telemetry::record::Recorder;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::codex::spawner::Spawner;
 use crate::codex::stop::stop;
 use crate::config::Config;
+use crate::contract::description::Description;
 use crate::contract::request::Request;
 use crate::engine::builtin::COMPONENT;
 use crate::engine::cache::Cache;
@@ -14,17 +15,6 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::record::Recorder;
 use crate::turn::loaded::Loaded;
 use crate::turn::{self, Turn};
-
-/// How the provider describes itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
-    /// The id that a runtime's allow-list names.
-    pub id: String,
-    /// The component's version.
-    pub version: String,
-    /// The models on offer, the default one first.
-    pub models: Vec<String>,
-}
 
 /// A loaded provider. Cheap to clone; make one per process.
 #[derive(Clone)]
@@ -106,16 +96,8 @@ impl Provider {
             .for_describe(stop, Some(self.loaded.tick()));
         let mut store = self.loaded.store(ctx);
         let world = self.loaded.pre.instantiate_async(&mut store).await?;
-        let description = world
-            .plexum_provider_provider()
-            .call_describe(&mut store)
-            .await?;
-        let models = description.models.into_iter().map(|model| model.id);
-        Ok(Description {
-            id: description.id,
-            version: description.version,
-            models: models.collect(),
-        })
+        let turns = world.plexum_provider_turns();
+        Ok(turns.call_describe(&mut store).await?.into())
     }
 
     /// What has happened since this provider was loaded, all its clones together.

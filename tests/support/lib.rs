@@ -9,12 +9,15 @@
 //! - [`workspace`]: a scratch workspace, and turns in it through the real program.
 //! - [`census`]: what a run holds and leaves: processes, descriptors, files, memory.
 //! - [`hostile`]: a component that tries what it must not be able to do.
+//! - [`echo_provider`]: a second provider, which knows nothing of codex.
+//! - [`jco_host`], [`python_host`]: the hosts in other languages.
 //! - [`signal`]: a child that can be sent a signal, whatever this process ignores.
 //! - [`once`]: folders that many processes share.
 //! - [`cpu_time`]: a clock that another load on the machine does not move.
 //! - [`random`]: choices that a seed repeats.
 //! - [`wait`]: for what gives no signal.
 //! - [`transcript`]: the cases of which transcripts of the real codex are kept.
+//! - [`whole_request`]: a request with everything that codex can be given, and what the model gets of it.
 //! - [`tool`]: programs that not every machine has; without them a test skips loudly.
 //! - [`mod@real_codex`]: finds the real binaries, or skips loudly.
 #![allow(
@@ -25,17 +28,22 @@
 
 pub mod agent;
 pub mod census;
+mod component;
 pub mod cpu_time;
+pub mod echo_provider;
 pub mod fake_codex;
 pub mod hostile;
+pub mod jco_host;
 pub mod json_schema;
 pub mod once;
+pub mod python_host;
 pub mod random;
 pub mod real_codex;
 pub mod signal;
 pub mod tool;
 pub mod transcript;
 pub mod wait;
+pub mod whole_request;
 pub mod workspace;
 
 pub use plexum_openai_provider_mock_model as mock_model;

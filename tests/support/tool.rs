@@ -1,7 +1,6 @@
 //! Programs that some tests need and that not every machine has.
 
 use std::env;
-use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,16 +17,27 @@ pub const SKIPS_VARIABLE: &str = "PLEXUM_TEST_SKIPS";
 /// `name` is to be skipped.
 #[must_use]
 pub fn cargo_component(name: &str) -> Option<PathBuf> {
-    let installed = target_dir().map(|target| target.join("tools/bin/cargo-component"));
+    built(name, "cargo-component", &["component", "--version"])
+}
+
+/// The `wkg` that `scripts/test.sh` installs, or the one on PATH if it has the command `build` (older ones call it
+/// `wit build`); without one the test `name` is to be skipped.
+#[must_use]
+pub fn wkg(name: &str) -> Option<PathBuf> {
+    built(name, "wkg", &["build", "--help"])
+}
+
+/// The program that `scripts/tool.sh` builds, or the one on PATH, if it runs with these arguments.
+fn built(name: &str, program: &str, arguments: &[&str]) -> Option<PathBuf> {
+    let installed = target_dir().map(|target| target.join("tools/bin").join(program));
     let found = installed
         .into_iter()
-        .chain([PathBuf::from("cargo-component")])
-        .find(|path| runs(path.as_os_str()));
+        .chain([PathBuf::from(program)])
+        .find(|path| succeeds(Command::new(path).args(arguments)));
     if found.is_none() {
-        skip(
-            name,
-            "cargo-component is not installed; run ./scripts/test.sh, which installs it",
-        );
+        let reason =
+            format!("{program} is not installed; run ./scripts/test.sh, which installs it");
+        skip(name, &reason);
     }
     found
 }
@@ -108,10 +118,6 @@ pub fn python(name: &str) -> Option<PathBuf> {
         );
     }
     found
-}
-
-fn runs(program: &OsStr) -> bool {
-    succeeds(Command::new(program).args(["component", "--version"]))
 }
 
 fn suspends_wasm(node: &Path) -> bool {

@@ -4,6 +4,7 @@ use alloc::string::String;
 
 use super::thread_id::is_thread_id;
 use crate::bindings::session::Entry;
+use crate::bindings::turns::ReplacementReason;
 
 /// How a turn begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +20,8 @@ pub enum Beginning {
 pub struct Replaced {
     /// What was stored.
     pub old: String,
-    /// Why it is not used, in one word.
-    pub reason: &'static str,
+    /// Why it is not used.
+    pub reason: ReplacementReason,
     /// Why it is not used, in a sentence.
     pub message: &'static str,
 }
@@ -33,7 +34,7 @@ pub fn decide(stored: Option<Entry>) -> Beginning {
         Some(entry) => Beginning::Fresh {
             replaces: Some(Replaced {
                 old: entry.thread_id,
-                reason: "not_a_thread_id",
+                reason: ReplacementReason::NotAThreadId,
                 message: "The session file did not contain a thread id; it was moved to .plexum-codex-session.bad, and a new thread was started.",
             }),
         },
@@ -52,6 +53,7 @@ mod tests {
             Some(Entry {
                 thread_id: id.into(),
                 totals: None,
+                instructions: None,
             })
         };
         assert_eq!(decide(None), Beginning::Fresh { replaces: None });

@@ -10,10 +10,10 @@ use super::session::{Beginning, Replaced};
 use super::thread_id::{is_plain, is_thread_id};
 use super::usage;
 use crate::bindings::log::Level;
-use crate::bindings::provider::{
-    Event, Failure, FailureKind, MessageStart, Notice, NoticeKind, Usage,
-};
 use crate::bindings::session::{Entry, Totals};
+use crate::bindings::turns::{
+    Event, Failure, FailureKind, MessageStart, NoticeKind, Replacement, ReplacementReason, Usage,
+};
 use crate::capability::Capabilities;
 use crate::failure;
 use crate::notice::notice;
@@ -28,20 +28,28 @@ pub struct Thread {
     baseline: Option<Totals>,
     /// Whether the store may still hold totals that this turn makes untrue.
     stored_totals: bool,
+    /// The digest of the instructions that it began with, where that is known.
+    instructions: Option<String>,
 }
 
 impl Thread {
-    /// The thread of a turn that begins like this; codex has not opened it yet.
-    pub fn new(beginning: Beginning) -> Self {
-        let (baseline, stored_totals) = match &beginning {
-            Beginning::Fresh { .. } => (Some(usage::ZERO), false),
-            Beginning::Resume(entry) => (entry.totals, entry.totals.is_some()),
+    /// The thread of a turn that begins like this; codex has not opened it yet. `instructions` is the digest of those
+    /// that a new thread is given.
+    pub fn new(beginning: Beginning, instructions: String) -> Self {
+        let (baseline, stored_totals, instructions) = match &beginning {
+            Beginning::Fresh { .. } => (Some(usage::ZERO), false, Some(instructions)),
+            Beginning::Resume(entry) => (
+                entry.totals,
+                entry.totals.is_some(),
+                entry.instructions.clone(),
+            ),
         };
         Thread {
             beginning,
             id: None,
             baseline,
             stored_totals,
+            instructions,
         }
     }
 
@@ -64,15 +72,13 @@ impl Thread {
     }
 
     /// Codex has opened the thread: from here on a turn that is killed can be resumed, so the id
-    /// is stored before anything else happens. Codex may say so more than once. `model` is the model's name for
-    /// the first event.
+    /// is stored before anything else happens. Codex may say so more than once.
     ///
     /// Fails, and then the turn must end, if the id is not one or if it cannot be stored.
     pub fn opened(
         &mut self,
         host: &impl Capabilities,
         thread_id: String,
-        model: &str,
         events: &mut Vec<Event>,
     ) -> Result<(), Failure> {
         if self.id.as_deref() == Some(thread_id.as_str()) {
@@ -87,13 +93,15 @@ impl Thread {
             .asked_for()
             .is_some_and(|asked| asked.eq_ignore_ascii_case(&thread_id));
         let resumable = is_thread_id(&thread_id);
+        if self.asked_for().is_some() && !resumed || self.id.is_some() {
+            // It is unknown what that thread had been told and had counted before.
+            self.instructions = None;
+            self.baseline = None;
+            self.stored_totals = false;
+        }
         if resumable && !resumed {
-            let entry = Entry {
-                thread_id: thread_id.clone(),
-                totals: None,
-            };
-            host.save_session(&entry)
-                .map_err(|error| failure::session_unreadable(&error))?;
+            host.save_session(&self.entry(&thread_id, None))
+                .map_err(failure::session)?;
         }
         let changed_midway = self.id.is_some();
         let replaced = match (&self.beginning, self.id.take()) {
@@ -102,19 +110,12 @@ impl Thread {
             (Beginning::Resume(entry), None) if !resumed => Some(other_thread(&entry.thread_id)),
             (Beginning::Resume(_), None) => None,
         };
-        if replaced
-            .as_ref()
-            .is_some_and(|replaced| replaced.reason == OTHER_THREAD)
-        {
-            // It is unknown what that thread had counted before.
-            self.baseline = None;
-            self.stored_totals = false;
-        }
         if !changed_midway {
             events.push(Event::MessageStart(MessageStart {
-                model: model.to_owned(),
                 thread_id: thread_id.clone(),
                 resumed,
+                // `codex exec` does not name the model that answers.
+                model: None,
             }));
         }
         if let Some(Replaced {
@@ -123,13 +124,12 @@ impl Thread {
             message,
         }) = replaced
         {
-            events.push(Event::Notice(Notice {
-                kind: NoticeKind::SessionReplaced,
-                message: message.to_owned(),
-                old: Some(old),
-                new: Some(thread_id.clone()),
-                reason: Some(reason.to_owned()),
-            }));
+            let replacement = Replacement {
+                old,
+                new: thread_id.clone(),
+                reason,
+            };
+            events.push(notice(NoticeKind::SessionReplaced(replacement), message));
         }
         if !resumable {
             let message = format!(
@@ -146,17 +146,22 @@ impl Thread {
     pub fn model_answered(&mut self, host: &impl Capabilities) {
         if mem::take(&mut self.stored_totals)
             && let Some(thread_id) = &self.id
+            && let Err(error) = host.save_session(&self.entry(thread_id, None))
         {
-            let entry = Entry {
-                thread_id: thread_id.clone(),
-                totals: None,
-            };
-            if let Err(error) = host.save_session(&entry) {
-                host.log(
-                    Level::Warn,
-                    &format!("the stored token totals could not be cleared: {error}"),
-                );
-            }
+            let error = failure::store_words(&error);
+            host.log(
+                Level::Warn,
+                &format!("the stored token totals could not be cleared: {error}"),
+            );
+        }
+    }
+
+    /// What is kept of it.
+    fn entry(&self, thread_id: &str, totals: Option<Totals>) -> Entry {
+        Entry {
+            thread_id: thread_id.to_owned(),
+            totals,
+            instructions: self.instructions.clone(),
         }
     }
 
@@ -165,11 +170,8 @@ impl Thread {
         let Some(thread_id) = self.id.as_ref().filter(|id| is_thread_id(id)) else {
             return;
         };
-        let entry = Entry {
-            thread_id: thread_id.clone(),
-            totals: Some(totals),
-        };
-        if let Err(error) = host.save_session(&entry) {
+        if let Err(error) = host.save_session(&self.entry(thread_id, Some(totals))) {
+            let error = failure::store_words(&error);
             let message = format!(
                 "The token totals could not be stored, so the usage of the next turn will be unknown: {error}"
             );
@@ -183,13 +185,10 @@ impl Thread {
     }
 }
 
-/// Why a thread was replaced when codex opened another one than it was asked for.
-const OTHER_THREAD: &str = "other_thread";
-
 fn other_thread(old: &str) -> Replaced {
     Replaced {
         old: old.to_owned(),
-        reason: OTHER_THREAD,
+        reason: ReplacementReason::OtherThread,
         message: "Codex opened another thread than the stored one; the new one is now stored.",
     }
 }
@@ -200,6 +199,7 @@ mod tests {
 
     use super::*;
     use crate::bindings::codex::{Awaited, Exit, Output, Refusal};
+    use crate::bindings::session::Error;
     use crate::capability::Child;
 
     const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
@@ -218,12 +218,13 @@ mod tests {
     }
 
     impl Store {
-        fn saved(&self) -> Vec<(String, Option<u64>)> {
+        /// The id, the instructions and the input tokens of each.
+        fn saved(&self) -> Vec<(String, Option<String>, Option<u64>)> {
             let saved = self.saved.take().into_iter();
             saved
                 .map(|entry| {
                     let tokens = entry.totals.map(|totals| totals.input_tokens);
-                    (entry.thread_id, tokens)
+                    (entry.thread_id, entry.instructions, tokens)
                 })
                 .collect()
         }
@@ -256,19 +257,19 @@ mod tests {
             unreachable!()
         }
 
-        fn load_session(&self) -> Result<Option<Entry>, String> {
+        fn load_session(&self) -> Result<Option<Entry>, Error> {
             unreachable!()
         }
 
-        fn save_session(&self, entry: &Entry) -> Result<(), String> {
+        fn save_session(&self, entry: &Entry) -> Result<(), Error> {
             if self.broken {
-                return Err("the disk is full".into());
+                return Err(Error::Resources("the disk is full".into()));
             }
             self.saved.borrow_mut().push(entry.clone());
             Ok(())
         }
 
-        fn set_session_aside(&self) -> Result<(), String> {
+        fn set_session_aside(&self) -> Result<(), Error> {
             unreachable!()
         }
 
@@ -276,27 +277,31 @@ mod tests {
     }
 
     fn resumed() -> Thread {
-        Thread::new(Beginning::Resume(Entry {
+        let entry = Entry {
             thread_id: ID.into(),
             totals: Some(TOTALS),
-        }))
+            instructions: Some("old".into()),
+        };
+        Thread::new(Beginning::Resume(entry), "new".into())
     }
 
     fn fresh() -> Thread {
-        Thread::new(Beginning::Fresh { replaces: None })
+        Thread::new(Beginning::Fresh { replaces: None }, "new".into())
     }
 
     /// Opens the thread with this id and gives the kinds of the events.
     fn open(thread: &mut Thread, store: &Store, id: &str) -> Vec<&'static str> {
         let mut events = Vec::new();
-        thread.opened(store, id.into(), "m", &mut events).unwrap();
+        thread.opened(store, id.into(), &mut events).unwrap();
         events
             .iter()
             .map(|event| match event {
                 Event::MessageStart(start) if start.resumed => "resumed",
                 Event::MessageStart(_) => "started",
-                Event::Notice(notice) if notice.kind == NoticeKind::SessionReplaced => "replaced",
-                Event::Notice(_) => "warning",
+                Event::Notice(notice) => match notice.kind {
+                    NoticeKind::SessionReplaced(_) => "replaced",
+                    _ => "warning",
+                },
                 other => panic!("{other:?}"),
             })
             .collect()
@@ -308,7 +313,7 @@ mod tests {
         assert!(!thread.is_open());
         assert_eq!(open(&mut thread, &store, ID), ["started"]);
         assert!(thread.is_open());
-        assert_eq!(store.saved(), [(ID.into(), None)]);
+        assert_eq!(store.saved(), [(ID.into(), Some("new".into()), None)]);
         assert!(open(&mut thread, &store, ID).is_empty());
         assert!(store.saved().is_empty());
     }
@@ -326,14 +331,14 @@ mod tests {
         let (mut thread, store) = (resumed(), Store::default());
         let totals = Usage {
             input_tokens: 9,
-            cached_input_tokens: 0,
+            cached_input_tokens: None,
             cache_write_input_tokens: None,
             output_tokens: 0,
-            reasoning_output_tokens: 0,
+            reasoning_output_tokens: None,
         };
         assert_eq!(thread.usage(&totals).map(|own| own.input_tokens), Some(2));
         assert_eq!(open(&mut thread, &store, OTHER), ["started", "replaced"]);
-        assert_eq!(store.saved(), [(OTHER.into(), None)]);
+        assert_eq!(store.saved(), [(OTHER.into(), None, None)]);
         assert_eq!(thread.usage(&totals), None);
     }
 
@@ -343,7 +348,7 @@ mod tests {
         assert_eq!(open(&mut thread, &store, "nightly"), ["started", "warning"]);
         thread.keep_totals(&store, TOTALS, &mut Vec::new());
         assert!(store.saved().is_empty());
-        let refused = thread.opened(&store, "two words".into(), "m", &mut Vec::new());
+        let refused = thread.opened(&store, "two words".into(), &mut Vec::new());
         assert_eq!(refused.unwrap_err().kind, FailureKind::Protocol);
     }
 
@@ -353,9 +358,9 @@ mod tests {
         open(&mut thread, &store, ID);
         thread.model_answered(&store);
         thread.model_answered(&store);
-        assert_eq!(store.saved(), [(ID.into(), None)]);
+        assert_eq!(store.saved(), [(ID.into(), Some("old".into()), None)]);
         thread.keep_totals(&store, TOTALS, &mut Vec::new());
-        assert_eq!(store.saved(), [(ID.into(), Some(7))]);
+        assert_eq!(store.saved(), [(ID.into(), Some("old".into()), Some(7))]);
     }
 
     #[test]
@@ -366,8 +371,8 @@ mod tests {
         };
         let mut thread = fresh();
         let mut events = Vec::new();
-        let failure = thread.opened(&store, ID.into(), "m", &mut events);
-        assert_eq!(failure.unwrap_err().kind, FailureKind::SessionUnreadable);
+        let failure = thread.opened(&store, ID.into(), &mut events);
+        assert_eq!(failure.unwrap_err().kind, FailureKind::Resources);
         assert!(events.is_empty());
         store.broken = false;
         open(&mut thread, &store, ID);

@@ -1,16 +1,16 @@
 //! Token counts. Codex reports the thread's running totals, across processes; a
 //! turn's own usage is the difference to the totals before it.
 
-use crate::bindings::provider::Usage;
 use crate::bindings::session::Totals;
+use crate::bindings::turns::Usage;
 
 /// The totals of a conversation that has not begun, or that codex restarts.
 pub const ZERO: Totals = Totals {
     input_tokens: 0,
-    cached_input_tokens: 0,
+    cached_input_tokens: Some(0),
     cache_write_input_tokens: Some(0),
     output_tokens: 0,
-    reasoning_output_tokens: 0,
+    reasoning_output_tokens: Some(0),
 };
 
 /// This turn's usage: nothing when the totals before it are not known, or are larger,
@@ -19,22 +19,26 @@ pub fn since(baseline: Option<&Totals>, total: &Usage) -> Option<Usage> {
     let baseline = baseline?;
     Some(Usage {
         input_tokens: total.input_tokens.checked_sub(baseline.input_tokens)?,
-        cached_input_tokens: total
-            .cached_input_tokens
-            .checked_sub(baseline.cached_input_tokens)?,
-        cache_write_input_tokens: match (
-            total.cache_write_input_tokens,
+        cached_input_tokens: part_since(baseline.cached_input_tokens, total.cached_input_tokens)?,
+        cache_write_input_tokens: part_since(
             baseline.cache_write_input_tokens,
-        ) {
-            (Some(total), Some(baseline)) => Some(total.checked_sub(baseline)?),
-            // A codex that does not count this, or one that has only begun to.
-            _ => None,
-        },
+            total.cache_write_input_tokens,
+        )?,
         output_tokens: total.output_tokens.checked_sub(baseline.output_tokens)?,
-        reasoning_output_tokens: total
-            .reasoning_output_tokens
-            .checked_sub(baseline.reasoning_output_tokens)?,
+        reasoning_output_tokens: part_since(
+            baseline.reasoning_output_tokens,
+            total.reasoning_output_tokens,
+        )?,
     })
+}
+
+/// The same for what not every codex counts: absent when it does not, or has only begun to. Nothing when it restarted
+/// its count.
+fn part_since(baseline: Option<u64>, total: Option<u64>) -> Option<Option<u64>> {
+    match (baseline, total) {
+        (Some(baseline), Some(total)) => Some(Some(total.checked_sub(baseline)?)),
+        _ => Some(None),
+    }
 }
 
 /// Whether anything was counted. A service that counts nothing makes codex report zeros, and no
@@ -61,10 +65,10 @@ mod tests {
     fn usage(input: u64, cache_write: Option<u64>) -> Usage {
         Usage {
             input_tokens: input,
-            cached_input_tokens: 10,
+            cached_input_tokens: Some(10),
             cache_write_input_tokens: cache_write,
             output_tokens: 30,
-            reasoning_output_tokens: 5,
+            reasoning_output_tokens: Some(5),
         }
     }
 

@@ -6,7 +6,7 @@ use alloc::string::String;
 use super::phrase::kind_of;
 use super::sentence::failure;
 use crate::bindings::codex::{Exit, ExitStatus, StopCause};
-use crate::bindings::provider::{Failure, FailureKind as Kind};
+use crate::bindings::turns::{Failure, FailureKind as Kind};
 
 /// The evidence when codex ended without completing the turn.
 pub struct Evidence<'a> {

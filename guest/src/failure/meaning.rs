@@ -1,6 +1,6 @@
 //! What each kind of failure means to a person and to a runtime.
 
-use crate::bindings::provider::FailureKind as Kind;
+use crate::bindings::turns::FailureKind as Kind;
 
 /// One kind of failure.
 pub struct Meaning {
@@ -75,6 +75,21 @@ pub fn meaning(kind: Kind) -> Meaning {
             false,
             "The record of the conversation cannot be read or written",
             "Fix this, or remove .plexum-codex-session from the workspace to begin a new conversation.",
+        ),
+        Kind::SessionMoved => (
+            true,
+            "Another machine has gone on with the conversation",
+            "Send the message again: the turn then goes on from there.",
+        ),
+        Kind::StoreUnavailable => (
+            true,
+            "The place where conversations are kept does not answer",
+            "Try again; if this persists, check that it runs and can be reached.",
+        ),
+        Kind::Resources => (
+            true,
+            "This machine has run out of something that the turn needs",
+            "Free some of it, then try again.",
         ),
         Kind::Config => (
             false,

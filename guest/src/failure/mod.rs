@@ -1,6 +1,7 @@
 //! Why a turn failed: from what codex reported and how it ended, to a kind that a runtime can decide by and a
 //! sentence that a person can act on.
 
+mod cut_off;
 mod evidence;
 mod meaning;
 mod phrase;
@@ -8,6 +9,7 @@ mod retry_after;
 mod sentence;
 mod text;
 
+pub use cut_off::cut_off;
 pub use evidence::{Evidence, LastWords, classify, status_words};
-pub use sentence::{failure, refused, session_unreadable, unusable};
+pub use sentence::{failure, refused, session, store_words, unusable};
 pub use text::excerpt;

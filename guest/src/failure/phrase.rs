@@ -1,6 +1,6 @@
 //! The words by which a kind of failure is known.
 
-use crate::bindings::provider::FailureKind as Kind;
+use crate::bindings::turns::FailureKind as Kind;
 
 /// Words of codex and of the service, lower-case, with plain apostrophes; the first row that
 /// matches decides. Measured on codex 0.135 to 0.169.

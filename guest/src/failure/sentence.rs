@@ -7,7 +7,8 @@ use super::meaning::{Meaning, meaning};
 use super::retry_after::retry_after;
 use super::text::{self, excerpt};
 use crate::bindings::codex::{Refusal, RefusalReason};
-use crate::bindings::provider::{Failure, FailureKind as Kind};
+use crate::bindings::session::Error as StoreError;
+use crate::bindings::turns::{Failure, FailureKind as Kind};
 
 /// A failure of this kind, with the original text where there is one.
 pub fn failure(kind: Kind, said: Option<&str>) -> Failure {
@@ -26,7 +27,7 @@ pub fn failure(kind: Kind, said: Option<&str>) -> Failure {
         kind,
         message,
         retryable,
-        retry_after: plain.as_deref().and_then(retry_after),
+        retry_after_ms: plain.as_deref().and_then(retry_after),
         detail: said.map(ToString::to_string),
     }
 }
@@ -37,7 +38,7 @@ pub fn unusable((kind, message): (Kind, String)) -> Failure {
         kind,
         message,
         retryable: false,
-        retry_after: None,
+        retry_after_ms: None,
         detail: None,
     }
 }
@@ -64,9 +65,31 @@ pub fn refused(refusal: Refusal) -> Failure {
     }
 }
 
-/// The stored session cannot be read or written.
-pub fn session_unreadable(error: &str) -> Failure {
-    failure(Kind::SessionUnreadable, Some(error))
+/// The host could not load, keep or set aside the record of the conversation.
+pub fn session(error: StoreError) -> Failure {
+    let kind = match &error {
+        StoreError::Busy(_) => Kind::SessionBusy,
+        StoreError::Moved(_) => Kind::SessionMoved,
+        StoreError::Lost(_) => Kind::SessionLost,
+        StoreError::Unreadable(_) => Kind::SessionUnreadable,
+        StoreError::Unavailable(_) => Kind::StoreUnavailable,
+        StoreError::Resources(_) => Kind::Resources,
+        StoreError::Denied(_) => Kind::Denied,
+    };
+    failure(kind, Some(store_words(&error)))
+}
+
+/// The host's sentence about its store.
+pub fn store_words(error: &StoreError) -> &str {
+    match error {
+        StoreError::Busy(words)
+        | StoreError::Moved(words)
+        | StoreError::Lost(words)
+        | StoreError::Unreadable(words)
+        | StoreError::Unavailable(words)
+        | StoreError::Resources(words)
+        | StoreError::Denied(words) => words,
+    }
 }
 
 #[cfg(test)]

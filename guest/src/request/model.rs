@@ -3,12 +3,12 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use crate::bindings::provider::FailureKind;
-use crate::bindings::settings::{ModelArgs, Settings};
+use crate::bindings::settings::{Model, Settings};
+use crate::bindings::turns::FailureKind;
 use crate::request::Unusable;
 
 /// The model that a request asks for; the first one if it asks for none.
-pub fn choose(settings: &Settings, asked: Option<&str>) -> Result<ModelArgs, Unusable> {
+pub fn choose(settings: &Settings, asked: Option<&str>) -> Result<Model, Unusable> {
     let model = match asked {
         None => settings.models.first(),
         Some(id) => settings.models.iter().find(|model| model.id == id),

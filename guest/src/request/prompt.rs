@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::bindings::provider::{Content, FailureKind, Message, Role};
+use crate::bindings::turns::{Content, FailureKind, Message, Role};
 use crate::request::Unusable;
 
 /// The longest prompt that codex takes, in characters.
@@ -17,8 +17,10 @@ pub struct Prompt {
     pub text: String,
     /// The numbers of its images.
     pub images: Vec<u32>,
-    /// The messages before it, in case codex has lost the conversation.
+    /// The messages before it, in case there is no conversation to go on with.
     pub earlier: Vec<Message>,
+    /// How many messages came after it. They are not given to codex.
+    pub later: usize,
 }
 
 /// Finds the prompt in a request's messages.
@@ -30,7 +32,7 @@ pub fn find(mut messages: Vec<Message>) -> Result<Prompt, Unusable> {
         .ok_or_else(|| {
             invalid("The request has no message of role `user`: add one; its text is the prompt.")
         })?;
-    messages.truncate(last_user + 1);
+    let later = messages.split_off(last_user + 1).len();
     let Some(message) = messages.pop() else {
         return Err(invalid("The request has no messages."));
     };
@@ -46,6 +48,7 @@ pub fn find(mut messages: Vec<Message>) -> Result<Prompt, Unusable> {
         text,
         images: images.collect(),
         earlier: messages,
+        later,
     })
 }
 
@@ -93,7 +96,8 @@ mod tests {
         ];
         let prompt = find(messages).unwrap();
         assert_eq!(prompt.text, "second\n\nwith a second piece");
-        assert_eq!((prompt.earlier.len(), prompt.images), (2, vec![]));
+        assert_eq!((prompt.earlier.len(), prompt.later), (2, 1));
+        assert!(prompt.images.is_empty());
     }
 
     #[test]

@@ -12,7 +12,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::bindings::provider::{Delta, Event, NoticeKind, Usage};
+use crate::bindings::turns::{
+    BlockEnd, BlockKind, BlockOutcome, Delta, Event, ModelChange, NoticeKind, Reconnection, Usage,
+};
 use crate::notice::notice;
 use crate::transport::{Item, Phase, Retry, Tool};
 
@@ -122,9 +124,17 @@ impl Translator {
         if retry == Some(Retry::Network) {
             self.network_waits = waits.saturating_add(1);
         }
-        if retry.is_some() {
+        if let Some(retry) = retry {
             self.reconnected = true;
-            events.push(notice(NoticeKind::Reconnecting, message.clone()));
+            let reconnection = match retry {
+                Retry::Request(reconnection) => reconnection,
+                Retry::Network => Reconnection {
+                    attempt: None,
+                    attempts: None,
+                },
+            };
+            let kind = NoticeKind::Reconnecting(reconnection);
+            events.push(notice(kind, message.clone()));
         }
         self.pending_error = Some(PendingError {
             message,
@@ -142,10 +152,16 @@ impl Translator {
         }
     }
 
-    /// Codex warns, or says something else that a person should know. This may come before the turn begins.
-    pub fn warning(&mut self, kind: NoticeKind, message: String, events: &mut Vec<Event>) {
+    /// Codex warns. This may come before the turn begins.
+    pub fn warning(&mut self, message: String, events: &mut Vec<Event>) {
         self.settle_pending_error(events);
-        events.push(notice(kind, message));
+        events.push(notice(NoticeKind::Warning, message));
+    }
+
+    /// Another model answers. This may come before the turn begins.
+    pub fn model_changed(&mut self, change: ModelChange, events: &mut Vec<Event>) {
+        self.settle_pending_error(events);
+        events.push(Event::ModelChange(change));
     }
 
     /// A report or an item of a kind newer than this component: reported once a kind.
@@ -155,7 +171,7 @@ impl Translator {
             let message = format!(
                 "codex sent `{kind}`, which this version of the provider does not know; it was skipped."
             );
-            events.push(notice(NoticeKind::UnknownEvent, message));
+            events.push(notice(NoticeKind::UnknownEvent(kind.to_owned()), message));
         }
     }
 
@@ -169,12 +185,14 @@ impl Translator {
                 if let Some(index) = self.texts.index_of_new(&text, self.reconnected) {
                     let text = text.into_owned();
                     events.push(Event::TextDelta(Delta { index, text }));
+                    events.push(whole(BlockKind::Text, index));
                 }
             }
             Item::Reasoning { text } if phase == Phase::Completed => {
                 if let Some(index) = self.thoughts.index_of_new(&text, self.reconnected) {
                     let text = text.into_owned();
                     events.push(Event::ThinkingDelta(Delta { index, text }));
+                    events.push(whole(BlockKind::Thinking, index));
                 }
             }
             Item::Message { .. } | Item::Reasoning { .. } => {}
@@ -200,6 +218,15 @@ impl Translator {
     }
 }
 
+/// The end of a block that was given whole.
+fn whole(kind: BlockKind, index: u32) -> Event {
+    Event::BlockEnd(BlockEnd {
+        kind,
+        index,
+        outcome: BlockOutcome::Complete,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,6 +234,16 @@ mod tests {
     use crate::transport::{Said, exec};
 
     type AnyItem<'a> = Item<'a, ToolItem<'a>>;
+
+    const FIRST: Reconnection = Reconnection {
+        attempt: Some(1),
+        attempts: Some(5),
+    };
+    const UNNUMBERED: Reconnection = Reconnection {
+        attempt: None,
+        attempts: None,
+    };
+    const AGAIN: Retry = Retry::Request(FIRST);
 
     fn complete(translator: &mut Translator, item: AnyItem<'_>) -> usize {
         let mut events = Vec::new();
@@ -220,15 +257,16 @@ mod tests {
         let reasoning = |text: &'static str| AnyItem::Reasoning { text: text.into() };
         for said in [message, reasoning] {
             let mut translator = Translator::default();
-            assert_eq!(complete(&mut translator, said("done")), 1);
+            // A block is its text and its end.
+            assert_eq!(complete(&mut translator, said("done")), 2);
             assert_eq!(
                 complete(&mut translator, said("done")),
-                1,
+                2,
                 "the model may say it twice"
             );
-            translator.error("cut".into(), Some(Retry::Request), &mut Vec::new());
+            translator.error("cut".into(), Some(AGAIN), &mut Vec::new());
             assert_eq!(complete(&mut translator, said("done")), 0);
-            assert_eq!(complete(&mut translator, said("other")), 1);
+            assert_eq!(complete(&mut translator, said("other")), 2);
             let line = r#"{"type":"item.completed","item":{"id":"a","type":"web_search"}}"#;
             match exec::line::read(line) {
                 Ok(Said::Item { item, .. }) => assert_eq!(complete(&mut translator, item), 2),
@@ -236,7 +274,7 @@ mod tests {
             }
             assert_eq!(
                 complete(&mut translator, said("done")),
-                1,
+                2,
                 "that was another answer"
             );
         }
@@ -246,8 +284,11 @@ mod tests {
     fn an_error_that_did_not_end_the_turn_becomes_a_warning_unless_it_was_reported() {
         for (retry, kinds) in [
             (None, [NoticeKind::Warning].as_slice()),
-            (Some(Retry::Request), &[NoticeKind::Reconnecting]),
-            (Some(Retry::Network), &[NoticeKind::Reconnecting]),
+            (Some(AGAIN), &[NoticeKind::Reconnecting(FIRST)]),
+            (
+                Some(Retry::Network),
+                &[NoticeKind::Reconnecting(UNNUMBERED)],
+            ),
         ] {
             let mut translator = Translator::default();
             let mut events = Vec::new();
@@ -265,7 +306,7 @@ mod tests {
             let reported: Vec<NoticeKind> = events
                 .iter()
                 .map(|event| match event {
-                    Event::Notice(notice) => notice.kind,
+                    Event::Notice(notice) => notice.kind.clone(),
                     other => panic!("{other:?}"),
                 })
                 .collect();

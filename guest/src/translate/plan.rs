@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::bindings::provider::{Event, PlanStep};
+use crate::bindings::turns::{Event, PlanStep};
 
 /// The plan as last shown.
 #[derive(Debug, Default)]
@@ -23,15 +23,19 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bindings::turns::StepStatus;
 
     #[test]
     fn a_plan_is_shown_when_it_changes() {
         let mut plan = Plan::default();
         let mut events = Vec::new();
-        for completed in [false, false, true, true] {
+        for status in [StepStatus::Pending, StepStatus::Completed]
+            .map(|status| [status; 2])
+            .concat()
+        {
             let step = PlanStep {
                 text: "look".into(),
-                completed,
+                status,
             };
             plan.show([step].into(), &mut events);
         }

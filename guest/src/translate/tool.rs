@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::bindings::provider::{Event, ToolEnd, ToolStart, ToolStatus, ToolUpdate};
+use crate::bindings::turns::{Event, ToolEnd, ToolStart, ToolStatus, ToolUpdate};
 use crate::transport::{Phase, Tool, ToolCall};
 
 /// All tools so far.
@@ -25,7 +25,14 @@ struct OpenTool {
     item_id: String,
     /// Its id in the events.
     id: String,
+    /// How many bytes of its output have been reported.
+    reported: usize,
+    /// The last of those.
+    reported_end: String,
 }
+
+/// How much of the reported output is kept to see whether codex still repeats it.
+const REPORTED_END_BYTES: usize = 64;
 
 impl Tools {
     /// Whether one has started and not ended.
@@ -39,13 +46,10 @@ impl Tools {
         let id = match open.position(|open| open.item_id == tool.id()) {
             Some(at) if phase == Phase::Completed => self.open.remove(at).id,
             Some(at) => {
-                if let Some(open) = self.open.get(at)
+                if let Some(open) = self.open.get_mut(at)
                     && phase == Phase::Updated
                 {
-                    events.push(Event::ToolUpdate(ToolUpdate {
-                        id: open.id.clone(),
-                        output: tool.output(),
-                    }));
+                    events.extend(open.news(tool.output()));
                 }
                 return;
             }
@@ -60,7 +64,14 @@ impl Tools {
                 }));
                 if phase != Phase::Completed {
                     let item_id = tool.id().to_owned();
-                    self.open.push(OpenTool { item_id, id });
+                    let mut open = OpenTool {
+                        item_id,
+                        id,
+                        reported: 0,
+                        reported_end: String::new(),
+                    };
+                    events.extend(open.news(tool.output()));
+                    self.open.push(open);
                     return;
                 }
                 id
@@ -100,13 +111,35 @@ impl Tools {
     }
 }
 
+impl OpenTool {
+    /// What was added to its output, which codex repeats from the beginning. Output that was cut at its beginning, or
+    /// changed, is not reported before the end.
+    fn news(&mut self, output: Option<String>) -> Option<Event> {
+        let output = output?;
+        let (repeated, added) = output.split_at_checked(self.reported)?;
+        if added.is_empty() || !repeated.ends_with(&self.reported_end) {
+            return None;
+        }
+        self.reported = output.len();
+        let end = output.ceil_char_boundary(output.len().saturating_sub(REPORTED_END_BYTES));
+        output
+            .get(end..)
+            .unwrap_or_default()
+            .clone_into(&mut self.reported_end);
+        Some(Event::ToolUpdate(ToolUpdate {
+            id: self.id.clone(),
+            output_delta: added.to_owned(),
+        }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::provider::ToolKind;
+    use crate::bindings::turns::ToolKind;
 
-    /// A tool that is nothing but its id.
-    struct Id(&'static str);
+    /// A tool that is nothing but its id and its output so far.
+    struct Id(&'static str, Option<&'static str>);
 
     impl Tool for Id {
         fn id(&self) -> &str {
@@ -125,7 +158,7 @@ mod tests {
         }
 
         fn output(&mut self) -> Option<String> {
-            None
+            self.1.map(ToOwned::to_owned)
         }
 
         fn status(&self) -> ToolStatus {
@@ -150,7 +183,7 @@ mod tests {
             (Phase::Completed, "b"),
             (Phase::Started, "b"),
         ] {
-            tools.report(phase, Id(id), &mut events);
+            tools.report(phase, Id(id, None), &mut events);
         }
         assert!(tools.is_running());
         tools.close_all(&mut events);
@@ -159,7 +192,6 @@ mod tests {
             .iter()
             .map(|event| match event {
                 Event::ToolStart(tool) => format!("+{}", tool.id),
-                Event::ToolUpdate(tool) => format!("~{}", tool.id),
                 Event::ToolEnd(tool) => format!("-{}", tool.id),
                 other => panic!("{other:?}"),
             })
@@ -167,9 +199,36 @@ mod tests {
         assert_eq!(
             reported,
             [
-                "+a", "-a", "+a#2", "-a#2", "+a#2#2", "~a#2#2", "-a#2#2", "+b", "-b", "+b#2",
-                "-b#2"
+                "+a", "-a", "+a#2", "-a#2", "+a#2#2", "-a#2#2", "+b", "-b", "+b#2", "-b#2"
             ]
         );
+    }
+
+    #[test]
+    fn only_what_is_new_in_an_output_is_reported() {
+        let mut tools = Tools::default();
+        let mut events = Vec::new();
+        for (phase, output) in [
+            (Phase::Started, Some("")),
+            (Phase::Updated, Some("one\n")),
+            (Phase::Updated, None),
+            (Phase::Updated, Some("one\n")),
+            (Phase::Updated, Some("one\ntwo\n")),
+            (Phase::Updated, Some("o")),
+            (Phase::Updated, Some("ONE\nTWO\nTHREE\n")),
+            (Phase::Completed, Some("one\ntwo\nthree\n")),
+        ] {
+            tools.report(phase, Id("a", output), &mut events);
+        }
+        let reported: Vec<&str> = events
+            .iter()
+            .map(|event| match event {
+                Event::ToolStart(_) => "start",
+                Event::ToolUpdate(tool) => &tool.output_delta,
+                Event::ToolEnd(tool) => tool.output.as_deref().unwrap_or_default(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(reported, ["start", "one\n", "two\n", "one\ntwo\nthree\n"]);
     }
 }

@@ -9,7 +9,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::bindings::provider::{PlanStep, ToolKind, ToolStatus, Usage};
+use crate::bindings::turns::{PlanStep, Reconnection, ToolKind, ToolStatus, Usage};
 
 /// One report from codex. `T` is the transport's view of a tool.
 #[derive(Debug, PartialEq)]
@@ -34,8 +34,12 @@ pub enum Said<'a, T> {
     },
     /// Something that a person should know, and that does not change the turn. May come before [`Said::Began`].
     Warning { message: Cow<'a, str> },
-    /// The thread continues with another model than the one that it was recorded with.
-    ModelChanged { message: Cow<'a, str> },
+    /// Another model answers from here on. `message` says why, in the words of codex.
+    ModelChanged {
+        previous: Option<String>,
+        model: String,
+        message: Cow<'a, str>,
+    },
     /// A report that this version does not know; `kind` is codex's name for it.
     Unknown { kind: String },
 }
@@ -55,7 +59,7 @@ pub enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Retry {
     /// It sends the request again, a limited number of times.
-    Request,
+    Request(Reconnection),
     /// It waits for the network, possibly without a limit.
     Network,
 }

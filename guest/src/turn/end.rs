@@ -8,18 +8,17 @@ use alloc::vec::Vec;
 use super::run::Run;
 use crate::bindings::codex::{Exit, ExitStatus, StopCause};
 use crate::bindings::log::Level;
-use crate::bindings::provider::{
-    Event, Failure, FailureKind, MessageEnd, NoticeKind, StopReason, Usage,
-};
 use crate::bindings::settings::LostSession;
+use crate::bindings::turns::{
+    Event, Failure, FailureKind, MessageEnd, NoticeKind, ReplacementReason, StopReason, Usage,
+};
 use crate::capability::{Capabilities, Child};
 use crate::conversation::session::{Beginning, Replaced};
 use crate::conversation::thread::Thread;
 use crate::conversation::usage;
 use crate::failure::{self, Evidence};
 use crate::notice::notice;
-use crate::request::prompt::Prompt;
-use crate::request::replay::replay;
+use crate::request::replay::Reason;
 use crate::translate::Outcome;
 use crate::transport::exec::stderr::last_words;
 
@@ -27,15 +26,18 @@ use crate::transport::exec::stderr::last_words;
 pub enum Next {
     /// Nothing: the end has been reported.
     Over,
-    /// Another process, with this prompt.
-    Again { beginning: Beginning, text: String },
+    /// Another process. With a reason, it is given what was said before.
+    Again {
+        beginning: Beginning,
+        replay: Option<Reason>,
+    },
 }
 
 /// Standard output is over: reports how the turn ended, unless it can begin again.
 pub fn conclude<C: Capabilities>(
     host: &C,
     policy: LostSession,
-    prompt: &Prompt,
+    has_history: bool,
     mut run: Run<C::Child>,
     events: &mut Vec<Event>,
 ) -> Next {
@@ -60,6 +62,18 @@ pub fn conclude<C: Capabilities>(
         Some(Outcome::Failed { message }) => Some(message.as_str()),
         None => run.translator.pending_error(),
     };
+    if let Some(said) = said
+        && let Some(stop_reason) = failure::cut_off(said)
+    {
+        events.push(notice(NoticeKind::Warning, said));
+        events.push(Event::MessageEnd(MessageEnd {
+            stop_reason,
+            usage: None,
+            thread_usage: None,
+            failure: None,
+        }));
+        return Next::Over;
+    }
     let failure = failure::classify(&Evidence {
         said,
         exit: &exit,
@@ -74,7 +88,7 @@ pub fn conclude<C: Capabilities>(
         (FailureKind::SessionLost, Some(lost))
             if nothing_happened && policy != LostSession::Fail =>
         {
-            return replace_lost(lost, policy, prompt);
+            return replace_lost(lost, policy == LostSession::Replay && has_history);
         }
         // Another process, perhaps a codex in a terminal, is using the thread.
         (FailureKind::SessionBusy, Some(_))
@@ -82,7 +96,7 @@ pub fn conclude<C: Capabilities>(
         {
             return Next::Again {
                 beginning: run.thread.into_beginning(),
-                text: prompt.text.clone(),
+                replay: None,
             };
         }
         // Codex counts from 0 after this.
@@ -98,25 +112,20 @@ pub fn conclude<C: Capabilities>(
 }
 
 /// Codex no longer has the conversation, and has done nothing yet: begins another one.
-fn replace_lost(lost: &str, policy: LostSession, prompt: &Prompt) -> Next {
-    let (message, text) = match policy {
-        LostSession::Replay if !prompt.earlier.is_empty() => (
-            "Codex no longer has the stored thread; a new one was started and given the earlier messages.",
-            replay(&prompt.earlier, &prompt.text),
-        ),
-        _ => (
-            "Codex no longer has the stored thread; a new one was started without the earlier messages.",
-            prompt.text.clone(),
-        ),
+fn replace_lost(lost: &str, replays: bool) -> Next {
+    let message = if replays {
+        "Codex no longer has the stored thread; a new one was started and given the earlier messages."
+    } else {
+        "Codex no longer has the stored thread; a new one was started without the earlier messages."
     };
     let replaces = Some(Replaced {
         old: lost.to_owned(),
-        reason: "lost",
+        reason: ReplacementReason::Lost,
         message,
     });
     Next::Again {
         beginning: Beginning::Fresh { replaces },
-        text,
+        replay: replays.then_some(Reason::Lost),
     }
 }
 

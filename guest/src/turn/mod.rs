@@ -1,8 +1,9 @@
 //! One turn, from the request to its end.
 //!
-//! This file checks the request and starts codex; `run` takes what one process of codex reports, and `end` deals with
-//! how the turn ends.
+//! This file checks the request and starts codex; `begin` decides about the conversation, `run` takes what one process of
+//! codex reports, and `end` deals with how the turn ends.
 
+mod begin;
 mod end;
 mod run;
 
@@ -11,15 +12,15 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::bindings::codex::RefusalReason;
-use crate::bindings::provider::{Event, Failure, Request, StopReason};
-use crate::bindings::settings::{ModelArgs, Settings};
-use crate::capability::Capabilities;
-use crate::conversation::session::{self, Beginning};
+use crate::bindings::settings::Settings;
+use crate::bindings::turns::{Event, Failure, FailureKind, Request, StopReason};
+use crate::capability::{Capabilities, Child};
+use crate::conversation::session::Beginning;
 use crate::conversation::thread::Thread;
 use crate::failure;
-use crate::request::model;
-use crate::request::prompt::{self, Prompt};
-use crate::transport::exec::argv;
+use crate::request::Asked;
+use crate::request::replay::Reason;
+use crate::transport::exec::argv::{self, Wanted};
 
 use end::{Next, conclude, failed};
 use run::{Progress, Run};
@@ -28,8 +29,9 @@ use run::{Progress, Run};
 pub struct Turn<C: Capabilities> {
     host: C,
     settings: Settings,
-    model: ModelArgs,
-    prompt: Prompt,
+    asked: Asked,
+    /// What is said of the request, once the conversation is open.
+    notices: Vec<Event>,
     state: State<C::Child>,
 }
 
@@ -38,6 +40,8 @@ enum State<P> {
     Ready,
     /// Codex is running, or has just ended.
     Running(Box<Run<P>>),
+    /// It was cancelled before anything ran.
+    Cancelled,
     /// `message_end` has been handed out.
     Over,
 }
@@ -45,15 +49,13 @@ enum State<P> {
 impl<C: Capabilities> Turn<C> {
     /// Checks the request. Nothing runs before the first [`Turn::next_events`].
     pub fn start(host: C, settings: Settings, request: Request) -> Result<Self, Failure> {
-        let model =
-            model::choose(&settings, request.model.as_deref()).map_err(failure::unusable)?;
-        let prompt = prompt::find(request.messages).map_err(failure::unusable)?;
-        prompt::check_length(&prompt.text).map_err(failure::unusable)?;
+        let mut notices = Vec::new();
+        let asked = Asked::read(request, &settings, &mut notices).map_err(failure::unusable)?;
         Ok(Turn {
             host,
             settings,
-            model,
-            prompt,
+            asked,
+            notices,
             state: State::Ready,
         })
     }
@@ -65,40 +67,68 @@ impl<C: Capabilities> Turn<C> {
             self.state = match mem::replace(&mut self.state, State::Over) {
                 State::Ready => self.begin(&mut events),
                 State::Running(run) => self.advance(run, &mut events),
+                State::Cancelled => {
+                    let failure = failure::failure(FailureKind::Killed, None);
+                    events.push(failed(StopReason::Aborted, failure));
+                    State::Over
+                }
                 State::Over => break,
             };
         }
+        self.say_notices(&mut events);
         events
     }
 
-    /// Decides about the session and starts codex.
-    fn begin(&self, events: &mut Vec<Event>) -> State<C::Child> {
-        let beginning = self.host.load_session().and_then(|stored| {
-            let beginning = session::decide(stored);
-            if let Beginning::Fresh { replaces: Some(_) } = &beginning {
-                self.host.set_session_aside()?;
+    /// Asks the turn to end early. What is left is said by [`Turn::next_events`].
+    pub fn cancel(&mut self) {
+        match &mut self.state {
+            State::Ready => self.state = State::Cancelled,
+            State::Running(run) => run.child.terminate(),
+            State::Cancelled | State::Over => {}
+        }
+    }
+
+    /// Decides about the conversation and starts codex.
+    fn begin(&mut self, events: &mut Vec<Event>) -> State<C::Child> {
+        let (settings, asked) = (&self.settings, &self.asked);
+        match begin::decide(&self.host, settings, asked, &mut self.notices) {
+            Ok(beginning) => {
+                let replay = begin::replay(&beginning, settings, asked);
+                self.spawn(beginning, replay, events)
             }
-            Ok(beginning)
-        });
-        match beginning {
-            Ok(beginning) => self.spawn(beginning, &self.prompt.text, events),
             Err(error) => {
-                let failure = failure::session_unreadable(&error);
-                events.push(failed(StopReason::Error, failure));
+                events.push(failed(StopReason::Error, failure::session(error)));
                 State::Over
             }
         }
     }
 
-    fn spawn(&self, beginning: Beginning, text: &str, events: &mut Vec<Event>) -> State<C::Child> {
-        let thread = Thread::new(beginning);
-        let call = argv::plan(
-            &self.settings,
-            &self.model,
-            thread.asked_for(),
-            &self.prompt.images,
-            text,
-        );
+    /// Puts what is said of the request behind the first event.
+    fn say_notices(&mut self, events: &mut Vec<Event>) {
+        let opened = |event: &Event| matches!(event, Event::MessageStart(_));
+        if let Some(at) = events.iter().position(opened) {
+            events.splice(at + 1..at + 1, self.notices.drain(..));
+        }
+    }
+
+    /// Starts codex. With a reason, it is given what was said before.
+    fn spawn(
+        &mut self,
+        beginning: Beginning,
+        replay: Option<Reason>,
+        events: &mut Vec<Event>,
+    ) -> State<C::Child> {
+        let thread = Thread::new(beginning, self.asked.instructions_digest());
+        let text = self.asked.text(replay, &mut self.notices);
+        let wanted = Wanted {
+            thread_id: thread.asked_for(),
+            // Codex keeps those that a conversation began with.
+            instructions: thread.asked_for().is_none() && self.asked.instructions.is_some(),
+            effort: self.asked.effort,
+            output_schema: self.asked.output_schema,
+            images: &self.asked.prompt.images,
+        };
+        let call = argv::plan(&self.settings, &self.asked.model, wanted, &text);
         match self.host.spawn(&call.args, call.prompt_on_stdin) {
             Ok(child) => State::Running(Box::new(Run::new(child, thread))),
             Err(refusal) => {
@@ -113,8 +143,8 @@ impl<C: Capabilities> Turn<C> {
     }
 
     /// Takes the next lines, or the end.
-    fn advance(&self, mut run: Box<Run<C::Child>>, events: &mut Vec<Event>) -> State<C::Child> {
-        match run.advance(&self.host, &self.model.id, events) {
+    fn advance(&mut self, mut run: Box<Run<C::Child>>, events: &mut Vec<Event>) -> State<C::Child> {
+        match run.advance(&self.host, events) {
             Progress::More => State::Running(run),
             Progress::GiveUp(failure) => {
                 run.stop(events);
@@ -123,9 +153,10 @@ impl<C: Capabilities> Turn<C> {
             }
             Progress::Ended => {
                 let policy = self.settings.lost_session;
-                match conclude(&self.host, policy, &self.prompt, *run, events) {
+                let has_history = self.asked.has_history();
+                match conclude(&self.host, policy, has_history, *run, events) {
                     Next::Over => State::Over,
-                    Next::Again { beginning, text } => self.spawn(beginning, &text, events),
+                    Next::Again { beginning, replay } => self.spawn(beginning, replay, events),
                 }
             }
         }

@@ -7,7 +7,7 @@ use core::mem;
 
 use crate::bindings::codex::Awaited;
 use crate::bindings::log::Level;
-use crate::bindings::provider::{Event, Failure, FailureKind, NoticeKind};
+use crate::bindings::turns::{Event, Failure, FailureKind, ModelChange, NoticeKind};
 use crate::capability::{Capabilities, Child};
 use crate::conversation::thread::Thread;
 use crate::failure;
@@ -56,13 +56,8 @@ impl<P: Child> Run<P> {
         }
     }
 
-    /// Takes the next lines, or the end of them. `model` is the model's name for the first event.
-    pub fn advance(
-        &mut self,
-        host: &impl Capabilities,
-        model: &str,
-        events: &mut Vec<Event>,
-    ) -> Progress {
+    /// Takes the next lines, or the end of them.
+    pub fn advance(&mut self, host: &impl Capabilities, events: &mut Vec<Event>) -> Progress {
         let awaiting = if self.translator.outcome().is_some() {
             Awaited::End
         } else if self.translator.tool_is_running() {
@@ -78,10 +73,10 @@ impl<P: Child> Run<P> {
             let message = format!(
                 "codex printed a line of {bytes} bytes, which is longer than the limit; it was skipped."
             );
-            events.push(notice(NoticeKind::LineSkipped, message));
+            events.push(notice(NoticeKind::LineSkipped(bytes), message));
         }
         for line in lines(&output.text) {
-            if let Err(failure) = self.take_line(host, model, line, events) {
+            if let Err(failure) = self.take_line(host, line, events) {
                 return Progress::GiveUp(failure);
             }
         }
@@ -104,7 +99,6 @@ impl<P: Child> Run<P> {
     fn take_line(
         &mut self,
         host: &impl Capabilities,
-        model: &str,
         line: &str,
         events: &mut Vec<Event>,
     ) -> Result<(), Failure> {
@@ -115,7 +109,7 @@ impl<P: Child> Run<P> {
         }
         match line::read(line) {
             Ok(Said::Opened { thread_id }) => {
-                self.thread.opened(host, thread_id, model, events)?;
+                self.thread.opened(host, thread_id, events)?;
             }
             Ok(Said::Began) => self.translator.turn_started(events),
             Ok(Said::Item { phase, item }) => {
@@ -132,12 +126,19 @@ impl<P: Child> Run<P> {
                 }
             }
             Ok(Said::Warning { message }) => {
-                self.translator
-                    .warning(NoticeKind::Warning, message.into_owned(), events);
+                self.translator.warning(message.into_owned(), events);
             }
-            Ok(Said::ModelChanged { message }) => {
-                self.translator
-                    .warning(NoticeKind::ModelChanged, message.into_owned(), events);
+            Ok(Said::ModelChanged {
+                previous,
+                model,
+                message,
+            }) => {
+                let change = ModelChange {
+                    previous,
+                    model,
+                    reason: message.into_owned(),
+                };
+                self.translator.model_changed(change, events);
             }
             Ok(Said::Unknown { kind }) => {
                 host.log(Level::Debug, &format!("unknown event: {line}"));

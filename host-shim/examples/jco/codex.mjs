@@ -6,7 +6,7 @@ import { constants } from 'node:os';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Framer } from './framing.mjs';
-import { allows, isThreadId } from './grant.mjs';
+import { MAX_ARGUMENT_BYTES, check, isThreadId } from './grant.mjs';
 
 /** How long output may still come after codex has ended: a tool that it left behind may hold the pipes forever. */
 const DRAIN_MS = 500;
@@ -27,6 +27,7 @@ export class Codex {
   #settings;
   #workspace;
   #stored;
+  #handover;
   #stop = new AbortController();
   #turnClock;
   #opening = '';
@@ -34,12 +35,16 @@ export class Codex {
   #busyUntil;
   #children = [];
 
-  /** `stored` is the thread id that the session holds now, before the component has said anything. */
-  constructor(config, settings, workspace, stored) {
+  /**
+   * `stored` is the thread id that the session holds now, before the component has said anything, and `handover` has
+   * the parts of the request that codex may be given.
+   */
+  constructor(config, settings, workspace, stored, handover) {
     this.#config = config;
     this.#settings = settings;
     this.#workspace = workspace;
     this.#stored = stored;
+    this.#handover = handover;
     this.#turnClock = setTimeout(() => this.stop('turn-timeout'), config.limits.turn_seconds * 1000);
   }
 
@@ -73,8 +78,12 @@ export class Codex {
     const refused = (reason, message) => failed({ reason, message });
     const { signal } = this.#stop;
     if (signal.aborted) throw refused('stopped', 'The turn was stopped before codex was started.');
-    if (!allows(args, promptOnStdin, this.#settings, this.#stored)) {
-      throw refused('denied', 'the arguments of codex are not in the grant');
+    const words = check(args, promptOnStdin, this.#settings, this.#stored, this.#handover.parts);
+    if (words === undefined) throw refused('denied', 'the arguments of codex are not in the grant');
+    const given = this.#handover.put(args, words);
+    if (given.some((arg) => Buffer.byteLength(arg) > MAX_ARGUMENT_BYTES)) {
+      const message = `a part of the request takes more than the ${MAX_ARGUMENT_BYTES} bytes that a program can be given`;
+      throw refused('denied', message);
     }
     const { binary, limits } = this.#config;
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => ENVIRONMENT.test(name)));
@@ -83,7 +92,7 @@ export class Codex {
     const stdio = [promptOnStdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'];
     let started;
     try {
-      started = spawn(binary, args, { cwd: this.#workspace, env, stdio, detached: true });
+      started = spawn(binary, given, { cwd: this.#workspace, env, stdio, detached: true });
       const child = new Child(started, limits, signal, (opening) => (this.#opening += opening));
       await once(started, 'spawn');
       this.#children.push(child);

@@ -8,9 +8,10 @@ import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { Codex, failed } from './codex.mjs';
-import { Session, lock } from './session.mjs';
+import { Handover } from './handover.mjs';
+import { Session, errorOf } from './session.mjs';
 
-/** The keys of config.json that this host knows; README.md says what they mean. */
+/** The keys of config.json that this host knows; host-shim/docs/operator.md says what they mean. */
 const DEFAULTS = {
   $schema: undefined, // For editors.
   binary: undefined,
@@ -20,6 +21,8 @@ const DEFAULTS = {
   prompt: 'automatic',
   sandbox: 'danger-full-access',
   lost_session: 'replay',
+  instructions: 'developer',
+  changed_instructions: 'keep',
   limits: {
     start_seconds: 60,
     idle_seconds: 1800,
@@ -31,13 +34,21 @@ const DEFAULTS = {
   },
 };
 
+/** What may be said of a model in `supported_models`, where it is not only named. */
+const MODEL = { id: undefined, display_name: undefined, context_window: undefined, images: true, efforts: [] };
+
 /** Reads the operator's file. A key that it does not know is an error: it might have been a restriction. */
 export function readConfig(path) {
   const given = JSON.parse(readFileSync(path, 'utf8'));
   const config = { ...DEFAULTS, ...given, limits: { ...DEFAULTS.limits, ...given.limits } };
+  config.supported_models = config.supported_models.map((model) => ({
+    ...MODEL,
+    ...(typeof model === 'string' ? { id: model } : model),
+  }));
   const unknown = [
     ...Object.keys(config).filter((key) => !(key in DEFAULTS)),
     ...Object.keys(config.limits).filter((key) => !(key in DEFAULTS.limits)),
+    ...config.supported_models.flatMap(Object.keys).filter((key) => !(key in MODEL)),
   ];
   if (unknown.length > 0) throw new Error(`${path}: this host does not know ${unknown.join(', ')}`);
   if (!config.binary?.startsWith('/')) throw new Error(`${path}: \`binary\` must be the absolute path of codex`);
@@ -78,33 +89,56 @@ export async function* turn(instantiate, config, workspace, request, signal) {
 
 async function* events(instantiate, config, workspace, request, signal) {
   const { busy_seconds } = config.limits;
-  const unlock = await lock(workspace, busy_seconds);
+  const session = new Session(workspace, request.session);
+  const unlock = await session.lock(busy_seconds).catch(unusable);
   if (unlock === undefined) {
-    const message = `Another turn has been running in this workspace for more than ${busy_seconds} s. Wait for it to end.`;
+    const message = `Another turn of this conversation has been running for more than ${busy_seconds} s: wait for it.`;
     throw failed({ kind: 'session-busy', message, retryable: true });
   }
-  const session = new Session(workspace);
   const settings = settingsOf(config);
   let codex;
+  let handover;
   const cancel = () => codex.stop('cancelled');
   try {
-    codex = new Codex(config, settings, workspace, storedThread(session));
+    handover = handoverOf(request, config);
+    codex = new Codex(config, settings, workspace, storedThread(session), handover);
     signal?.addEventListener('abort', cancel);
     if (signal?.aborted) cancel();
     // A trap leaves an instance unusable, so each turn has its own.
-    const { provider } = await instantiate({
-      'plexum:provider/codex': codex.imports(),
-      'plexum:provider/session': sessionImports(session, codex),
-      'plexum:provider/settings': { get: () => settings },
-      'plexum:provider/log': { write },
+    const { turns } = await instantiate({
+      'plexum:codex/codex': codex.imports(),
+      'plexum:codex/session': sessionImports(session, codex),
+      'plexum:codex/settings': { get: () => settings },
+      'plexum:codex/log': { write },
     });
-    const turn = provider.Turn.start(request);
-    for (let batch = await turn.next(); batch.length > 0; batch = await turn.next()) yield* batch;
+    const turn = turns.Turn.start(request);
+    let cancelled = false;
+    for (;;) {
+      // A call that waits is ended by `codex.stop`. Between two calls nothing waits, and the component can be told.
+      if (signal?.aborted && !cancelled) {
+        turn.cancel();
+        cancelled = true;
+      }
+      const batch = await turn.next();
+      if (batch.length === 0) return;
+      yield* batch;
+    }
   } finally {
-    // Also when nobody wants more events. The workspace stays locked until codex is gone.
+    // Also when nobody wants more events. The conversation stays locked until codex is gone.
     signal?.removeEventListener('abort', cancel);
     await codex?.close();
+    handover?.close();
     unlock();
+  }
+}
+
+/** What codex may be given of the request. */
+function handoverOf(request, config) {
+  try {
+    return new Handover(request, config.instructions);
+  } catch (error) {
+    const message = `The output schema could not be copied to a temporary file: ${error.message}.`;
+    throw failed({ kind: 'invalid-request', message, retryable: false });
   }
 }
 
@@ -113,41 +147,62 @@ function storedThread(session) {
   try {
     return session.load()?.threadId;
   } catch (error) {
-    const message = `The session cannot be used: ${error.message}.`;
-    throw failed({ kind: 'session-unreadable', message, retryable: false });
+    return unusable(error);
   }
+}
+
+/** Ends a turn whose session cannot be locked or loaded. */
+function unusable(error) {
+  const { tag, val } = errorOf(error);
+  const full = tag === 'resources';
+  const message = `The session cannot be used: ${val}.`;
+  throw failed({ kind: full ? 'resources' : 'session-unreadable', message, retryable: full });
 }
 
 const end = (failure) => ({ tag: 'message-end', val: { stopReason: 'error', failure } });
 
 /** The interface `session`. The component may have kept what codex said, and not what it likes. */
 function sessionImports(session, codex) {
-  const orMessage = (work) => {
+  const orError = (work) => {
     try {
       return work();
     } catch (error) {
-      throw failed(error.message);
+      throw failed(errorOf(error));
     }
   };
+  const denied = (message) => failed({ tag: 'denied', val: message });
   return {
-    load: () => orMessage(() => session.load()),
-    save: (entry) =>
-      orMessage(() => {
-        if (!codex.knows(entry.threadId)) throw new Error('codex did not name this thread, so it is not kept');
-        session.save(entry);
-      }),
-    setAside: () => orMessage(() => session.setAside()),
+    load: () => orError(() => session.load()),
+    save: (entry) => {
+      if (!codex.knows(entry.threadId)) throw denied('codex did not name this thread, so it is not kept');
+      if (entry.instructions !== undefined && !DIGEST.test(entry.instructions)) {
+        throw denied('only a plain word of at most 128 bytes can be kept as the digest of instructions');
+      }
+      orError(() => session.save(entry));
+    },
+    setAside: () => orError(() => session.setAside()),
   };
 }
+
+const DIGEST = /^[A-Za-z0-9_-]{1,128}$/;
 
 function settingsOf(config) {
   const args = (id) => config.model_args[id] ?? (id === 'codex' ? [] : ['--model', id]);
   return {
-    models: config.supported_models.map((id) => ({ id, args: args(id) })),
+    models: config.supported_models.map(({ id, display_name, context_window, images, efforts }) => ({
+      id,
+      args: args(id),
+      displayName: display_name,
+      contextWindow: context_window,
+      images,
+      efforts,
+    })),
     extraArgs: config.extra_args,
     sandbox: config.sandbox,
     prompt: config.prompt,
     lostSession: config.lost_session,
+    instructions: config.instructions,
+    changedInstructions: config.changed_instructions,
   };
 }
 

@@ -4,7 +4,7 @@
 // comes out needs no package. The command of the package `@bytecodealliance/jco` does the same:
 //
 //   jco transpile COMPONENT -o FOLDER --name provider --instantiation async --async-mode jspi
-//     --async-imports plexum:provider/codex#spawn … --async-exports plexum:provider/provider#[method]turn.next
+//     --async-imports plexum:codex/codex#spawn … --async-exports plexum:provider/turns#[method]turn.next
 
 import { argv } from 'node:process';
 import { transpile, writeFiles } from '@bytecodealliance/jco-transpile';
@@ -19,8 +19,8 @@ const { files } = await transpile(component, {
   outDir,
   instantiation: 'async',
   asyncMode: 'jspi',
-  asyncImports: asyncImports.map((name) => `plexum:provider/codex#${name}`),
-  asyncExports: ['plexum:provider/provider#[method]turn.next'],
+  asyncImports: asyncImports.map((name) => `plexum:codex/codex#${name}`),
+  asyncExports: ['plexum:provider/turns#[method]turn.next'],
   noComponentErrorWrapping: false,
 });
 // The module ends in `.js`, whatever the package around it says of such files.

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """A host of the provider component in Python, with the package `wasmtime`: one turn, blocking.
 
-    python host.py --component provider.wasm --config config.json [--workspace DIR] PROMPT
+    python host.py --component provider.wasm --config config.json [--workspace DIR] [--session NAME]
+        [--instructions TEXT] [--effort LEVEL] [--output-schema FILE] PROMPT
 
-Standard output and exit codes are those of `plexum-openai-provider say --json`.
+The other options, standard output and exit codes are those of `plexum-openai-provider say --json`.
 
 Left to you: images in the request, limits on what the component computes and keeps in memory and on how much codex
-prints, tools that have left codex's process group, a record of the calls. A turn blocks its thread. The imports are the whole of what the component can do.
+prints, tools that have left codex's process group, a record of the calls. A turn blocks its thread, so only a signal
+cancels it, and `turn.cancel` is not used. The imports are the whole of what the component can do.
 """
 
 import argparse
+import errno
 import fcntl
+import hashlib
 import itertools
 import json
 import os
@@ -19,6 +23,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -29,13 +34,18 @@ DRAIN_SECONDS = 0.5  # for output after codex has ended: a tool that it left beh
 MAX_BATCH_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 8 * 1024 * 1024
 STDERR_BYTES = 64 * 1024
+MAX_ARGUMENT_BYTES = 131_071  # Linux takes no longer one
+MAX_SCHEMA_BYTES = 1024 * 1024
 CHILD = 1  # the host's number for the resource type `child`
 
 DEFAULTS = {
     "$schema": None,  # for editors
     "binary": None, "extra_args": [], "supported_models": ["codex"], "model_args": {}, "prompt": "automatic",
-    "sandbox": "danger-full-access", "lost_session": "replay", "limits": {},
+    "sandbox": "danger-full-access", "lost_session": "replay", "instructions": "developer",
+    "changed_instructions": "keep", "limits": {},
 }
+# What may be said of a model in `supported_models`, where it is not only named.
+MODEL = {"id": None, "display_name": None, "context_window": None, "images": True, "efforts": []}
 LIMITS = {
     "start_seconds": 60, "idle_seconds": 1800, "tool_idle_seconds": 7200, "turn_seconds": 21600, "busy_seconds": 30,
     "end_seconds": 10, "grace_seconds": 3,
@@ -45,7 +55,20 @@ SANDBOX_FLAGS = {
     "workspace-write": ["-c", 'sandbox_mode="workspace-write"'],
     "read-only": ["-c", 'sandbox_mode="read-only"'],
 }
+# The words that stand for a part of the request, each after its flag, in the order in which they stand in a call.
+REQUEST_WORDS = {
+    "instructions": ["-c", "developer_instructions=request:instructions"],
+    "effort": ["-c", "model_reasoning_effort=request:effort"],
+    "output_schema": ["--output-schema", "request:output-schema"],
+}
+# The token counts, and whether codex always gives them.
+TOTALS = {
+    "input_tokens": True, "cached_input_tokens": False, "cache_write_input_tokens": False, "output_tokens": True,
+    "reasoning_output_tokens": False,
+}
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+EFFORT = re.compile(r"[A-Za-z0-9_-]{1,32}")
+DIGEST = re.compile(r"[A-Za-z0-9_-]{1,128}")
 # The runtime's process may hold other providers' keys, and codex runs what a model says.
 ENVIRONMENT = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_.*|TERM|COLORTERM|TZ|TMPDIR|XDG_.*|CODEX_.*|OPENAI_.*"
@@ -66,17 +89,20 @@ class Stopped(Exception):
 
 
 class Session:
-    """The thread id and its totals, in the files of the Rust host, under its lock."""
+    """What is kept of a conversation, in the files of the Rust host, under its lock."""
 
-    def __init__(self, workspace):
+    def __init__(self, workspace, name):
+        """`name` is the request's `session`. It may be any text, so the files have a digest of it."""
+        digest = "" if name is None else "-" + hashlib.sha256(name.encode()).hexdigest()[:32]
         self.workspace = workspace
-        self.id_file = workspace / ".plexum-codex-session"
-        self.totals_file = workspace / ".plexum-codex-usage.json"
+        self.id_file = workspace / f".plexum-codex-session{digest}"
+        self.state_file = workspace / f".plexum-codex-state{digest}.json"
+        self.lock_path = workspace / f".plexum-codex-lock{digest}"
 
     def lock(self, seconds):
         """Keeps other turns out until this process ends; false when one has gone on for longer than that."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        self.lock_file = os.open(self.workspace / ".plexum-codex-lock", flags, 0o600)
+        self.lock_file = os.open(self.lock_path, flags, 0o600)
         until = time.monotonic() + seconds
         while True:
             try:
@@ -93,21 +119,28 @@ class Session:
             return None
         thread_id = thread_id.strip()
         try:
-            held = json.loads(read_small(self.totals_file) or "{}")
-            totals = record(**{"cache_write_input_tokens": None, **held["totals"]}) if held["thread_id"] == thread_id else None
-        except (KeyError, OSError, ValueError):
-            totals = None  # They only serve to compute usage: unreadable totals count as unknown.
-        return record(thread_id=thread_id, totals=totals)
+            totals, instructions = self.state(thread_id)
+        except (AttributeError, OSError, RecursionError, ValueError):
+            totals = instructions = None
+        return record(thread_id=thread_id, totals=totals, instructions=instructions)
+
+    def state(self, thread_id):
+        """What is known besides the id. It may be lost: what cannot be read counts as unknown."""
+        state = json.loads(read_small(self.state_file) or "{}")
+        totals, instructions = state.get("totals"), state.get("instructions")
+        if state.get("thread_id") != thread_id or not isinstance(instructions, (str, type(None))):
+            return None, None
+        return None if totals is None else counts(totals), instructions
 
     def save(self, entry):
-        thread_id = getattr(entry, "thread-id")
+        state = to_json(entry)
+        thread_id = state["thread_id"]
         if read_small(self.id_file) != thread_id:
             self.replace(self.id_file, thread_id)
-        if entry.totals is None:
-            self.totals_file.unlink(missing_ok=True)
+        if state.keys() == {"thread_id"}:
+            self.state_file.unlink(missing_ok=True)
         else:
-            totals = to_json(entry.totals)
-            self.replace(self.totals_file, json.dumps({"thread_id": thread_id, "totals": totals}))
+            self.replace(self.state_file, json.dumps(state))
 
     def set_aside(self):
         self.id_file.rename(f"{self.id_file}.bad")
@@ -127,6 +160,15 @@ class Session:
         os.close(folder)
 
 
+def counts(totals):
+    """The record `totals`, from JSON."""
+    for name, always in TOTALS.items():
+        value = totals.get(name)
+        if (always or value is not None) and (type(value) is not int or not 0 <= value < 2 ** 64):
+            raise ValueError(f"{name} is not a number of tokens")
+    return record(**{name: totals.get(name) for name in TOTALS})
+
+
 def read_small(path):
     """The text of a small plain file; no link is followed, because the agent can write to the workspace."""
     try:
@@ -135,6 +177,55 @@ def read_small(path):
         return None
     with os.fdopen(file) as opened:
         return opened.read(4096)
+
+
+class Handover:
+    """What a request hands over to codex. The component only writes words that stand for these parts: whatever it makes
+    of the request, codex gets what the request holds, or nothing."""
+
+    def __init__(self, request, setting):
+        """`setting` is the operator's, for instructions."""
+        # What codex could not be given anyway is left out: the component says why.
+        self.parts = {}
+        self.file = None
+        instructions = all_instructions(request)
+        if setting == "developer" and instructions:
+            self.parts["instructions"] = instructions
+        effort, schema = request.options.effort, getattr(request.options, "output-schema")
+        if effort is not None and EFFORT.fullmatch(effort):
+            self.parts["effort"] = effort
+        if schema is not None and len(schema.encode()) <= MAX_SCHEMA_BYTES:
+            # Only this user can read it.
+            self.file = tempfile.NamedTemporaryFile(prefix="plexum-codex-", suffix=".json")
+            self.file.write(schema.encode())
+            self.file.flush()
+            self.parts["output_schema"] = os.path.abspath(self.file.name)
+
+    def argument(self, part):
+        """What codex gets in place of the word for this part."""
+        value = self.parts[part]
+        if part == "output_schema":
+            return value
+        key = {"instructions": "developer_instructions", "effort": "model_reasoning_effort"}[part]
+        return f"{key}={toml_string(value)}"
+
+    def close(self):
+        """Removes the schema's file."""
+        if self.file is not None:
+            self.file.close()
+
+
+def all_instructions(request):
+    """The instructions and then the messages of role `system`, an empty line between any two."""
+    systems = [message for message in request.messages if message.role == "system"]
+    # A piece that is no text is the number of an image.
+    texts = ["\n\n".join(piece for piece in message.content if isinstance(piece, str)) for message in systems]
+    return "\n\n".join(text for text in [request.instructions, *texts] if text)
+
+
+def toml_string(text):
+    """A text as a TOML string on one line: as in JSON, but TOML knows no bare DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 class Child:
@@ -268,41 +359,50 @@ class Child:
 class Turn:
     """What one turn may do: the imports of the world `codex-provider`."""
 
-    def __init__(self, config, workspace):
+    def __init__(self, config, workspace, request):
         self.config = config
         self.limits = {**LIMITS, **config["limits"]}
         self.workspace = workspace
+        self.request = request
         self.deadline = time.monotonic() + self.limits["turn_seconds"]
-        self.session = Session(workspace)
+        self.session = Session(workspace, request.session)
+        self.handover = None
         self.children = {}
         self.numbers = itertools.count()
         self.opening = ""
         self.busy_until = None
         self.pause = 0.25
 
-    def run(self, engine, component, prompt):
+    def run(self, engine, component):
         """Yields the events, as the contract has them."""
-        if not self.session.lock(self.limits["busy_seconds"]):
-            message = f"Another turn has been running in this workspace for more than {self.limits['busy_seconds']} s."
-            yield failed("session-busy", message, retryable=True)
-            return
+        seconds = self.limits["busy_seconds"]
         try:
+            if not self.session.lock(seconds):
+                message = f"Another turn of this conversation has been running for more than {seconds} s: wait for it."
+                yield failed("session-busy", message, retryable=True)
+                return
             stored = self.session.load()
         except OSError as error:
-            yield failed("session-unreadable", f"The session cannot be used: {error}.")
+            full = session_error(error).tag == "resources"
+            kind = "resources" if full else "session-unreadable"
+            yield failed(kind, f"The session cannot be used: {error}.", retryable=full)
+            return
+        try:
+            self.handover = Handover(self.request, self.config["instructions"])
+        except OSError as error:
+            yield failed("invalid-request", f"The output schema could not be copied to a temporary file: {error}.")
             return
         self.stored = getattr(stored, "thread-id", None)
         store, linker = Store(engine), Linker(engine)
         self.add_to(linker)
         instance = linker.instantiate(store, component)
-        interface = instance.get_export_index(store, "plexum:provider/provider@0.1.0")
+        interface = instance.get_export_index(store, "plexum:provider/turns@0.1.0")
 
         def call(name, *args):
             function = instance.get_func(store, instance.get_export_index(store, name, interface))
             return function(store, *args)
 
-        message = record(role="user", content=[prompt])
-        turn = call("[static]turn.start", record(model=None, messages=[message]))
+        turn = call("[static]turn.start", self.request)
         if not isinstance(turn, ResourceAny):
             yield Variant("message-end", record(stop_reason="error", usage=None, thread_usage=None, failure=turn))
             return
@@ -313,15 +413,15 @@ class Turn:
         imports = {
             "codex": {"spawn": self.spawn, "back-off": self.back_off, "[method]child.lines": self.lines,
                       "[method]child.wait": self.wait, "[method]child.terminate": self.terminate},
-            # `load` cannot tell an error: this package takes any text for the `none` of its option. It raises.
+            # `load` cannot tell an error: this package takes anything for its option. It raises.
             "session": {"load": lambda store: self.session.load(), "save": self.save,
-                        "set-aside": lambda store: or_message(self.session.set_aside)},
+                        "set-aside": lambda store: or_error(self.session.set_aside)},
             "settings": {"get": lambda store: self.settings()},
             "log": {"write": log},
         }
         with linker.root() as root:
             for interface, functions in imports.items():
-                with root.add_instance(f"plexum:provider/{interface}@0.1.0") as instance:
+                with root.add_instance(f"plexum:codex/{interface}@0.1.0") as instance:
                     if interface == "codex":
                         instance.add_resource("child", ResourceType.host(CHILD), self.drop)
                     for name, function in functions.items():
@@ -329,27 +429,36 @@ class Turn:
 
     def settings(self):
         args = self.config["model_args"]
-        models = [record(id=id, args=args.get(id, [] if id == "codex" else ["--model", id]))
-                  for id in self.config["supported_models"]]
-        return record(models=models, extra_args=self.config["extra_args"], sandbox=self.config["sandbox"],
-                      prompt=self.config["prompt"], lost_session=self.config["lost_session"])
+        models = [record(**model, args=args.get(id, [] if id == "codex" else ["--model", id]))
+                  for model in self.config["supported_models"] for id in [model["id"]]]
+        same = ["extra_args", "sandbox", "prompt", "lost_session", "instructions", "changed_instructions"]
+        return record(models=models, **{key: self.config[key] for key in same})
 
-    def allows(self, args, prompt_on_stdin):
-        """The grant, as in host-shim/src/grant.rs. The component is not trusted with it."""
-        prompt = args[-1] if args else ""
-        if (prompt == "-") != (prompt_on_stdin is not None):
-            return False
+    def granted(self, args, prompt_on_stdin):
+        """What codex is given when the component asks for `args`; nothing when that is not in the grant, which is as in
+        host-shim/src/grant/argv.rs. The component is not trusted with it."""
+        *before, separator, prompt = args if len(args) > 1 else ["", ""]
+        if separator != "--" or (prompt == "-") != (prompt_on_stdin is not None):
+            return None
+        parts = []
+        for part, words in reversed(REQUEST_WORDS.items()):
+            if part in self.handover.parts and before[-2:] == words:
+                del before[-2:]
+                parts = [words[0], self.handover.argument(part), *parts]
         threads = [[]] + ([["resume", self.stored]] if self.stored and UUID.fullmatch(self.stored) else [])
         settings = self.settings()
-        return any(
-            args == ["exec", *thread, "--skip-git-repo-check", *SANDBOX_FLAGS[settings.sandbox], "--json",
-                     *model.args, *getattr(settings, "extra-args"), "--", prompt]
-            for thread in threads for model in settings.models
-        )
+        calls = (["exec", *thread, "--skip-git-repo-check", *SANDBOX_FLAGS[settings.sandbox], "--json",
+                  *model.args, *getattr(settings, "extra-args")]
+                 for thread in threads for model in settings.models)
+        return [*before, *parts, separator, prompt] if before in calls else None
 
     def spawn(self, store, args, prompt_on_stdin):
-        if not self.allows(args, prompt_on_stdin):
+        args = self.granted(args, prompt_on_stdin)
+        if args is None:
             return record(reason="denied", message="the arguments of codex are not in the grant")
+        if any("\0" in arg or len(arg.encode()) > MAX_ARGUMENT_BYTES for arg in args):
+            message = f"an argument holds NUL or more than {MAX_ARGUMENT_BYTES} bytes, which no program can be given"
+            return record(reason="denied", message=message)
         try:
             child = Child(self, args, prompt_on_stdin)
         except OSError as error:
@@ -391,20 +500,29 @@ class Turn:
         # What the component may have kept is what codex named in its first two lines, before the model can speak.
         opening = "".join(self.opening.splitlines(keepends=True)[:2])
         if not UUID.fullmatch(thread_id) or (thread_id != self.stored and thread_id not in opening):
-            return "codex did not name this thread, so it is not kept"
-        return or_message(lambda: self.session.save(entry))
+            return Variant("denied", "codex did not name this thread, so it is not kept")
+        if entry.instructions is not None and not DIGEST.fullmatch(entry.instructions):
+            return Variant("denied", "only a plain word of at most 128 bytes can be kept as the digest of instructions")
+        return or_error(lambda: self.session.save(entry))
 
     def close(self):
         for child in self.children.values():
             child.stop("terminated")
+        if self.handover is not None:
+            self.handover.close()
 
 
-def or_message(work):
-    """What `work` does has no result; the error of the contract is a text."""
+def or_error(work):
+    """What `work` does has no result, or the error of the contract."""
     try:
         work()
     except OSError as error:
-        return str(error)
+        return session_error(error)
+
+
+def session_error(error):
+    """What went wrong with a session's files, as an error of the contract."""
+    return Variant("resources" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "unreadable", str(error))
 
 
 def log(store, level, message):
@@ -414,19 +532,39 @@ def log(store, level, message):
 
 
 def failed(kind, message, retryable=False, stop_reason="error"):
-    failure = record(kind=kind, message=message, retryable=retryable, retry_after=None, detail=None)
+    failure = record(kind=kind, message=message, retryable=retryable, retry_after_ms=None, detail=None)
     return Variant("message-end", record(stop_reason=stop_reason, usage=None, thread_usage=None, failure=failure))
 
 
 def to_json(value, name=None):
     if isinstance(value, Record):
         fields = ((key, to_json(field, key)) for key, field in value.__dict__.items() if field is not None)
-        return {key.replace("-", "_"): field for key, field in fields}
+        return {snake_case(key): field for key, field in fields}
     if isinstance(value, list):
         return [to_json(element) for element in value]
-    if name in ("kind", "status", "stop-reason"):
-        return value.replace("-", "_")
+    if name in ("kind", "status", "stop-reason", "outcome"):
+        return snake_case(value)
     return value
+
+
+def snake_case(name):
+    return name.replace("-", "_")
+
+
+def fields_of(event):
+    """The members of an event besides its type."""
+    if event.tag == "plan":
+        return {"steps": to_json(event.payload)}
+    if event.tag != "notice":
+        return to_json(event.payload)
+    # What the kind holds stands beside the message.
+    kind, held = event.payload.kind.tag, event.payload.kind.payload
+    name = {"unsupported": "part", "line-skipped": "bytes", "unknown-event": "event"}.get(kind)
+    members = to_json(held) if isinstance(held, Record) else {name: held} if name else {}
+    for enum in ("reason", "part"):
+        if enum in members:
+            members[enum] = snake_case(members[enum])
+    return {"kind": snake_case(kind), **members, "message": event.payload.message}
 
 
 def document(text):
@@ -440,9 +578,9 @@ def document(text):
 
 def line(event):
     """The event as `say --json` prints it."""
-    fields = {"steps": to_json(event.payload)} if event.tag == "plan" else to_json(event.payload)
+    fields = fields_of(event)
     tool_input = fields.pop("input", None)
-    text = json.dumps({"type": event.tag.replace("-", "_"), **fields}, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps({"type": snake_case(event.tag), **fields}, ensure_ascii=False, separators=(",", ":"))
     # The last field of a tool's start.
     return text if tool_input is None else f'{text[:-1]},"input":{document(tool_input)}}}'
 
@@ -450,12 +588,25 @@ def line(event):
 def read_config(path):
     """A key that this host does not know is an error: it might have been a restriction."""
     config = {**DEFAULTS, **json.loads(Path(path).read_text())}
+    models = [{"id": model} if isinstance(model, str) else model for model in config["supported_models"]]
+    config["supported_models"] = [{**MODEL, **model} for model in models]
     unknown = [key for key in config if key not in DEFAULTS] + [key for key in config["limits"] if key not in LIMITS]
+    unknown += [key for model in models for key in model if key not in MODEL]
     if unknown:
         raise ValueError(f"{path}: this host does not know {', '.join(unknown)}")
     if not os.path.isabs(config["binary"] or ""):
         raise ValueError(f"{path}: `binary` must be the absolute path of codex")
     return config
+
+
+def read_schema(path):
+    """The text of a file, which must be JSON."""
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the output schema {path} is not JSON: {error}") from error
+    return text
 
 
 def interrupt(number, frame):
@@ -467,22 +618,32 @@ def main():
     parser.add_argument("--component", required=True)
     parser.add_argument("--config", required=True)
     parser.add_argument("--workspace", default=".")
+    parser.add_argument("--session")
+    parser.add_argument("--instructions")
+    parser.add_argument("--effort")
+    parser.add_argument("--output-schema")
     parser.add_argument("prompt")
     options = parser.parse_args()
     engine = Engine()
     component = Component.from_file(engine, options.component)
     try:
         config = read_config(options.config)
+        schema = None if options.output_schema is None else read_schema(options.output_schema)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    turn = Turn(config, Path(options.workspace).resolve())
+    request = record(
+        model=None, session=options.session, instructions=options.instructions,
+        messages=[record(role="user", content=[options.prompt])],
+        options=record(effort=options.effort, output_schema=schema),
+    )
+    turn = Turn(config, Path(options.workspace).resolve(), request)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     code = 1
     end = None
     try:
-        for event in turn.run(engine, component, options.prompt):
+        for event in turn.run(engine, component):
             if event.tag == "message-end":
                 end = event
                 break

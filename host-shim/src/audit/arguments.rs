@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::sandbox_name;
-use crate::config::{Config, DEFAULT_MODEL, PromptTransport};
-use crate::grant::{Grant, Role};
+use crate::config::{Config, DEFAULT_MODEL, Instructions, PromptTransport};
+use crate::grant::{Grant, RequestWord, Role};
 
 /// A part of the argument list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,6 +46,7 @@ pub fn arguments(grant: &Grant, config: &Config) -> Vec<Argument> {
         parts.push(part(&words, meaning));
     }
     for (index, model) in config.supported_models.iter().enumerate() {
+        let model = &model.id;
         let words = config.args_of(model);
         let which = match index {
             0 => "the default",
@@ -67,6 +68,24 @@ pub fn arguments(grant: &Grant, config: &Config) -> Vec<Argument> {
         optional: false,
         meaning: "`extra_args`, on every call".into(),
     });
+    for word in RequestWord::ALL {
+        let [flag, placeholder] = word.words();
+        let setting = placeholder.split_once('=').map(|(setting, _)| setting);
+        let (value, meaning) = match word {
+            RequestWord::Instructions if config.instructions == Instructions::Ignore => continue,
+            RequestWord::Instructions => (
+                "<instructions>",
+                "the request's instructions and system messages",
+            ),
+            RequestWord::Effort => ("<effort>", "the request's effort"),
+            RequestWord::OutputSchema => (
+                "<schema>",
+                "the host's own copy of the request's output schema",
+            ),
+        };
+        let value = setting.map_or(value.to_owned(), |setting| format!("{setting}={value}"));
+        parts.push(optional(part(&[flag, &value], meaning.into())));
+    }
     parts.push(optional(part(
         &["-i", "<image>"],
         "for each image of the request, the host's own copy".into(),
@@ -87,13 +106,13 @@ pub fn arguments(grant: &Grant, config: &Config) -> Vec<Argument> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Sandbox;
+    use crate::config::{Sandbox, SupportedModel};
 
     #[test]
     fn the_configuration_is_filled_in() {
         let config = Config {
             sandbox: Sandbox::ReadOnly,
-            supported_models: vec!["codex".into(), "m".into()],
+            supported_models: ["codex", "m"].map(SupportedModel::new).into(),
             extra_args: vec!["-c".into(), "a=1".into()],
             ..Config::default()
         };
@@ -110,6 +129,9 @@ mod tests {
                 "",
                 "--model m",
                 "-c a=1",
+                "-c developer_instructions=<instructions>",
+                "-c model_reasoning_effort=<effort>",
+                "--output-schema <schema>",
                 "-i <image>",
                 "-- <prompt>",
             ]

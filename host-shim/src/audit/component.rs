@@ -2,8 +2,6 @@
 
 use serde::Serialize;
 use wasmparser::Parser;
-use wasmtime::Engine;
-use wasmtime::component::Component as Compiled;
 
 use super::interface::{Import, Interface};
 use super::producers::{Producer, producers};
@@ -11,6 +9,8 @@ use super::world::{World, fit};
 use crate::config::Config;
 use crate::engine::builtin::COMPONENT;
 use crate::engine::builtin::sha256;
+use crate::engine::cache::Cache;
+use crate::engine::engine;
 
 /// What a component may get from elsewhere, and where from: the beginnings of interface names.
 const ABSENT: [(&str, &[&str]); 6] = [
@@ -70,10 +70,12 @@ impl Component {
         }
         let producers =
             producers(bytes).map_err(|error| format!("its sections cannot be read: {error}"))?;
-        // Compiled, because only the engine knows the types; never instantiated.
-        let engine = Engine::default();
-        let compiled =
-            Compiled::from_binary(&engine, bytes).map_err(|error| format!("{error:#}"))?;
+        let sha256 = sha256(bytes);
+        // Compiled, because only the engine knows the types; never instantiated. A turn would use the same machine code.
+        let unusable = |error: wasmtime::Error| format!("{error:#}");
+        let engine = engine().map_err(unusable)?;
+        let compiled = Cache::of_user().component(&engine, bytes, &sha256);
+        let compiled = compiled.map_err(unusable)?;
         let kind = compiled.component_type();
         let imports = kind
             .imports(&engine)
@@ -84,7 +86,6 @@ impl Component {
             .map(|(name, export)| Interface::of(&engine, name, &export.ty))
             .collect();
         let world = fit(&engine, &compiled, &mut imports, &exports);
-        let sha256 = sha256(bytes);
         Ok(Component {
             built_in: bytes == COMPONENT,
             pin: match &config.component_sha256 {
@@ -159,7 +160,7 @@ mod tests {
         assert_eq!(component.size, COMPONENT.len() as u64);
         assert_eq!(component.not_imported.len(), ABSENT.len());
         let spawn = component.imports.iter().find(|import| {
-            import.name == "plexum:provider/codex@0.1.0"
+            import.name == "plexum:codex/codex@0.1.0"
                 && import.functions.contains(&"spawn".to_owned())
         });
         assert!(spawn.unwrap().granted);
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_known_interface_with_a_function_more_is_not_granted() {
-        let component = read(&importing("plexum:provider/codex@0.1.0", "format-disk")).unwrap();
+        let component = read(&importing("plexum:codex/codex@0.1.0", "format-disk")).unwrap();
         let import = &component.imports[0];
         assert!(!import.granted);
         let problem = import.problem.as_ref().unwrap();
@@ -227,7 +228,7 @@ mod tests {
 
     #[test]
     fn an_interface_that_fits_by_its_name_is_still_compared_by_its_shape() {
-        let other = importing("plexum:provider/log@0.1.7", "write");
+        let other = importing("plexum:codex/log@0.1.7", "write");
         let import = &read(&other).unwrap().imports[0];
         assert!(import.meaning.is_some() && !import.granted, "{import:?}");
     }

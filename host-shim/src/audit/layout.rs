@@ -33,7 +33,8 @@ pub fn escaped(text: &str) -> String {
 /// As a shell takes it. Text in angle brackets is a placeholder, not a word.
 pub fn quoted(word: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || "-_=+:,./@%".contains(char);
-    let place = word.starts_with('<') && word.ends_with('>');
+    let value = word.rsplit('=').next().unwrap_or(word);
+    let place = value.starts_with('<') && value.ends_with('>');
     if place || (!word.is_empty() && word.chars().all(plain)) {
         word.to_owned()
     } else {

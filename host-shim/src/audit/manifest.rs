@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::component::Component;
 use super::interface::Import;
+use super::offered::EXPORTS;
 use super::{Audit, Verdict};
 
 /// The file that a manifest names as the component, beside itself.
@@ -94,7 +95,7 @@ impl Manifest {
             id: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             kind: "provider".to_owned(),
-            wit: package(&world.name),
+            wit: package(EXPORTS[0]),
             world: world.name.clone(),
             component: COMPONENT_FILE.to_owned(),
             sha256: audit.component.sha256.clone(),
@@ -132,10 +133,10 @@ mod tests {
         let manifest = Manifest::of(&audit).unwrap();
         assert_eq!(manifest.id, "plexum-openai-provider");
         assert_eq!(manifest.wit, "plexum:provider@0.1.0");
-        assert_eq!(manifest.world, "plexum:provider/codex-provider@0.1.0");
+        assert_eq!(manifest.world, "plexum:codex/codex-provider@0.1.0");
         assert_eq!(manifest.sha256, crate::engine::builtin::sha256(COMPONENT));
         let codex = manifest.capabilities.iter().find(|capability| {
-            capability.import == "plexum:provider/codex@0.1.0"
+            capability.import == "plexum:codex/codex@0.1.0"
                 && capability.functions.contains(&"spawn".to_owned())
         });
         assert_eq!(
@@ -157,11 +158,11 @@ mod tests {
             import.granted = false;
         }
         let error = Manifest::of(&audit).unwrap_err().to_string();
-        assert!(error.contains("(plexum:provider/"), "{error}");
+        assert!(error.contains("(plexum:codex/"), "{error}");
         audit.verdict = Verdict::NotThisWorld;
         let error = Manifest::of(&audit).unwrap_err().to_string();
         assert!(
-            error.contains("not of the world plexum:provider/codex-provider@0.1.0: build"),
+            error.contains("not of the world plexum:codex/codex-provider@0.1.0: build"),
             "{error}"
         );
     }

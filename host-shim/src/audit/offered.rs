@@ -1,26 +1,26 @@
 //! The world that this host offers: what a component of it exports, and what it may import.
 
 /// The world that this host offers.
-pub const WORLD: &str = "plexum:provider/codex-provider@0.1.0";
+pub const WORLD: &str = "plexum:codex/codex-provider@0.1.0";
 
 /// What a component of that world must export.
-pub const EXPORTS: [&str; 1] = ["plexum:provider/provider@0.1.0"];
+pub const EXPORTS: [&str; 1] = ["plexum:provider/turns@0.1.0"];
 
 /// What it may import, and what for.
 pub const IMPORTS: [(&str, &str); 4] = [
     (
-        "plexum:provider/codex@0.1.0",
+        "plexum:codex/codex@0.1.0",
         "start codex, read its lines, stop it",
     ),
     (
-        "plexum:provider/session@0.1.0",
+        "plexum:codex/session@0.1.0",
         "remember this workspace's conversation",
     ),
     (
-        "plexum:provider/settings@0.1.0",
+        "plexum:codex/settings@0.1.0",
         "read the operator's settings",
     ),
-    ("plexum:provider/log@0.1.0", "write to the host's log"),
+    ("plexum:codex/log@0.1.0", "write to the host's log"),
 ];
 
 /// Whether an interface is the one that the world has: the engine takes 0.1.1 for 0.1.0.

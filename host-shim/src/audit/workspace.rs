@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::session::files::{LOCK_FILE, SESSION_FILE, USAGE_FILE};
+use crate::session::files::{LOCK_FILE, SESSION_FILE, STATE_FILE};
 
 /// A file that the host keeps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,8 +16,8 @@ pub struct KeptFile {
 
 pub fn rules() -> Vec<String> {
     vec![
-        "named by the runtime, codex's working folder".into(),
-        "the component does not see it and cannot name another".into(),
+        "codex's working folder, named by the runtime".into(),
+        "the component neither sees nor names it".into(),
     ]
 }
 
@@ -32,13 +32,17 @@ pub fn files() -> Vec<KeptFile> {
             "the thread id (.tmp while it is replaced, .bad when set aside)",
         ),
         kept(
-            USAGE_FILE,
-            "the thread's token totals (.tmp while it is replaced)",
+            STATE_FILE,
+            "its token totals, and a digest of its instructions (.tmp as above)",
         ),
         kept(LOCK_FILE, "locked during a turn; always empty"),
         kept(
+            "*-<digest>",
+            "the same, for each conversation that the runtime names",
+        ),
+        kept(
             "a temporary folder",
-            "images of the request, for this user only; gone after the turn",
+            "images and output schema of the request; gone after the turn",
         ),
     ]
 }

@@ -3,7 +3,7 @@
 use wasmtime::{ResourceLimiter, Result};
 
 use crate::capability::bindings::log::Level;
-use crate::capability::bindings::provider as wit;
+use crate::capability::bindings::turns as wit;
 use crate::codex::framing::MAX_LINE_BYTES;
 use crate::config::guest_limits::{
     CANCELLED_MILLISECONDS, GuestLimits, MAX_ARGUMENTS, MAX_ARGUMENTS_BYTES, MAX_INSTANCES,
@@ -257,18 +257,32 @@ impl ResourceLimiter for Budget {
 pub fn memory(event: &wit::Event) -> usize {
     let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let held = match event {
-        wit::Event::MessageStart(start) => start.model.len() + start.thread_id.len(),
+        wit::Event::MessageStart(start) => start.thread_id.len() + optional(&start.model),
+        wit::Event::ModelChange(change) => {
+            optional(&change.previous) + change.model.len() + change.reason.len()
+        }
+        wit::Event::BlockEnd(_) | wit::Event::Usage(_) => 0,
         wit::Event::TextDelta(delta) | wit::Event::ThinkingDelta(delta) => delta.text.len(),
         wit::Event::ToolStart(tool) => tool.id.len() + tool.title.len() + tool.input.len(),
-        wit::Event::ToolUpdate(tool) => tool.id.len() + optional(&tool.output),
+        wit::Event::ToolUpdate(tool) => tool.id.len() + tool.output_delta.len(),
         wit::Event::ToolEnd(tool) => tool.id.len() + optional(&tool.output),
         wit::Event::Plan(steps) => {
             let texts: usize = steps.iter().map(|step| step.text.len()).sum();
             texts + steps.len() * size_of::<PlanStep>()
         }
         wit::Event::Notice(notice) => {
-            let rest = [&notice.old, &notice.new, &notice.reason];
-            notice.message.len() + rest.into_iter().map(optional).sum::<usize>()
+            let held = match &notice.kind {
+                wit::NoticeKind::SessionReplaced(replaced) => {
+                    replaced.old.len() + replaced.new.len()
+                }
+                wit::NoticeKind::UnknownEvent(event) => event.len(),
+                wit::NoticeKind::Warning
+                | wit::NoticeKind::Reconnecting(_)
+                | wit::NoticeKind::Unsupported(_)
+                | wit::NoticeKind::LineSkipped(_)
+                | wit::NoticeKind::LineMalformed => 0,
+            };
+            notice.message.len() + held
         }
         wit::Event::MessageEnd(end) => end.failure.as_ref().map_or(0, |failure| {
             failure.message.len() + optional(&failure.detail)
@@ -339,7 +353,7 @@ mod tests {
         let plan = |steps: usize| {
             let step = wit::PlanStep {
                 text: String::new(),
-                completed: false,
+                status: wit::StepStatus::Pending,
             };
             wit::Event::Plan(vec![step; steps])
         };
@@ -358,7 +372,7 @@ mod tests {
         let mut budget = budget();
         let step = wit::PlanStep {
             text: String::new(),
-            completed: false,
+            status: wit::StepStatus::Pending,
         };
         let input = |bytes| {
             wit::Event::ToolStart(wit::ToolStart {

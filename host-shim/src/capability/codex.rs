@@ -94,17 +94,23 @@ impl CodexCtx {
         let call = Call {
             prompt_on_stdin: prompt_on_stdin.is_some(),
             stored: self.threads.held(),
-            images: self.images.len(),
+            images: self.handover.images(),
+            request: self.handover.words(),
         };
-        let allowed = self.grant.check(&args, &call).map_err(|refused| {
-            let reason = refused.to_string();
+        // Before the host puts anything of the request into it: that belongs to the conversation.
+        let shown = shown(&args);
+        let denied = |reason: String| {
             self.record.write(&record::Entry::Refused {
                 rule: ARGV_RULE,
                 reason: &reason,
-                argv: &shown(&args),
+                argv: &shown,
             });
             refusal(Reason::Denied, reason)
-        })?;
+        };
+        let allowed = self.grant.check(&args, &call);
+        let allowed = allowed.map_err(|refused| denied(refused.to_string()))?;
+        let put = self.handover.put(&mut args, &allowed);
+        put.map_err(|too_long| denied(too_long.to_string()))?;
         let (pinned, binary) = (Arc::clone(&self.program), self.config.binary.clone());
         // A search looks at folders that may be on a disk that does not answer.
         let found = tokio::task::spawn_blocking(move || pinned.get(binary.as_deref()));
@@ -128,7 +134,6 @@ impl CodexCtx {
             .iter()
             .map(|(name, _)| name.to_string_lossy().into_owned())
             .collect();
-        self.images.put_paths(&mut args, &allowed.images);
         let limits = &self.config.limits;
         let start = Start {
             program: &program,
@@ -166,11 +171,11 @@ impl CodexCtx {
                 refusal(reason, message)
             }
         })?;
-        tracing::info!(pid = process.id(), program = %program.display(), argv = shown(&args), "codex started");
+        tracing::info!(pid = process.id(), program = %program.display(), argv = shown, "codex started");
         self.record.write(&record::Entry::Allowed {
             rule: ARGV_RULE,
             program: &program.to_string_lossy(),
-            argv: &shown(&args),
+            argv: &shown,
             environment: &names,
             pid: process.id(),
         });

@@ -1,27 +1,103 @@
 //! What the component hands over, as the plain data of `contract/`.
 
-use crate::capability::bindings::provider as wit;
+use crate::capability::bindings::turns as wit;
+use crate::contract::description::{Capability, Description, Model};
 use crate::contract::event::{
-    Event, Failure, FailureKind, NoticeKind, PlanStep, StopReason, ToolKind, ToolStatus, Usage,
+    BlockKind, BlockOutcome, Event, Failure, FailureKind, NoticeKind, PlanStep, ReplacementReason,
+    RequestPart, StepStatus, StopReason, ToolKind, ToolStatus, Usage,
 };
 use crate::contract::tool_input::ToolInput;
+
+impl From<wit::Description> for Description {
+    fn from(description: wit::Description) -> Self {
+        let wit::Description {
+            id,
+            version,
+            models,
+            capabilities,
+        } = description;
+        Description {
+            id,
+            version,
+            models: models.into_iter().map(Into::into).collect(),
+            capabilities: CAPABILITIES
+                .into_iter()
+                .filter(|(flag, _)| capabilities.contains(*flag))
+                .map(|(_, capability)| capability)
+                .collect(),
+        }
+    }
+}
+
+const CAPABILITIES: [(wit::Capabilities, Capability); 7] = [
+    (
+        wit::Capabilities::STREAMING_DELTAS,
+        Capability::StreamingDeltas,
+    ),
+    (wit::Capabilities::TOOL_UPDATES, Capability::ToolUpdates),
+    (wit::Capabilities::IMAGES, Capability::Images),
+    (wit::Capabilities::RESUMABLE, Capability::Resumable),
+    (wit::Capabilities::INSTRUCTIONS, Capability::Instructions),
+    (
+        wit::Capabilities::STRUCTURED_OUTPUT,
+        Capability::StructuredOutput,
+    ),
+    (wit::Capabilities::EFFORT, Capability::Effort),
+];
+
+impl From<wit::Model> for Model {
+    fn from(model: wit::Model) -> Self {
+        let wit::Model {
+            id,
+            display_name,
+            context_window,
+            inputs,
+            efforts,
+        } = model;
+        Model {
+            id,
+            display_name,
+            context_window,
+            images: inputs.contains(wit::InputKinds::IMAGE),
+            efforts,
+        }
+    }
+}
 
 impl From<wit::Event> for Event {
     fn from(event: wit::Event) -> Self {
         match event {
             wit::Event::MessageStart(wit::MessageStart {
-                model,
                 thread_id,
                 resumed,
+                model,
             }) => Event::MessageStart {
-                model,
                 thread_id,
                 resumed,
+                model,
+            },
+            wit::Event::ModelChange(wit::ModelChange {
+                previous,
+                model,
+                reason,
+            }) => Event::ModelChange {
+                previous,
+                model,
+                reason,
             },
             wit::Event::TextDelta(wit::Delta { index, text }) => Event::TextDelta { index, text },
             wit::Event::ThinkingDelta(wit::Delta { index, text }) => {
                 Event::ThinkingDelta { index, text }
             }
+            wit::Event::BlockEnd(wit::BlockEnd {
+                kind,
+                index,
+                outcome,
+            }) => Event::BlockEnd {
+                kind: kind.into(),
+                index,
+                outcome: outcome.into(),
+            },
             wit::Event::ToolStart(wit::ToolStart {
                 id,
                 kind,
@@ -36,8 +112,8 @@ impl From<wit::Event> for Event {
                     .parse()
                     .unwrap_or_else(|_| ToolInput::from_text(&input)),
             },
-            wit::Event::ToolUpdate(wit::ToolUpdate { id, output }) => {
-                Event::ToolUpdate { id, output }
+            wit::Event::ToolUpdate(wit::ToolUpdate { id, output_delta }) => {
+                Event::ToolUpdate { id, output_delta }
             }
             wit::Event::ToolEnd(wit::ToolEnd {
                 id,
@@ -53,21 +129,26 @@ impl From<wit::Event> for Event {
             wit::Event::Plan(steps) => Event::Plan {
                 steps: steps
                     .into_iter()
-                    .map(|wit::PlanStep { text, completed }| PlanStep { text, completed })
+                    .map(|wit::PlanStep { text, status }| PlanStep {
+                        text,
+                        status: status.into(),
+                    })
                     .collect(),
             },
-            wit::Event::Notice(wit::Notice {
-                kind,
-                message,
-                old,
-                new,
-                reason,
-            }) => Event::Notice {
+            wit::Event::Usage(wit::UsageUpdate {
+                usage,
+                thread_usage,
+                context_tokens,
+                context_window,
+            }) => Event::Usage {
+                usage: usage.map(Into::into),
+                thread_usage: thread_usage.map(Into::into),
+                context_tokens,
+                context_window,
+            },
+            wit::Event::Notice(wit::Notice { kind, message }) => Event::Notice {
                 kind: kind.into(),
                 message,
-                old,
-                new,
-                reason,
             },
             wit::Event::MessageEnd(wit::MessageEnd {
                 stop_reason,
@@ -102,8 +183,30 @@ impl From<wit::Failure> for Failure {
             kind: failure.kind.into(),
             message: failure.message,
             retryable: failure.retryable,
-            retry_after: failure.retry_after,
+            retry_after_ms: failure.retry_after_ms,
             detail: failure.detail,
+        }
+    }
+}
+
+impl From<wit::NoticeKind> for NoticeKind {
+    fn from(kind: wit::NoticeKind) -> Self {
+        match kind {
+            wit::NoticeKind::Warning => NoticeKind::Warning,
+            wit::NoticeKind::Reconnecting(wit::Reconnection { attempt, attempts }) => {
+                NoticeKind::Reconnecting { attempt, attempts }
+            }
+            wit::NoticeKind::SessionReplaced(wit::Replacement { old, new, reason }) => {
+                NoticeKind::SessionReplaced {
+                    old,
+                    new,
+                    reason: reason.into(),
+                }
+            }
+            wit::NoticeKind::Unsupported(part) => NoticeKind::Unsupported { part: part.into() },
+            wit::NoticeKind::LineSkipped(bytes) => NoticeKind::LineSkipped { bytes },
+            wit::NoticeKind::LineMalformed => NoticeKind::LineMalformed,
+            wit::NoticeKind::UnknownEvent(event) => NoticeKind::UnknownEvent { event },
         }
     }
 }
@@ -121,6 +224,8 @@ macro_rules! same_enum {
 
 same_enum!(StopReason {
     EndTurn,
+    MaxTokens,
+    Refusal,
     Error,
     Aborted
 });
@@ -138,14 +243,26 @@ same_enum!(ToolStatus {
     Declined,
     Unknown
 });
-same_enum!(NoticeKind {
-    Warning,
-    Reconnecting,
-    SessionReplaced,
-    ModelChanged,
-    LineSkipped,
-    LineMalformed,
-    UnknownEvent
+same_enum!(BlockKind { Text, Thinking });
+same_enum!(BlockOutcome { Complete, GivenUp });
+same_enum!(StepStatus {
+    Pending,
+    InProgress,
+    Completed
+});
+same_enum!(ReplacementReason {
+    Lost,
+    NotAThreadId,
+    OtherThread,
+    InstructionsChanged
+});
+same_enum!(RequestPart {
+    Instructions,
+    Messages,
+    Images,
+    Effort,
+    OutputSchema,
+    Session
 });
 same_enum!(FailureKind {
     NotInstalled,
@@ -161,6 +278,9 @@ same_enum!(FailureKind {
     SessionBusy,
     SessionArchived,
     SessionUnreadable,
+    SessionMoved,
+    StoreUnavailable,
+    Resources,
     Config,
     UntrustedDirectory,
     CliIncompatible,

@@ -3,6 +3,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::fs::OFlags;
 use tempfile::TempDir;
 
-use crate::contract::request::{Content, ImageSource, Request};
+use crate::contract::request::{Content, ImageSource, Message, Request};
 
 /// The largest image that is handed over.
 pub(crate) const MAX_IMAGE_BYTES: u64 = 20 * 1024 * 1024;
@@ -29,6 +30,8 @@ pub struct ImageError {
 /// Copies of a request's images. Dropping this removes them.
 #[derive(Debug, Default)]
 pub struct StagedImages {
+    /// The number of the first: how many images come before the prompt in the request.
+    first: usize,
     paths: Vec<PathBuf>,
     /// Removed with everything in it; absent when there are no images.
     _folder: Option<TempDir>,
@@ -37,22 +40,17 @@ pub struct StagedImages {
 impl StagedImages {
     /// Copies the images of the request's prompt. Relative paths start at `workspace`.
     pub async fn stage(request: &Request, workspace: &Path) -> Result<Self, ImageError> {
-        let prompt = request
-            .prompt_position()
-            .and_then(|position| request.messages.get(position));
-        let sources: Vec<ImageSource> = prompt
-            .into_iter()
-            .flat_map(|message| &message.content)
-            .filter_map(|piece| match piece {
-                Content::Image { source } => Some(source.clone()),
-                Content::Text { .. } => None,
-            })
-            .collect();
+        let position = request.prompt_position().unwrap_or_default();
+        let (earlier, prompt) = request.messages.split_at(position);
+        let first = earlier.iter().flat_map(images_of).count();
+        let prompt = prompt.first().into_iter();
+        let sources: Vec<ImageSource> = prompt.flat_map(images_of).cloned().collect();
         if sources.is_empty() {
             return Ok(Self::default());
         }
         let workspace = workspace.to_owned();
-        let staged = tokio::task::spawn_blocking(move || Self::copy(&sources, &workspace)).await;
+        let staged =
+            tokio::task::spawn_blocking(move || Self::copy(first, &sources, &workspace)).await;
         staged.unwrap_or_else(|error| {
             Err(ImageError {
                 number: 1,
@@ -61,7 +59,7 @@ impl StagedImages {
         })
     }
 
-    fn copy(sources: &[ImageSource], workspace: &Path) -> Result<Self, ImageError> {
+    fn copy(first: usize, sources: &[ImageSource], workspace: &Path) -> Result<Self, ImageError> {
         // A temporary folder of this library is for this user only (mode 0700).
         let folder = tempfile::Builder::new().prefix("plexum-codex-").tempdir();
         let folder = folder.map_err(|error| ImageError {
@@ -79,25 +77,35 @@ impl StagedImages {
             paths.push(path);
         }
         Ok(StagedImages {
+            first,
             paths,
             _folder: Some(folder),
         })
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.paths.len()
+    /// Their numbers, counted through the whole request.
+    pub fn numbers(&self) -> Range<usize> {
+        self.first..self.first + self.paths.len()
     }
 
     /// Replaces arguments by the paths of images. Each of `places` is the index of an argument and the number of an
     /// image.
     pub fn put_paths(&self, args: &mut [String], places: &[(usize, usize)]) {
         for (index, image) in places {
-            if let (Some(arg), Some(path)) = (args.get_mut(*index), self.paths.get(*image)) {
+            let position = image.checked_sub(self.first);
+            let path = position.and_then(|position| self.paths.get(position));
+            if let (Some(arg), Some(path)) = (args.get_mut(*index), path) {
                 *arg = path.to_string_lossy().into_owned();
             }
         }
     }
+}
+
+fn images_of(message: &Message) -> impl Iterator<Item = &ImageSource> {
+    message.content.iter().filter_map(|piece| match piece {
+        Content::Image { source } => Some(source),
+        Content::Text { .. } => None,
+    })
 }
 
 fn stage_one(
@@ -182,7 +190,7 @@ fn extension(bytes: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::request::{Message, Role};
+    use crate::contract::request::Role;
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\nrest";
 
@@ -191,13 +199,15 @@ mod tests {
             .into_iter()
             .map(|source| Content::Image { source })
             .collect();
-        Request {
-            model: None,
-            messages: vec![Message {
-                role: Role::User,
-                content,
-            }],
-        }
+        let earlier = Content::Image {
+            source: ImageSource::Path {
+                path: "not copied".into(),
+            },
+        };
+        Request::new(vec![
+            Message::new(Role::User, vec![earlier]),
+            Message::new(Role::User, content),
+        ])
     }
 
     #[tokio::test]
@@ -216,11 +226,12 @@ mod tests {
         let staged = StagedImages::stage(&request, workspace.path())
             .await
             .unwrap();
-        let mut args: Vec<String> = ["-i", "image:1", "--", "image:1"]
+        assert_eq!(staged.numbers(), 1..3);
+        let mut args: Vec<String> = ["-i", "image:2", "--", "image:2"]
             .map(str::to_owned)
             .to_vec();
-        staged.put_paths(&mut args, &[(1, 1)]);
-        assert_eq!(args[3], "image:1");
+        staged.put_paths(&mut args, &[(1, 2)]);
+        assert_eq!(args[3], "image:2");
         assert_eq!(std::fs::read(&args[1]).unwrap(), b"GIF89a");
         assert_eq!(std::fs::read(&staged.paths[0]).unwrap(), PNG);
         drop(staged);

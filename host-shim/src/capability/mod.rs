@@ -4,6 +4,7 @@ pub mod bindings;
 pub mod budget;
 mod codex;
 mod from_wit;
+pub mod handover;
 pub mod image;
 mod log;
 mod session;
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 
 use crate::capability::budget::{Budget, Exceeded};
-use crate::capability::image::StagedImages;
+use crate::capability::handover::Handover;
 use crate::codex::spawner::Spawner;
 use crate::codex::stop::{Bounds, StopCause};
 use crate::config::Config;
@@ -30,7 +31,7 @@ use crate::grant::Grant;
 use crate::grant::known_threads::KnownThreads;
 use crate::grant::program::PinnedProgram;
 use crate::session::queue::Foremost;
-use crate::session::store::{SessionEntry, SessionGuard, SessionStore};
+use crate::session::store::{SessionEntry, SessionGuard, SessionKey, SessionStore};
 use crate::telemetry::metrics::Meter;
 use crate::telemetry::record::TurnRecord;
 
@@ -41,6 +42,8 @@ pub struct CodexCtx {
     pub(crate) grant: Arc<Grant>,
     pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) workspace: PathBuf,
+    /// The conversation that the session is kept for.
+    pub(crate) key: Arc<SessionKey>,
     /// What the store held when the turn began, until the component has asked for it or changes it. Nothing else
     /// changes it meanwhile.
     pub(crate) stored: Option<Option<SessionEntry>>,
@@ -53,8 +56,8 @@ pub struct CodexCtx {
     pub(crate) guard: Option<Arc<dyn SessionGuard>>,
     /// How codex is started.
     pub(crate) spawner: Arc<dyn Spawner>,
-    /// The images of the request.
-    pub(crate) images: StagedImages,
+    /// What the request hands over.
+    pub(crate) handover: Handover,
     /// What bounds everything that the turn waits for.
     pub(crate) bounds: Bounds,
     pub(crate) meter: Meter,

@@ -1,7 +1,6 @@
 //! The import `session`: what is kept of the conversation between turns.
 
-use std::io;
-use std::path::Path;
+use std::result::Result as StdResult;
 use std::sync::Arc;
 
 use tracing::Instrument;
@@ -10,44 +9,58 @@ use wasmtime::Result;
 use super::{CodexCtx, NoAnswer};
 use crate::capability::bindings::session;
 use crate::contract::event::Usage;
-use crate::session::store::{SessionEntry, SessionStore, StoreFuture};
+use crate::contract::thread_id::is_plain;
+use crate::session::store::{
+    SessionEntry, SessionError, SessionErrorKind, SessionKey, SessionStore, StoreFuture,
+};
 
 impl session::Host for CodexCtx {
-    async fn load(&mut self) -> Result<Result<Option<session::Entry>, String>> {
+    async fn load(&mut self) -> Result<Result<Option<session::Entry>, session::Error>> {
         let loaded = match self.stored.take() {
             Some(stored) => Ok(stored),
             None => {
-                let (sessions, workspace) = (Arc::clone(&self.sessions), self.workspace.clone());
-                self.answered(sessions.load(&workspace)).await?
+                let (sessions, key) = (Arc::clone(&self.sessions), Arc::clone(&self.key));
+                self.answered(sessions.load(&key)).await?
             }
         };
         Ok(loaded
             .map(|entry| entry.map(Into::into))
-            .map_err(|error| error.to_string()))
+            .map_err(Into::into))
     }
 
-    async fn save(&mut self, entry: session::Entry) -> Result<Result<(), String>> {
-        if let Err(reason) = self.threads.check(&entry.thread_id) {
+    async fn save(&mut self, entry: session::Entry) -> Result<Result<(), session::Error>> {
+        if let Err(reason) = self.check_entry(&entry) {
             tracing::warn!(reason, "a thread id is not kept");
             self.budget.refused(reason)?;
-            return Ok(Err(reason.into()));
+            return Ok(Err(session::Error::Denied(reason.into())));
         }
         self.stored = None;
         let entry = entry.into();
-        let saved = self.change_session(|sessions, workspace| sessions.save(workspace, entry));
+        let saved = self.change_session(|sessions, key| sessions.save(key, entry));
         let saved = self.answered(saved).await?;
-        Ok(saved.map_err(|error| error.to_string()))
+        Ok(saved.map_err(Into::into))
     }
 
-    async fn set_aside(&mut self) -> Result<Result<(), String>> {
+    async fn set_aside(&mut self) -> Result<Result<(), session::Error>> {
         self.stored = None;
-        let set_aside = self.change_session(|sessions, workspace| sessions.set_aside(workspace));
+        let set_aside = self.change_session(|sessions, key| sessions.set_aside(key));
         let set_aside = self.answered(set_aside).await?;
-        Ok(set_aside.map_err(|error| error.to_string()))
+        Ok(set_aside.map_err(Into::into))
     }
 }
 
 impl CodexCtx {
+    /// Whether this may be kept, and why not.
+    fn check_entry(&self, entry: &session::Entry) -> StdResult<(), &'static str> {
+        self.threads.check(&entry.thread_id)?;
+        match &entry.instructions {
+            Some(digest) if !is_plain(digest) => Err(
+                "only a plain word of at most 128 bytes can be kept as the digest of instructions",
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// The store's answer. When the turn must end, the store has the grace period to finish what it does; the error, on
     /// which the component is stopped, is a [`NoAnswer`].
     async fn answered<T>(&mut self, answer: impl Future<Output = T>) -> Result<T> {
@@ -58,19 +71,28 @@ impl CodexCtx {
 
     /// Changes what is kept of the session. That is finished even if the turn is dropped meanwhile, and other turns are
     /// kept out until then: two that replace a file at the same time could put half of one in its place.
-    fn change_session<F>(&self, change: F) -> impl Future<Output = io::Result<()>> + use<F>
+    fn change_session<F>(
+        &self,
+        change: F,
+    ) -> impl Future<Output = StdResult<(), SessionError>> + use<F>
     where
-        F: for<'a> FnOnce(&'a dyn SessionStore, &'a Path) -> StoreFuture<'a, ()> + Send + 'static,
+        F: for<'a> FnOnce(&'a dyn SessionStore, &'a SessionKey) -> StoreFuture<'a, ()>
+            + Send
+            + 'static,
     {
-        let (sessions, workspace) = (Arc::clone(&self.sessions), self.workspace.clone());
+        let (sessions, key) = (Arc::clone(&self.sessions), Arc::clone(&self.key));
         let guard = self.guard.clone();
         let task = async move {
-            let changed = change(&*sessions, &workspace).await;
+            let changed = change(&*sessions, &key).await;
             drop(guard);
             changed
         };
         let task = tokio::spawn(task.in_current_span());
-        async { task.await.map_err(io::Error::other)? }
+        async {
+            task.await.map_err(|error| {
+                SessionError::new(SessionErrorKind::Unreadable, error.to_string())
+            })?
+        }
     }
 }
 
@@ -86,6 +108,22 @@ impl From<SessionEntry> for session::Entry {
         session::Entry {
             thread_id: entry.thread_id,
             totals,
+            instructions: entry.instructions,
+        }
+    }
+}
+
+impl From<SessionError> for session::Error {
+    fn from(error: SessionError) -> Self {
+        let SessionError { kind, message } = error;
+        match kind {
+            SessionErrorKind::Busy => session::Error::Busy(message),
+            SessionErrorKind::Moved => session::Error::Moved(message),
+            SessionErrorKind::Lost => session::Error::Lost(message),
+            SessionErrorKind::Unreadable => session::Error::Unreadable(message),
+            SessionErrorKind::Unavailable => session::Error::Unavailable(message),
+            SessionErrorKind::Resources => session::Error::Resources(message),
+            SessionErrorKind::Denied => session::Error::Denied(message),
         }
     }
 }
@@ -102,6 +140,7 @@ impl From<session::Entry> for SessionEntry {
         SessionEntry {
             thread_id: entry.thread_id,
             totals,
+            instructions: entry.instructions,
         }
     }
 }

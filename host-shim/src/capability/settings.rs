@@ -4,19 +4,24 @@ use wasmtime::Result;
 
 use super::CodexCtx;
 use crate::capability::bindings::settings;
-use crate::config::{LostSession, PromptTransport, Sandbox};
+use crate::config::{
+    ChangedInstructions, Instructions, LostSession, PromptTransport, Sandbox, SupportedModel,
+};
 
 impl settings::Host for CodexCtx {
     fn get(&mut self) -> Result<settings::Settings> {
         let config = &self.config;
         let models = config.supported_models.iter();
+        let model = |model: &SupportedModel| settings::Model {
+            id: model.id.clone(),
+            args: config.args_of(&model.id),
+            display_name: model.display_name.clone(),
+            context_window: model.context_window,
+            images: model.images,
+            efforts: model.efforts.clone(),
+        };
         Ok(settings::Settings {
-            models: models
-                .map(|id| settings::ModelArgs {
-                    id: id.clone(),
-                    args: config.args_of(id),
-                })
-                .collect(),
+            models: models.map(model).collect(),
             extra_args: config.extra_args.clone(),
             sandbox: match config.sandbox {
                 Sandbox::DangerFullAccess => settings::Sandbox::DangerFullAccess,
@@ -31,6 +36,14 @@ impl settings::Host for CodexCtx {
                 LostSession::Replay => settings::LostSession::Replay,
                 LostSession::Fresh => settings::LostSession::Fresh,
                 LostSession::Fail => settings::LostSession::Fail,
+            },
+            instructions: match config.instructions {
+                Instructions::Developer => settings::Instructions::Developer,
+                Instructions::Ignore => settings::Instructions::Ignore,
+            },
+            changed_instructions: match config.changed_instructions {
+                ChangedInstructions::Keep => settings::ChangedInstructions::Keep,
+                ChangedInstructions::Restart => settings::ChangedInstructions::Restart,
             },
         })
     }

@@ -4,7 +4,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::capability::CodexCtx;
-use crate::capability::bindings::CodexProvider;
+use crate::capability::bindings::{CodexProvider, LinkOptions};
 use crate::config::guest_limits::{MAX_CALL_BYTES, MAX_HANDLES};
 
 /// The data of a store in which a provider component runs.
@@ -24,7 +24,10 @@ impl CodexView for CodexCtx {
 /// # Errors
 /// When the linker has one of them already.
 pub fn add_to_linker<T: CodexView>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    CodexProvider::add_to_linker::<T, HasSelf<CodexCtx>>(linker, T::codex)
+    // What the contract calls unstable is offered too: the component that this crate was built with uses it.
+    let mut options = LinkOptions::default();
+    options.back_off(true);
+    CodexProvider::add_to_linker::<T, HasSelf<CodexCtx>>(linker, &options, T::codex)
 }
 
 /// Holds a store, of one turn, to the limits of the configuration (`guest`): memory, tables, handles, the size of a

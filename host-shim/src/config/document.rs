@@ -8,6 +8,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::Mistake;
 use super::key_path::{KeyPath, Step};
 
 /// A value of the text.
@@ -40,23 +41,14 @@ pub enum Content<'t> {
     Object(Vec<(String, Node<'t>)>),
 }
 
-/// Why a text is not JSON.
-#[derive(Debug, PartialEq)]
-pub struct SyntaxError {
-    /// Where, in bytes.
-    pub offset: usize,
-    /// What is wrong there.
-    pub message: String,
-}
-
 impl<'t> Node<'t> {
-    /// Reads a whole text.
-    pub fn parse(text: &'t str) -> Result<Self, SyntaxError> {
+    /// Reads a whole text, which may turn out not to be JSON.
+    pub fn parse(text: &'t str) -> Result<Self, Mistake> {
         // What this accepts has no broken escape and is not nested too deeply for what follows.
         serde_json::from_str::<serde_json::Value>(text)
             .and_then(|_| serde_json::from_str::<&RawValue>(text))
             .and_then(|raw| Self::of(raw, None, KeyPath::default(), text))
-            .map_err(|error| SyntaxError::of(&error, text))
+            .map_err(|error| not_json(&error, text))
     }
 
     fn of(
@@ -169,50 +161,44 @@ impl<'de: 't, 't> serde::Deserialize<'de> for Members<'t> {
     }
 }
 
-impl SyntaxError {
-    fn of(error: &serde_json::Error, text: &str) -> Self {
-        let said = error.to_string();
-        let (line, column) = (error.line(), error.column());
-        let said = said
-            .strip_suffix(&format!(" at line {line} column {column}"))
-            .unwrap_or(&said);
-        if error.is_eof() {
-            let message = if text.trim().is_empty() {
-                "the file is empty: write `{}` for the defaults, or remove it".into()
-            } else {
-                format!("the file ends too early ({said}): write what is missing")
-            };
-            return SyntaxError {
-                offset: text.len(),
-                message,
-            };
-        }
-        let line_start: usize = text
-            .split_inclusive('\n')
-            .take(line.saturating_sub(1))
-            .map(str::len)
-            .sum();
-        // Counted in bytes from 1; a line feed is counted as column 0 of the line that it begins.
-        let offset = text.floor_char_boundary((line_start + column).saturating_sub(1));
-        let rest = text.get(offset..).unwrap_or_default();
-        let before = text.get(..offset).unwrap_or_default().trim_end();
-        let comment = rest.starts_with("//") || rest.starts_with("/*") || rest.starts_with('#');
-        let message = if comment {
-            "JSON has no comments: remove it".into()
-        } else if said == "trailing comma"
-            || (before.ends_with(',') && rest.starts_with(['}', ']']))
-        {
-            "JSON has no comma after the last item: remove it".into()
-        } else if said == "trailing characters" {
-            "there is text after the end of the document: remove it".into()
-        } else if rest.starts_with('\'') {
-            "JSON has no single quotes: write \"…\"".into()
+/// Where a text stops being JSON, and what to do there.
+fn not_json(error: &serde_json::Error, text: &str) -> Mistake {
+    let said = error.to_string();
+    let (line, column) = (error.line(), error.column());
+    let said = said
+        .strip_suffix(&format!(" at line {line} column {column}"))
+        .unwrap_or(&said);
+    if error.is_eof() {
+        let message = if text.trim().is_empty() {
+            "the file is empty: write `{}` for the defaults, or remove it".into()
         } else {
-            let found = rest.chars().next().map(|char| format!(", found {char:?}"));
-            format!("this is not JSON: {said}{}", found.unwrap_or_default())
+            format!("the file ends too early ({said}): write what is missing")
         };
-        SyntaxError { offset, message }
+        return Mistake::of_document(text, text.len(), message);
     }
+    let line_start: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
+    // Counted in bytes from 1; a line feed is counted as column 0 of the line that it begins.
+    let offset = text.floor_char_boundary((line_start + column).saturating_sub(1));
+    let rest = text.get(offset..).unwrap_or_default();
+    let before = text.get(..offset).unwrap_or_default().trim_end();
+    let comment = rest.starts_with("//") || rest.starts_with("/*") || rest.starts_with('#');
+    let message = if comment {
+        "JSON has no comments: remove it".into()
+    } else if said == "trailing comma" || (before.ends_with(',') && rest.starts_with(['}', ']'])) {
+        "JSON has no comma after the last item: remove it".into()
+    } else if said == "trailing characters" {
+        "there is text after the end of the document: remove it".into()
+    } else if rest.starts_with('\'') {
+        "JSON has no single quotes: write \"…\"".into()
+    } else {
+        let found = rest.chars().next().map(|char| format!(", found {char:?}"));
+        format!("this is not JSON: {said}{}", found.unwrap_or_default())
+    };
+    Mistake::of_document(text, offset, message)
 }
 
 #[cfg(test)]
@@ -253,6 +239,9 @@ mod tests {
     #[test]
     fn deep_nesting_is_an_error_and_no_overflow() {
         let error = Node::parse(&"[".repeat(100_000)).unwrap_err();
-        assert!(error.message.contains("recursion limit"), "{error:?}");
+        assert!(
+            error.problem.message.contains("recursion limit"),
+            "{error:?}"
+        );
     }
 }

@@ -67,6 +67,15 @@ impl Mistake {
             problem,
         }
     }
+
+    /// A mistake that is none of a setting, but of the text.
+    pub(super) fn of_document(text: &str, offset: usize, message: String) -> Self {
+        let problem = Problem {
+            key: String::new(),
+            message,
+        };
+        Self::at(text, offset, problem)
+    }
 }
 
 impl fmt::Display for Mistake {

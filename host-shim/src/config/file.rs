@@ -10,7 +10,7 @@ use super::document::Node;
 use super::fault::Place;
 use super::key_path::KeyPath;
 use super::reader::Reader;
-use super::{Config, ConfigError, Mistake, Problem, check, default_path};
+use super::{Config, ConfigError, Mistake, Problem, default_path, rules};
 
 /// Far more than a configuration needs.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -45,7 +45,8 @@ impl Config {
                 let message = format!(
                     "the byte 0x{byte:02X} is not UTF-8, which JSON requires: save the file as UTF-8"
                 );
-                Err(invalid(path, &valid, valid.len(), message))
+                let mistake = Mistake::of_document(&valid, valid.len(), message);
+                Err(not_a_document(path, mistake))
             }
         }
     }
@@ -75,10 +76,10 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         if text.starts_with('\u{feff}') {
             let message = "the file begins with a byte order mark, which JSON does not allow: save it as UTF-8 without one";
-            return Err(invalid(path, text, 0, message.into()));
+            let mistake = Mistake::of_document(text, 0, message.into());
+            return Err(not_a_document(path, mistake));
         }
-        let document =
-            Node::parse(text).map_err(|error| invalid(path, text, error.offset, error.message))?;
+        let document = Node::parse(text).map_err(|mistake| not_a_document(path, mistake))?;
         let (config, mut problems) = lenient(&document, text);
         problems.sort_by_key(|(offset, _)| *offset);
         match config {
@@ -144,19 +145,19 @@ fn lenient<'a>(document: &'a Node<'a>, text: &str) -> (Option<Config>, Vec<(usiz
         }
         struck.insert(node.offset);
     };
-    for finding in check::findings(&config) {
+    for broken in rules::broken(&config) {
         let follows = |from: &KeyPath| {
             wrong
                 .iter()
                 .any(|path| path.steps().starts_with(from.steps()))
         };
-        if finding.follows_from.as_ref().is_some_and(follows) {
+        if broken.follows_from.as_ref().is_some_and(follows) {
             continue;
         }
-        let node = document.find(&finding.path, &|node| !struck.contains(&node.offset));
+        let node = document.find(&broken.path, &|node| !struck.contains(&node.offset));
         // A default is never wrong, so the value is in the document.
         let node = node.unwrap_or(document);
-        let offset = if finding.about_key {
+        let offset = if broken.about_key {
             node.key_offset
         } else {
             node.offset
@@ -164,21 +165,17 @@ fn lenient<'a>(document: &'a Node<'a>, text: &str) -> (Option<Config>, Vec<(usiz
         let problem = Problem {
             // Its place in the text, which counts what was struck out too.
             key: node.path.to_string(),
-            message: finding.message,
+            message: broken.message,
         };
         problems.push((offset, problem));
     }
     (Some(config), problems)
 }
 
-fn invalid(path: &Path, text: &str, offset: usize, message: String) -> ConfigError {
-    let problem = Problem {
-        key: String::new(),
-        message,
-    };
+fn not_a_document(path: &Path, mistake: Mistake) -> ConfigError {
     ConfigError::Invalid {
         path: path.to_owned(),
-        mistakes: vec![Mistake::at(text, offset, problem)],
+        mistakes: vec![mistake],
     }
 }
 

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::guest_limits::GuestLimits;
 
-mod check;
 mod document;
 mod error;
 mod fault;
@@ -18,15 +17,18 @@ mod file;
 pub mod guest_limits;
 mod key_path;
 mod limits;
+mod model;
 mod nearest;
 pub(crate) mod numbers;
 mod reader;
+mod rules;
 #[cfg(feature = "schema")]
 mod schema;
 mod variable;
 
 pub use error::{ConfigError, Mistake, Problem};
 pub use limits::Limits;
+pub use model::SupportedModel;
 #[cfg(feature = "schema")]
 pub use schema::schema;
 
@@ -53,8 +55,8 @@ pub struct Config {
     #[cfg_attr(feature = "schema", schemars(extend("items" = schema::argument())))]
     pub extra_args: Vec<String>,
     /// The models on offer, the default one first.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(regex(pattern = schema::NAME)), extend("uniqueItems" = true)))]
-    pub supported_models: Vec<String>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("uniqueItems" = true)))]
+    pub supported_models: Vec<SupportedModel>,
     /// The arguments that select each model. A model without an entry gets `--model <its name>`; the
     /// model `codex` gets nothing.
     #[cfg_attr(feature = "schema", schemars(extend("additionalProperties" = schema::arguments())))]
@@ -65,6 +67,10 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// What to do when codex has lost the stored conversation.
     pub lost_session: LostSession,
+    /// What becomes of a request's instructions and system messages.
+    pub instructions: Instructions,
+    /// What to do when these are not those that the conversation began with, which codex keeps.
+    pub changed_instructions: ChangedInstructions,
     /// How long things may take.
     pub limits: Limits,
     /// How much the component may use up and hand back.
@@ -84,11 +90,13 @@ impl Default for Config {
             schema: None,
             binary: None,
             extra_args: Vec::new(),
-            supported_models: vec![DEFAULT_MODEL.to_owned()],
+            supported_models: vec![SupportedModel::new(DEFAULT_MODEL)],
             model_args: BTreeMap::new(),
             prompt: PromptTransport::default(),
             sandbox: Sandbox::default(),
             lost_session: LostSession::default(),
+            instructions: Instructions::default(),
+            changed_instructions: ChangedInstructions::default(),
             limits: Limits::default(),
             guest: GuestLimits::default(),
             env: Vec::new(),
@@ -139,14 +147,37 @@ pub enum LostSession {
     Fail,
 }
 
+/// What becomes of a request's instructions and system messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Instructions {
+    /// Codex gets them as its developer instructions.
+    #[default]
+    Developer,
+    /// Codex does not get them; a notice says so.
+    Ignore,
+}
+
+/// What to do when the instructions are not those that the conversation began with. Codex keeps the first ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ChangedInstructions {
+    /// Go on; a notice says that the old ones still hold.
+    #[default]
+    Keep,
+    /// Begin a new conversation, and give it the earlier messages of the request.
+    Restart,
+}
+
 impl Config {
     /// Checks the rules that types cannot express, for a configuration that was not read from a file.
     /// [`Config::parse`] has done this already.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let problems: Vec<_> = check::findings(self)
-            .into_iter()
-            .map(Problem::from)
-            .collect();
+        let problems: Vec<_> = rules::broken(self).into_iter().map(Problem::from).collect();
         if problems.is_empty() {
             Ok(())
         } else {

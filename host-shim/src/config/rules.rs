@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::key_path::KeyPath;
 use super::nearest::did_you_mean;
 use super::{Config, DEFAULT_MODEL, Problem};
+use crate::contract::effort::is_effort;
 
-/// A setting that is not valid.
-pub struct Finding {
+/// A rule that a setting breaks.
+pub struct BrokenRule {
     /// The key.
     pub path: KeyPath,
     /// Whether it is about the key's name, and not about its value.
@@ -18,9 +19,9 @@ pub struct Finding {
     pub message: String,
 }
 
-impl Finding {
+impl BrokenRule {
     fn new(path: KeyPath, message: impl Into<String>) -> Self {
-        Finding {
+        BrokenRule {
             path,
             about_key: false,
             follows_from: None,
@@ -29,17 +30,17 @@ impl Finding {
     }
 }
 
-impl From<Finding> for Problem {
-    fn from(finding: Finding) -> Self {
+impl From<BrokenRule> for Problem {
+    fn from(broken: BrokenRule) -> Self {
         Problem {
-            key: finding.path.to_string(),
-            message: finding.message,
+            key: broken.path.to_string(),
+            message: broken.message,
         }
     }
 }
 
-/// Every setting of a configuration that is not valid.
-pub fn findings(config: &Config) -> Vec<Finding> {
+/// Every rule that a configuration breaks.
+pub fn broken(config: &Config) -> Vec<BrokenRule> {
     let mut found = Vec::new();
     binary(config, &mut found);
     models(config, &mut found);
@@ -48,19 +49,19 @@ pub fn findings(config: &Config) -> Vec<Finding> {
     arguments(&extra_args, &config.extra_args, &mut found);
     for (index, entry) in config.env.iter().enumerate() {
         if let Err(problem) = super::variable::check(entry) {
-            found.push(Finding::new(top("env").index(index), problem));
+            found.push(BrokenRule::new(top("env").index(index), problem));
         }
     }
     if let Some(digest) = &config.component_sha256
         && (digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
     {
         let message = "is not a SHA-256 of 64 hexadecimal digits: copy what `plexum-openai-provider audit` prints";
-        found.push(Finding::new(top("component_sha256"), message));
+        found.push(BrokenRule::new(top("component_sha256"), message));
     }
     let limits = config.limits.out_of_range();
-    found.extend(limits.map(|(key, message)| Finding::new(top("limits").key(key), message)));
+    found.extend(limits.map(|(key, message)| BrokenRule::new(top("limits").key(key), message)));
     let guest = config.guest.out_of_range();
-    found.extend(guest.map(|(key, message)| Finding::new(top("guest").key(key), message)));
+    found.extend(guest.map(|(key, message)| BrokenRule::new(top("guest").key(key), message)));
     found
 }
 
@@ -68,34 +69,44 @@ fn top(key: &str) -> KeyPath {
     KeyPath::default().key(key)
 }
 
-fn binary(config: &Config, found: &mut Vec<Finding>) {
+fn binary(config: &Config, found: &mut Vec<BrokenRule>) {
     let Some(binary) = &config.binary else { return };
     if !binary.is_absolute() {
         let message = format!(
             "{:?} is not an absolute path; under systemd there is no shell to complete it: write what `command -v codex` prints",
             binary.display().to_string()
         );
-        found.push(Finding::new(top("binary"), message));
+        found.push(BrokenRule::new(top("binary"), message));
     } else if binary.as_os_str().as_encoded_bytes().contains(&0) {
-        found.push(Finding::new(
+        found.push(BrokenRule::new(
             top("binary"),
             "a path cannot hold NUL: remove it",
         ));
     }
 }
 
-fn models(config: &Config, found: &mut Vec<Finding>) {
+fn models(config: &Config, found: &mut Vec<BrokenRule>) {
     let path = top("supported_models");
     if config.supported_models.is_empty() {
         let message =
             format!("is empty: name at least one model, or leave it out for [\"{DEFAULT_MODEL}\"]");
-        found.push(Finding {
+        found.push(BrokenRule {
             follows_from: Some(path.clone()),
-            ..Finding::new(path.clone(), message)
+            ..BrokenRule::new(path.clone(), message)
         });
     }
     let mut seen = BTreeSet::new();
     for (index, model) in config.supported_models.iter().enumerate() {
+        for (place, effort) in model.efforts.iter().enumerate() {
+            if !is_effort(effort) {
+                let message = format!(
+                    "{effort:?} cannot be an effort: write at most 32 letters, digits, `-` and `_`"
+                );
+                let path = path.index(index).key("efforts").index(place);
+                found.push(BrokenRule::new(path, message));
+            }
+        }
+        let model = &model.id;
         let message = if model.trim().is_empty() {
             format!("{model:?} is not a valid model name: write one, or remove it")
         } else if !seen.insert(model) {
@@ -110,30 +121,38 @@ fn models(config: &Config, found: &mut Vec<Finding>) {
         } else {
             continue;
         };
-        found.push(Finding::new(path.index(index), message));
+        found.push(BrokenRule::new(path.index(index), message));
     }
 }
 
-fn model_args(config: &Config, found: &mut Vec<Finding>) {
+fn model_args(config: &Config, found: &mut Vec<BrokenRule>) {
     let path = top("model_args");
     for (model, args) in &config.model_args {
         let path = path.key(model);
-        if !config.supported_models.contains(model) {
-            let nearest = did_you_mean(model, config.supported_models.iter().map(String::as_str));
+        let mut names = config
+            .supported_models
+            .iter()
+            .map(|model| model.id.as_str());
+        if !names.any(|name| name == model) {
+            let names = config
+                .supported_models
+                .iter()
+                .map(|model| model.id.as_str());
+            let nearest = did_you_mean(model, names);
             let message = format!(
                 "{model:?} is not in `supported_models`, so it can never be selected: add it there, or remove it here{nearest}"
             );
-            found.push(Finding {
+            found.push(BrokenRule {
                 about_key: true,
                 follows_from: Some(top("supported_models")),
-                ..Finding::new(path.clone(), message)
+                ..BrokenRule::new(path.clone(), message)
             });
         }
         arguments(&path, args, found);
     }
 }
 
-fn arguments(path: &KeyPath, args: &[String], found: &mut Vec<Finding>) {
+fn arguments(path: &KeyPath, args: &[String], found: &mut Vec<BrokenRule>) {
     for (index, arg) in args.iter().enumerate() {
         let message = if arg == "--" {
             "`--` cannot be an argument here: it ends the options, and the host already puts it before the prompt"
@@ -142,6 +161,6 @@ fn arguments(path: &KeyPath, args: &[String], found: &mut Vec<Finding>) {
         } else {
             continue;
         };
-        found.push(Finding::new(path.index(index), message));
+        found.push(BrokenRule::new(path.index(index), message));
     }
 }

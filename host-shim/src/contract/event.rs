@@ -19,12 +19,24 @@ pub enum Event {
     /// before that.
     #[non_exhaustive]
     MessageStart {
-        /// The model that was asked for.
-        model: String,
         /// The conversation, as codex names it: a UUID.
         thread_id: String,
         /// Whether the model remembers earlier turns of it.
         resumed: bool,
+        /// The model that answers, where codex says so. It need not be the one that was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+    },
+    /// Another model answers from here on.
+    #[non_exhaustive]
+    ModelChange {
+        /// The model that answered before, where codex says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<String>,
+        /// The model that answers now.
+        model: String,
+        /// Why, in a sentence for a person.
+        reason: String,
     },
     /// Text of the answer.
     TextDelta {
@@ -40,6 +52,16 @@ pub enum Event {
         /// What to append to that block.
         text: String,
     },
+    /// A block has ended: nothing is appended to it any more.
+    #[non_exhaustive]
+    BlockEnd {
+        /// What it belongs to.
+        kind: BlockKind,
+        /// Which one.
+        index: u32,
+        /// How it ended.
+        outcome: BlockOutcome,
+    },
     /// A tool began. Tools run inside codex: show them, never run them.
     #[non_exhaustive]
     ToolStart {
@@ -52,14 +74,13 @@ pub enum Event {
         /// What it was called with, in JSON.
         input: ToolInput,
     },
-    /// A running tool has news.
+    /// A running tool has written something.
     #[non_exhaustive]
     ToolUpdate {
         /// That of its `ToolStart`.
         id: String,
-        /// Its output so far.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        output: Option<String>,
+        /// What to append to its output. Some of the output may never come this way: `ToolEnd` has all of it.
+        output_delta: String,
     },
     /// A tool ended.
     #[non_exhaustive]
@@ -68,7 +89,7 @@ pub enum Event {
         id: String,
         /// How.
         status: ToolStatus,
-        /// What it produced, where codex shows it.
+        /// All that it produced, where codex shows it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         output: Option<String>,
         /// The exit code of a command.
@@ -81,22 +102,30 @@ pub enum Event {
         /// Its steps, in order.
         steps: Vec<PlanStep>,
     },
+    /// How many tokens have been used so far, while the turn runs.
+    #[non_exhaustive]
+    Usage {
+        /// By this turn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+        /// By the whole conversation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        thread_usage: Option<Usage>,
+        /// How many tokens the conversation takes up in the model now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        context_tokens: Option<u64>,
+        /// How many it may take up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        context_window: Option<u64>,
+    },
     /// Something worth knowing that does not end the turn.
     #[non_exhaustive]
     Notice {
-        /// What it is about.
+        /// What it is about, for a program. Its members stand beside `message` in JSON.
+        #[serde(flatten)]
         kind: NoticeKind,
-        /// A sentence for a person.
+        /// The same in a sentence for a person.
         message: String,
-        /// With [`NoticeKind::SessionReplaced`]: what was stored.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        old: Option<String>,
-        /// With [`NoticeKind::SessionReplaced`]: the thread that took its place.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        new: Option<String>,
-        /// With [`NoticeKind::SessionReplaced`]: why, in one word.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
     },
     /// The end. Every turn has exactly one, and nothing follows it.
     #[non_exhaustive]
@@ -110,7 +139,7 @@ pub enum Event {
         /// the conversation overflowed the model. Absent when unknown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         thread_usage: Option<Usage>,
-        /// Present unless the turn completed.
+        /// Present if `stop_reason` is [`StopReason::Error`] or [`StopReason::Aborted`], and only then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
     },
@@ -123,6 +152,10 @@ pub enum Event {
 pub enum StopReason {
     /// The model finished.
     EndTurn,
+    /// The model wrote as much as it may; its answer is cut off.
+    MaxTokens,
+    /// The model, or the service, refused to answer.
+    Refusal,
     /// The turn failed.
     Error,
     /// It was stopped.
@@ -163,25 +196,122 @@ pub enum ToolStatus {
     Unknown,
 }
 
-/// What a notice is about.
+/// What a block belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BlockKind {
+    /// The answer.
+    Text,
+    /// The reasoning.
+    Thinking,
+}
+
+/// How a block ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BlockOutcome {
+    /// It is whole.
+    Complete,
+    /// Codex gave it up, perhaps to begin again under another index: take back what was shown of it.
+    GivenUp,
+}
+
+/// How far a step of the plan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StepStatus {
+    /// It has not begun.
+    Pending,
+    /// The model is at it.
+    InProgress,
+    /// It is done.
+    Completed,
+}
+
+/// What a notice is about. In JSON its name is the member `kind`, and what it holds are members beside that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NoticeKind {
     /// Codex warns; the turn goes on.
     Warning,
     /// The connection broke and is being made again.
-    Reconnecting,
+    #[non_exhaustive]
+    Reconnecting {
+        /// Which attempt this is, counted from 1, where codex says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
+        /// How many attempts there will be at most, where codex says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempts: Option<u32>,
+    },
     /// Another conversation took the place of the stored one.
-    SessionReplaced,
-    /// Another model answers than the one that answered before.
-    ModelChanged,
+    #[non_exhaustive]
+    SessionReplaced {
+        /// What was stored.
+        old: String,
+        /// The thread that took its place.
+        new: String,
+        /// Why.
+        reason: ReplacementReason,
+    },
+    /// A part of the request is not honoured; the turn goes on without it.
+    #[non_exhaustive]
+    Unsupported {
+        /// Which part.
+        part: RequestPart,
+    },
     /// A line of codex was too long and was left out.
-    LineSkipped,
+    #[non_exhaustive]
+    LineSkipped {
+        /// How long it was.
+        bytes: u64,
+    },
     /// A line of codex could not be understood and was left out.
     LineMalformed,
     /// An event of a kind newer than the component; reported once per kind.
-    UnknownEvent,
+    #[non_exhaustive]
+    UnknownEvent {
+        /// Codex's name for it.
+        event: String,
+    },
+}
+
+/// Why another conversation took the place of the stored one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ReplacementReason {
+    /// Codex no longer has the stored one.
+    Lost,
+    /// What was stored is not the id of a thread.
+    NotAThreadId,
+    /// Codex opened another one than it was asked for.
+    OtherThread,
+    /// The instructions changed, and the stored one cannot be given others.
+    InstructionsChanged,
+}
+
+/// A part of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RequestPart {
+    /// Its instructions, or its messages of role `system`.
+    Instructions,
+    /// Messages, or pieces of them.
+    Messages,
+    /// Images.
+    Images,
+    /// The effort.
+    Effort,
+    /// The output schema.
+    OutputSchema,
+    /// The session.
+    Session,
 }
 
 /// What kind of failure ended a turn. Decide by this, never by text.
@@ -205,7 +335,7 @@ pub enum FailureKind {
     ContextOverflow,
     /// The service could not be reached, or the connection broke.
     Network,
-    /// The service refused the request.
+    /// The request is malformed, or the service refused it.
     InvalidRequest,
     /// The stored conversation no longer exists.
     SessionLost,
@@ -215,13 +345,19 @@ pub enum FailureKind {
     SessionArchived,
     /// The conversation's record is damaged or cannot be read or written.
     SessionUnreadable,
+    /// Another machine has gone on with the conversation meanwhile.
+    SessionMoved,
+    /// The place where conversations are kept does not answer.
+    StoreUnavailable,
+    /// This machine has run out of something: memory, disk, processes, open files.
+    Resources,
     /// The configuration of the host or of codex is wrong.
     Config,
     /// Codex does not trust the workspace.
     UntrustedDirectory,
     /// Codex does not understand the arguments: too old or too new.
     CliIncompatible,
-    /// The prompt is longer than codex takes.
+    /// The prompt, or the instructions, are longer than codex takes.
     PromptTooLarge,
     /// No output within the start-up time.
     StartTimeout,
@@ -245,25 +381,27 @@ pub enum FailureKind {
 pub struct PlanStep {
     /// What is to be done.
     pub text: String,
-    /// Whether it is done.
-    pub completed: bool,
+    /// How far it is.
+    pub status: StepStatus,
 }
 
-/// Tokens, counted by codex, under codex's names. Begin with [`Usage::default`] and set the fields.
+/// Tokens, counted by codex, under codex's names; what it does not count is absent. Begin with [`Usage::default`] and set the fields.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Usage {
     /// Tokens read, the cached ones included.
     pub input_tokens: u64,
     /// Those of `input_tokens` that came from a cache.
-    pub cached_input_tokens: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_tokens: Option<u64>,
     /// Tokens written to a cache; codex 0.135 does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_input_tokens: Option<u64>,
     /// Tokens written, reasoning included.
     pub output_tokens: u64,
     /// Those of `output_tokens` that were reasoning.
-    pub reasoning_output_tokens: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_output_tokens: Option<u64>,
 }
 
 /// Why a turn did not complete.
@@ -276,9 +414,9 @@ pub struct Failure {
     pub message: String,
     /// Whether it makes sense to try the same request again soon.
     pub retryable: bool,
-    /// In how many seconds, where codex says so.
+    /// In how many milliseconds, where codex says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<u32>,
+    pub retry_after_ms: Option<u64>,
     /// The original text, unshortened, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -291,7 +429,7 @@ impl Failure {
             kind,
             message: message.into(),
             retryable: false,
-            retry_after: None,
+            retry_after_ms: None,
             detail: None,
         }
     }
@@ -396,7 +534,10 @@ mod tests {
     fn other_events_are_read_back_and_unknown_ones_refused() {
         for written in [
             r#"{"type":"text_delta","index":0,"text":"hi"}"#,
-            r#"{"type":"plan","steps":[{"text":"a","completed":true}]}"#,
+            r#"{"type":"plan","steps":[{"text":"a","status":"in_progress"}]}"#,
+            r#"{"type":"notice","kind":"warning","message":"m"}"#,
+            r#"{"type":"notice","kind":"reconnecting","attempt":2,"attempts":5,"message":"m"}"#,
+            r#"{"type":"notice","kind":"line_skipped","bytes":18446744073709551615,"message":"m"}"#,
             r#"{"type":"message_end","stop_reason":"error","failure":{"kind":"auth","message":"m","retryable":false}}"#,
         ] {
             let event: Event = serde_json::from_str(written).unwrap();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 /// A request for one turn. Make one with [`Request::new`] or [`Request::prompt`] and set the other fields.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -10,9 +11,36 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Request {
     /// The model to use; `None` is the first one configured.
     pub model: Option<String>,
+    /// Which conversation: a key that means something only to the caller. `None` is the workspace's own.
+    pub session: Option<String>,
+    /// What the model is to do and to be, for the whole conversation (a system prompt). Messages of
+    /// [`Role::System`] are added to it, in order. Codex keeps those that a conversation began with.
+    pub instructions: Option<String>,
     /// The conversation, oldest message first. The last one of [`Role::User`] is the prompt;
-    /// those before it matter only when codex has lost the conversation.
+    /// those before it matter only when codex has no conversation to go on with.
     pub messages: Vec<Message>,
+    /// How the model is to work on this turn.
+    pub options: RequestOptions,
+}
+
+/// How the model is to work on one turn. Begin with [`RequestOptions::default`] and set the fields.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RequestOptions {
+    /// How hard it is to think, by codex's own names, such as `low` or `high`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+    /// A JSON Schema, as it was written: the answer is then one JSON text of that form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Box<RawValue>>,
+}
+
+impl PartialEq for RequestOptions {
+    fn eq(&self, other: &Self) -> bool {
+        let schema = |options: &Self| options.output_schema.as_ref().map(|raw| raw.to_string());
+        self.effort == other.effort && schema(self) == schema(other)
+    }
 }
 
 impl Request {
@@ -23,12 +51,28 @@ impl Request {
             .rposition(|message| message.role == Role::User)
     }
 
+    /// Everything that the model is to do and to be: the instructions, and then the texts of the messages of
+    /// [`Role::System`], an empty line between any two. `None` if they are all empty.
+    ///
+    /// The component follows the same rule in `guest/src/request/instructions.rs`, written twice on purpose: the host
+    /// hands these over, and only these, whatever the component makes of the request.
+    pub(crate) fn all_instructions(&self) -> Option<String> {
+        let messages = self.messages.iter();
+        let systems = messages.filter(|message| message.role == Role::System);
+        let texts = self.instructions.clone().into_iter();
+        let texts: Vec<String> = texts
+            .chain(systems.map(Message::text))
+            .filter(|text| !text.is_empty())
+            .collect();
+        (!texts.is_empty()).then(|| texts.join("\n\n"))
+    }
+
     /// A request of these messages, the oldest first, for the default model.
     #[must_use]
     pub fn new(messages: Vec<Message>) -> Self {
         Request {
-            model: None,
             messages,
+            ..Request::default()
         }
     }
 
@@ -68,6 +112,18 @@ impl Message {
     #[must_use]
     pub fn new(role: Role, content: Vec<Content>) -> Self {
         Message { role, content }
+    }
+
+    /// Its texts, an empty line between any two.
+    fn text(&self) -> String {
+        let pieces = self.content.iter();
+        let texts: Vec<&str> = pieces
+            .filter_map(|piece| match piece {
+                Content::Text { text } => Some(text.as_str()),
+                Content::Image { .. } => None,
+            })
+            .collect();
+        texts.join("\n\n")
     }
 
     /// A user message of one text.

@@ -14,8 +14,11 @@ use crate::grant::environment::EnvironmentRule;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How much of an answer is read.
+/// How much of an answer is read, if it should be short.
 const ANSWER_BYTES: u64 = 64 * 1024;
+
+/// How much of a document is read. Codex's list of models holds their instructions.
+const DOCUMENT_BYTES: u64 = 32 * 1024 * 1024;
 
 /// What a program answered.
 #[derive(Debug)]
@@ -30,11 +33,21 @@ pub struct Answer {
 
 /// Runs a program with the environment that a turn gives to codex. An error is a sentence.
 pub async fn ask(program: &Path, args: &[&str], config: &Config) -> Result<Answer, String> {
-    ask_within(PATIENCE, program, args, config).await
+    ask_within(PATIENCE, ANSWER_BYTES, program, args, config).await
+}
+
+/// The same, for an answer that is a document.
+pub async fn ask_for_document(
+    program: &Path,
+    args: &[&str],
+    config: &Config,
+) -> Result<Answer, String> {
+    ask_within(PATIENCE, DOCUMENT_BYTES, program, args, config).await
 }
 
 async fn ask_within(
     patience: Duration,
+    most_bytes: u64,
     program: &Path,
     args: &[&str],
     config: &Config,
@@ -56,7 +69,8 @@ async fn ask_within(
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let answered = tokio::time::timeout(patience, async {
-        let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
+        let (stdout, stderr) =
+            tokio::try_join!(read(stdout, most_bytes), read(stderr, most_bytes))?;
         let status = child.wait().await?;
         std::io::Result::Ok(Answer {
             status,
@@ -81,10 +95,10 @@ async fn ask_within(
     }
 }
 
-async fn read(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+async fn read(pipe: Option<impl AsyncRead + Unpin>, most_bytes: u64) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
-        pipe.take(ANSWER_BYTES).read_to_end(&mut bytes).await?;
+        pipe.take(most_bytes).read_to_end(&mut bytes).await?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -96,7 +110,8 @@ mod tests {
     async fn shell(script: &str) -> Result<Answer, String> {
         let patience = Duration::from_secs(2);
         let args = ["-c", script];
-        ask_within(patience, Path::new("/bin/sh"), &args, &Config::default()).await
+        let config = Config::default();
+        ask_within(patience, ANSWER_BYTES, Path::new("/bin/sh"), &args, &config).await
     }
 
     #[tokio::test]

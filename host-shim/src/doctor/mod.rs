@@ -9,6 +9,7 @@ mod child;
 mod codex_config;
 mod component;
 mod configuration;
+mod discovery;
 mod folder;
 mod installed;
 mod login;
@@ -18,6 +19,7 @@ mod session;
 mod turn;
 mod wrapper;
 
+pub use discovery::discover;
 pub use report::{Check, Report, Status};
 
 use std::path::{Path, PathBuf};

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::Check;
 use crate::contract::thread_id::is_uuid;
-use crate::session::files::{LOCK_FILE, SESSION_FILE, SessionFiles, USAGE_FILE};
+use crate::session::files::{Files, LOCK_FILE, SESSION_FILE, STATE_FILE, SessionFiles};
 use crate::session::lock::LockFile;
+use crate::session::store::SessionKey;
 
 const RESET: &str =
     "run `plexum-openai-provider session reset` with this --workspace, or remove the file";
@@ -31,7 +32,7 @@ pub fn checks(workspace: &Path) -> Vec<Check> {
 
 fn session(workspace: &Path) -> Check {
     const ID: &str = "session";
-    match SessionFiles::load_blocking(workspace) {
+    match SessionFiles::load_blocking(&Files::of(&SessionKey::of_workspace(workspace))) {
         Ok(None) => Check::ok(ID, "none yet: the next turn begins a conversation"),
         Ok(Some(entry)) if is_uuid(&entry.thread_id) => {
             Check::ok(ID, format!("the next turn continues {}", entry.thread_id))
@@ -49,7 +50,7 @@ fn session(workspace: &Path) -> Check {
 
 /// Files of ours that are something else: an agent may write here, and a link would lead out.
 fn links(workspace: &Path) -> Option<Check> {
-    let strange: Vec<_> = [SESSION_FILE, USAGE_FILE, LOCK_FILE]
+    let strange: Vec<_> = [SESSION_FILE, STATE_FILE, LOCK_FILE]
         .into_iter()
         .filter(|name| {
             let metadata = workspace.join(name).symlink_metadata();
@@ -70,7 +71,7 @@ fn links(workspace: &Path) -> Option<Check> {
 
 /// What a crash left behind.
 fn leftovers(workspace: &Path, running: bool) -> Option<Check> {
-    let left: Vec<_> = [SESSION_FILE, USAGE_FILE]
+    let left: Vec<_> = [SESSION_FILE, STATE_FILE]
         .into_iter()
         .map(|name| format!("{name}.tmp"))
         .filter(|name| {

@@ -37,7 +37,7 @@ pub enum LoadError {
     Compile(wasmtime::Error),
     /// The component asks for more than this host gives, or is not a provider.
     #[error(
-        "the component does not fit the world `plexum:provider/codex-provider@0.1.0`, and nothing beyond that world is granted: {0:#}; run `plexum-openai-provider audit` to see what it asks for, and use a component that was built for this world"
+        "the component does not fit the world `plexum:codex/codex-provider@0.1.0`, and nothing beyond that world is granted: {0:#}; run `plexum-openai-provider audit` to see what it asks for, and use a component that was built for this world"
     )]
     World(wasmtime::Error),
 }

@@ -1,13 +1,19 @@
 //! The grant: the calls of codex that the operator's configuration allows.
 //!
 //! ```text
-//! exec [resume <thread id>] <fixed flags> <args of one model> <extra args> [-i image:<n>]… -- <prompt or ->
+//! exec [resume <thread id>] <fixed flags> <args of one model> <extra args>
+//!     [-c developer_instructions=request:instructions] [-c model_reasoning_effort=request:effort]
+//!     [--output-schema request:output-schema] [-i image:<n>]… -- <prompt or ->
 //! ```
 //!
-//! The only free words are the thread id, which must be the one that this workspace's store held when the turn began,
-//! which of the configured models, and the prompt after `--`. This decides and never spawns; the `process` module
+//! The only free words are the thread id, which must be the one that the store held when the turn began,
+//! which of the configured models, and the prompt after `--`. The words with `request:` and `image:` stand for parts of
+//! the request, which the host puts in their place. This decides and never spawns; the `process` module
 //! spawns and never decides.
 
+use std::ops::Range;
+
+use super::request_word::{RequestWord, RequestWords};
 use crate::config::{Config, Sandbox};
 use crate::contract::thread_id::is_uuid;
 
@@ -49,6 +55,10 @@ pub enum Role {
     ImageFlag,
     /// Where the host puts the path of this image of the request, counted from 0.
     Image(usize),
+    /// The flag before this part of the request.
+    RequestFlag(RequestWord),
+    /// Where the host puts this part of the request.
+    Request(RequestWord),
     /// `--`.
     Separator,
     /// The prompt, which may be anything.
@@ -58,14 +68,16 @@ pub enum Role {
 }
 
 /// What a call is checked against, besides the configuration.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Call<'a> {
     /// Whether the prompt travels on standard input.
     pub prompt_on_stdin: bool,
-    /// The thread id that this workspace's store held when the turn began.
+    /// The thread id that the store held when the turn began.
     pub stored: Option<&'a str>,
-    /// How many images the request has.
-    pub images: usize,
+    /// The numbers of the images that the prompt has.
+    pub images: Range<usize>,
+    /// The other parts of the request that may be handed over.
+    pub request: RequestWords,
 }
 
 /// A call that is allowed.
@@ -73,6 +85,8 @@ pub struct Call<'a> {
 pub struct Allowed {
     /// Which arguments stand for which images: the index of the argument and the number of the image.
     pub images: Vec<(usize, usize)>,
+    /// Which arguments stand for which other parts of the request.
+    pub request: Vec<(usize, RequestWord)>,
 }
 
 /// A call that is not allowed.
@@ -94,9 +108,9 @@ impl Grant {
             .iter()
             .map(|word| ((*word).to_owned(), Role::Sandbox));
         let models = config.supported_models.iter().map(|model| {
-            let mut args = config.args_of(model);
+            let mut args = config.args_of(&model.id);
             args.extend_from_slice(&config.extra_args);
-            (model.clone(), args)
+            (model.id.clone(), args)
         });
         Grant {
             fixed: [fixed("--skip-git-repo-check")]
@@ -179,7 +193,8 @@ impl Grant {
             return refuse(at, "`--` and the prompt must follow".into());
         };
         let rest = args.get(at..separator).unwrap_or_default();
-        let (words, images) = split_images(rest, call.images);
+        let (rest, images) = split_images(rest, &call.images);
+        let (words, parts) = split_request(rest, call.request);
         let matching = self.models.iter().map(|model| {
             let common = common_prefix(&model.1, words);
             (model, common, model.1 == words)
@@ -201,10 +216,15 @@ impl Grant {
         if !best.is_some_and(|(_, _, fits)| fits) {
             return refuse(
                 at + best.map_or(0, |(_, common, _)| common),
-                "between the fixed flags and `--` only these are allowed: the arguments of one model, then `extra_args`, exactly as in config.json (`model_args`, `extra_args`), and then the request's images".into(),
+                "between the fixed flags and `--` only these are allowed: the arguments of one model, then `extra_args`, exactly as in config.json (`model_args`, `extra_args`), and then what the request holds: its instructions, effort, output schema and images".into(),
             );
         }
-        let first_image = at + words.len() + 1;
+        let first_part = at + words.len() + 1;
+        let first_image = first_part + 2 * parts.len();
+        for part in &parts {
+            role(Role::RequestFlag(*part));
+            role(Role::Request(*part));
+        }
         for image in &images {
             role(Role::ImageFlag);
             role(Role::Image(*image));
@@ -228,8 +248,12 @@ impl Grant {
             .into_iter()
             .enumerate()
             .map(|(nth, image)| (first_image + 2 * nth, image));
+        let parts = parts.into_iter().enumerate();
         Ok(Allowed {
             images: images.collect(),
+            request: parts
+                .map(|(nth, part)| (first_part + 2 * nth, part))
+                .collect(),
         })
     }
 
@@ -260,18 +284,44 @@ fn sandbox_flags(sandbox: Sandbox) -> &'static [&'static str] {
 }
 
 /// Takes the pairs `-i image:<n>` off the end, and returns their numbers.
-pub(super) fn split_images(words: &[String], images: usize) -> (&[String], Vec<usize>) {
+pub(super) fn split_images<'a>(
+    words: &'a [String],
+    images: &Range<usize>,
+) -> (&'a [String], Vec<usize>) {
     let mut rest = words;
     let mut numbers = Vec::new();
     while let [before @ .., flag, image] = rest
         && flag == "-i"
-        && let Some(number) = (0..images).find(|number| *image == format!("image:{number}"))
+        && let Some(number) = image_number(image).filter(|number| images.contains(number))
     {
         numbers.push(number);
         rest = before;
     }
     numbers.reverse();
     (rest, numbers)
+}
+
+/// The number in `image:<n>`, written as the component has to write it.
+fn image_number(word: &str) -> Option<usize> {
+    let number = word.strip_prefix("image:")?.parse().ok()?;
+    (word == format!("image:{number}")).then_some(number)
+}
+
+/// Takes the pairs that stand for other parts of the request off the end, each at most once and in their order.
+pub(super) fn split_request(words: &[String], held: RequestWords) -> (&[String], Vec<RequestWord>) {
+    let mut rest = words;
+    let mut parts = Vec::new();
+    for part in RequestWord::ALL.into_iter().rev() {
+        if held.holds(part)
+            && let [before @ .., flag, word] = rest
+            && part.words() == [flag, word]
+        {
+            parts.push(part);
+            rest = before;
+        }
+    }
+    parts.reverse();
+    (rest, parts)
 }
 
 fn common_prefix(left: &[String], right: &[String]) -> usize {
@@ -284,6 +334,7 @@ fn common_prefix(left: &[String], right: &[String]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SupportedModel;
 
     const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
     const OTHER: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4c";
@@ -293,7 +344,7 @@ mod tests {
             extra_args: vec!["-c".into(), "a=1".into()],
             ..Config::default()
         };
-        config.supported_models.push("m".into());
+        config.supported_models.push(SupportedModel::new("m"));
         Grant::new(&config)
     }
 
@@ -309,10 +360,18 @@ mod tests {
             &Call {
                 prompt_on_stdin: prompt == "-",
                 stored: Some(ID),
-                images: 2,
+                images: 0..2,
+                request: RequestWords {
+                    output_schema: false,
+                    ..RequestWords::ALL
+                },
             },
         )
     }
+
+    const INSTRUCTIONS: &str = "-c developer_instructions=request:instructions";
+    const EFFORT: &str = "-c model_reasoning_effort=request:effort";
+    const SCHEMA: &str = "--output-schema request:output-schema";
 
     const FLAGS: &str = "--skip-git-repo-check --dangerously-bypass-approvals-and-sandbox --json";
 
@@ -342,6 +401,21 @@ mod tests {
             (format!("exec {FLAGS} -c a=1 -i /etc/passwd --"), 7),
             (format!("exec {FLAGS} -c a=1 -i image:2 --"), 7),
             (format!("exec {FLAGS} -i image:0 -c a=1 --"), 5),
+            (format!("exec {FLAGS} -c a=1 -i image:00 --"), 7),
+            // What the request does not hold, in another order, twice, or with a value of the component's own.
+            (format!("exec {FLAGS} -c a=1 {SCHEMA} --"), 7),
+            (format!("exec {FLAGS} -c a=1 {EFFORT} {INSTRUCTIONS} --"), 7),
+            (format!("exec {FLAGS} -c a=1 {EFFORT} {EFFORT} --"), 7),
+            (format!("exec {FLAGS} -c a=1 -i image:0 {EFFORT} --"), 7),
+            (format!("exec {FLAGS} {EFFORT} -c a=1 --"), 6),
+            (
+                format!("exec {FLAGS} -c a=1 -c developer_instructions=x --"),
+                7,
+            ),
+            (
+                format!("exec {FLAGS} -c a=1 --output-schema /etc/passwd --"),
+                7,
+            ),
             (format!("exec {FLAGS} --"), 5),
             (format!("exec {FLAGS} -c a=1"), 6),
             (format!("exec {FLAGS} -c a=1 -- x"), 7),
@@ -361,6 +435,15 @@ mod tests {
         )
         .unwrap();
         assert_eq!(allowed.images, [(7, 1), (9, 0)]);
+    }
+
+    #[test]
+    fn parts_of_the_request_are_found_where_they_are() {
+        let call = format!("exec {FLAGS} -c a=1 {INSTRUCTIONS} {EFFORT} -i image:1 --");
+        let allowed = check(&call, "request:effort").unwrap();
+        let parts = [(7, RequestWord::Instructions), (9, RequestWord::Effort)];
+        assert_eq!(allowed.request, parts);
+        assert_eq!(allowed.images, [(11, 1)]);
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::argv::{Allowed, Call, Grant, Refused, Role, split_images};
-use crate::config::{Config, Sandbox};
+use super::argv::{Allowed, Call, Grant, Refused, Role, split_images, split_request};
+use super::request_word::RequestWord;
+use crate::config::{Config, Sandbox, SupportedModel};
 
 /// What the grant says about a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,12 +51,25 @@ impl fmt::Display for Role {
                 f,
                 "image {number} of the request; codex gets the path of the host's copy"
             ),
+            Role::RequestFlag(part) => write!(f, "hands over {}", named(*part)),
+            Role::Request(RequestWord::OutputSchema) => {
+                f.write_str("the request's output schema; codex gets the path of the host's copy")
+            }
+            Role::Request(part) => write!(f, "{}; codex gets the text, quoted", named(*part)),
             Role::Separator => f.write_str("ends the options"),
             Role::Prompt => f.write_str("the prompt, which is free"),
             Role::PromptOnStdin => {
                 f.write_str("the prompt, which is free, comes on standard input")
             }
         }
+    }
+}
+
+fn named(part: RequestWord) -> &'static str {
+    match part {
+        RequestWord::Instructions => "the request's instructions",
+        RequestWord::Effort => "the request's effort",
+        RequestWord::OutputSchema => "the request's output schema",
     }
 }
 
@@ -101,17 +115,18 @@ fn changes(config: &Config, args: &[String], call: &Call<'_>) -> Vec<Change> {
         && flag == "--model"
     {
         let mut models = config.supported_models.clone();
-        models.push(model.clone());
+        models.push(SupportedModel::new(model));
         try_change("supported_models", json!(models), &|config| {
             config.supported_models = models.clone();
         });
     }
     // The model that the call most likely means is the one whose arguments are longest.
-    let mut models = config.supported_models.clone();
-    models.sort_by_key(|model| std::cmp::Reverse(config.args_of(model).len()));
-    let extra = models
+    let models = config.supported_models.iter();
+    let mut args: Vec<_> = models.map(|model| config.args_of(&model.id)).collect();
+    args.sort_by_key(|args| std::cmp::Reverse(args.len()));
+    let extra = args
         .iter()
-        .find_map(|model| words.strip_prefix(config.args_of(model).as_slice()));
+        .find_map(|args| words.strip_prefix(args.as_slice()));
     if let Some(extra) = extra {
         try_change("extra_args", json!(extra), &|config| {
             config.extra_args = extra.to_vec();
@@ -121,7 +136,7 @@ fn changes(config: &Config, args: &[String], call: &Call<'_>) -> Vec<Change> {
         && let Some(model) = config.supported_models.first()
     {
         let mut model_args = config.model_args.clone();
-        model_args.insert(model.clone(), own.to_vec());
+        model_args.insert(model.id.clone(), own.to_vec());
         try_change("model_args", json!(model_args), &|config| {
             config.model_args = model_args.clone();
         });
@@ -129,17 +144,19 @@ fn changes(config: &Config, args: &[String], call: &Call<'_>) -> Vec<Change> {
     found
 }
 
-/// The arguments between the fixed flags and the images or `--`.
+/// The arguments between the fixed flags and what the request holds, or `--`.
 fn between<'a>(args: &'a [String], call: &Call<'_>) -> &'a [String] {
     let begin = args.iter().position(|arg| arg == "--json");
     let end = args.len().saturating_sub(2);
     let words = begin.and_then(|begin| args.get(begin + 1..end));
-    split_images(words.unwrap_or_default(), call.images).0
+    let (words, _) = split_images(words.unwrap_or_default(), &call.images);
+    split_request(words, call.request).0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grant::request_word::RequestWords;
 
     const FLAGS: &str = "--skip-git-repo-check --dangerously-bypass-approvals-and-sandbox --json";
     const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
@@ -147,14 +164,15 @@ mod tests {
     fn explain(line: &str) -> Explanation {
         let config = Config {
             extra_args: vec!["-c".into(), "a=1".into()],
-            supported_models: vec!["codex".into(), "m".into()],
+            supported_models: ["codex", "m"].map(SupportedModel::new).into(),
             ..Config::default()
         };
         let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let call = Call {
             prompt_on_stdin: line.ends_with(" -"),
             stored: Some(ID),
-            images: 1,
+            images: 0..1,
+            request: RequestWords::ALL,
         };
         Explanation::of(&config, &args, &call)
     }
@@ -162,7 +180,7 @@ mod tests {
     #[test]
     fn every_argument_of_an_allowed_call_has_its_role() {
         let explained = explain(&format!(
-            "exec resume {ID} {FLAGS} --model m -c a=1 -i image:0 -- hello"
+            "exec resume {ID} {FLAGS} --model m -c a=1 --output-schema request:output-schema -i image:0 -- hello"
         ));
         explained.outcome.unwrap();
         let model = || Role::Model("m".into());
@@ -179,6 +197,8 @@ mod tests {
                 model(),
                 Role::Extra,
                 Role::Extra,
+                Role::RequestFlag(RequestWord::OutputSchema),
+                Role::Request(RequestWord::OutputSchema),
                 Role::ImageFlag,
                 Role::Image(0),
                 Role::Separator,

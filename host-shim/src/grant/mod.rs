@@ -14,9 +14,11 @@ pub mod npm_script;
 #[cfg(feature = "audit")]
 pub(crate) mod permission;
 pub(crate) mod program;
+pub(crate) mod request_word;
 
 #[cfg(feature = "audit")]
 pub(crate) use argv::MAX_ARGUMENT_BYTES;
 pub use argv::{Allowed, Call, Grant, Refused, Role};
 #[cfg(feature = "audit")]
 pub use explanation::{Change, Explanation};
+pub use request_word::{RequestWord, RequestWords};

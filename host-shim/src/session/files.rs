@@ -6,7 +6,10 @@
 //! `.plexum-codex-session.tmp`, which is synced and renamed, and then the folder is synced. A crash
 //! at any moment leaves the old file or the new one, whole, and at worst a stale `.tmp`.
 //!
-//! `.plexum-codex-lock` is locked while a turn runs, so that turns in one workspace follow each other.
+//! `.plexum-codex-lock` is locked while a turn runs, so that the turns of a conversation follow each other.
+//!
+//! A conversation that the caller names has files of its own, whose names end in a digest of that name: it may be
+//! any text.
 //!
 //! The agent may write anything into the workspace, so nothing here follows a symbolic link, and nothing is read that
 //! is not a small plain file.
@@ -20,17 +23,18 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::contract::event::Usage;
 use crate::contract::thread_id::is_plain;
 use crate::session::lock::LockFile;
 use crate::session::place::{at, blocking, refused};
-use crate::session::store::{SessionEntry, SessionGuard, SessionStore, StoreFuture};
+use crate::session::store::{SessionEntry, SessionGuard, SessionKey, SessionStore, StoreFuture};
 
 /// The file that holds the thread id.
 pub const SESSION_FILE: &str = ".plexum-codex-session";
-/// The file that holds the thread's token totals.
-pub const USAGE_FILE: &str = ".plexum-codex-usage.json";
+/// The file that holds the thread's token totals and a digest of its instructions.
+pub const STATE_FILE: &str = ".plexum-codex-state.json";
 
 /// The file that keeps other turns out; it stays, empty.
 pub const LOCK_FILE: &str = ".plexum-codex-lock";
@@ -49,7 +53,7 @@ pub enum SaveStep {
     HalfWritten,
     /// It holds its content.
     Written,
-    /// Its content is on the disk. The totals are not synced, and so skip this step and the last.
+    /// Its content is on the disk. The state file is not synced, and so skips this step and the last.
     Synced,
     /// It has taken the place of the real file.
     Renamed,
@@ -81,18 +85,56 @@ enum Loss {
 
 type Observer = Arc<dyn Fn(&Path, SaveStep) + Send + Sync>;
 
-/// Keeps the session in `.plexum-codex-session` and `.plexum-codex-usage.json`.
+/// Keeps the session in `.plexum-codex-session` and `.plexum-codex-state.json`.
 #[derive(Clone, Default)]
 pub struct SessionFiles {
     observer: Option<Observer>,
 }
 
-/// The content of the usage file. It names its thread, because a person may change the
+/// The content of the state file. It names its thread, because a person may change the
 /// session file by hand.
 #[derive(Serialize, Deserialize)]
-struct UsageRecord {
+struct State {
     thread_id: String,
-    totals: Usage,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    totals: Option<Usage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instructions: Option<String>,
+}
+
+/// The files of one conversation.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    /// Like [`SESSION_FILE`].
+    pub session: PathBuf,
+    /// Like [`STATE_FILE`].
+    pub state: PathBuf,
+    /// Like [`LOCK_FILE`].
+    pub lock: PathBuf,
+}
+
+impl Files {
+    /// Those of this conversation.
+    pub fn of(key: &SessionKey) -> Self {
+        let name = |name: &str| match &key.session {
+            None => key.workspace.join(name),
+            Some(session) => {
+                let digest = format!("{:x}", Sha256::digest(session));
+                // 128 bits: no two names share them.
+                let digest = digest.get(..32).unwrap_or_default();
+                let (stem, extension) = match name.rsplit_once(".json") {
+                    Some((stem, _)) => (stem, ".json"),
+                    None => (name, ""),
+                };
+                key.workspace.join(format!("{stem}-{digest}{extension}"))
+            }
+        };
+        Files {
+            session: name(SESSION_FILE),
+            state: name(STATE_FILE),
+            lock: name(LOCK_FILE),
+        }
+    }
 }
 
 impl SessionFiles {
@@ -104,61 +146,74 @@ impl SessionFiles {
         }
     }
 
-    pub(crate) fn load_blocking(workspace: &Path) -> io::Result<Option<SessionEntry>> {
-        let Some(text) = read_small(&workspace.join(SESSION_FILE))? else {
+    /// The file that holds the thread id of this conversation.
+    #[must_use]
+    pub fn session_file(key: &SessionKey) -> PathBuf {
+        Files::of(key).session
+    }
+
+    pub(crate) fn load_blocking(files: &Files) -> io::Result<Option<SessionEntry>> {
+        let Some(text) = read_small(&files.session)? else {
             return Ok(None);
         };
         let thread_id = text.trim().to_owned();
-        // The totals only serve to compute usage: unreadable totals count as unknown.
-        let totals = match read_small(&workspace.join(USAGE_FILE)) {
-            Ok(record) => record
-                .and_then(|record| serde_json::from_str::<UsageRecord>(&record).ok())
-                .filter(|record| record.thread_id == thread_id)
-                .map(|record| record.totals),
+        // Without this the turn's usage is unknown, and whether its instructions are new.
+        let state = match read_small(&files.state) {
+            Ok(state) => state
+                .and_then(|state| serde_json::from_str::<State>(&state).ok())
+                .filter(|state| state.thread_id == thread_id),
             Err(error) => {
                 tracing::warn!(%error, "the stored token totals cannot be read; this turn's usage is unknown");
                 None
             }
         };
-        Ok(Some(SessionEntry { thread_id, totals }))
+        let (totals, instructions) =
+            state.map_or((None, None), |state| (state.totals, state.instructions));
+        Ok(Some(SessionEntry {
+            thread_id,
+            totals,
+            instructions,
+        }))
     }
 
-    fn save_blocking(&self, workspace: &Path, entry: &SessionEntry) -> io::Result<()> {
-        let session_path = workspace.join(SESSION_FILE);
+    fn save_blocking(&self, files: &Files, entry: &SessionEntry) -> io::Result<()> {
         // What is saved must be loaded unchanged; white space at the ends, for example, would be lost.
         if !is_plain(&entry.thread_id) {
             return Err(refused(
-                &session_path,
+                &files.session,
                 "cannot hold this thread id, which is not a plain word of at most 128 bytes",
             ));
         }
-        let usage_path = workspace.join(USAGE_FILE);
-        let record = entry
-            .totals
-            .map(|totals| {
-                serde_json::to_vec(&UsageRecord {
-                    thread_id: entry.thread_id.clone(),
-                    totals,
-                })
+        let SessionEntry {
+            thread_id,
+            totals,
+            instructions,
+        } = entry;
+        let known = totals.is_some() || instructions.is_some();
+        let state = known.then(|| {
+            serde_json::to_vec(&State {
+                thread_id: thread_id.clone(),
+                totals: *totals,
+                instructions: instructions.clone(),
             })
-            .transpose()?;
+        });
+        let state = state.transpose()?;
         // Rewriting what is there would cost a sync and risk it for nothing.
-        if !matches!(read_small(&session_path), Ok(Some(held)) if held == entry.thread_id) {
-            self.replace(&session_path, entry.thread_id.as_bytes(), Loss::Never)?;
+        if !matches!(read_small(&files.session), Ok(Some(held)) if held == *thread_id) {
+            self.replace(&files.session, thread_id.as_bytes(), Loss::Never)?;
         }
-        match record {
-            // Lost totals count as unknown, and that is not worth waiting for the disk in every turn.
-            Some(record) => self.replace(&usage_path, &record, Loss::Tolerable),
-            None => remove(&usage_path),
+        match state {
+            // What is lost of it counts as unknown, and that is not worth waiting for the disk in every turn.
+            Some(state) => self.replace(&files.state, &state, Loss::Tolerable),
+            None => remove(&files.state),
         }
     }
 
-    fn set_aside_blocking(workspace: &Path) -> io::Result<()> {
-        let path = workspace.join(SESSION_FILE);
-        let bad = with_suffix(&path, ".bad");
-        std::fs::rename(&path, &bad).map_err(|error| {
+    fn set_aside_blocking(path: &Path) -> io::Result<()> {
+        let bad = with_suffix(path, ".bad");
+        std::fs::rename(path, &bad).map_err(|error| {
             at(
-                &path,
+                path,
                 &format!("cannot be renamed to {}", bad.display()),
                 error,
             )
@@ -216,26 +271,26 @@ impl SessionFiles {
 }
 
 impl SessionStore for SessionFiles {
-    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
         Box::pin(async move {
-            let lock = LockFile::acquire(&workspace.join(LOCK_FILE)).await?;
+            let lock = LockFile::acquire(&Files::of(key).lock).await?;
             Ok(Arc::new(lock) as Arc<dyn SessionGuard>)
         })
     }
 
-    fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
-        let workspace = workspace.to_owned();
-        Box::pin(blocking(move || Self::load_blocking(&workspace)))
+    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
+        let files = Files::of(key);
+        Box::pin(async move { Ok(blocking(move || Self::load_blocking(&files)).await?) })
     }
 
-    fn save<'a>(&'a self, workspace: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()> {
-        let (this, workspace) = (self.clone(), workspace.to_owned());
-        Box::pin(blocking(move || this.save_blocking(&workspace, &entry)))
+    fn save<'a>(&'a self, key: &'a SessionKey, entry: SessionEntry) -> StoreFuture<'a, ()> {
+        let (this, files) = (self.clone(), Files::of(key));
+        Box::pin(async move { Ok(blocking(move || this.save_blocking(&files, &entry)).await?) })
     }
 
-    fn set_aside<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, ()> {
-        let workspace = workspace.to_owned();
-        Box::pin(blocking(move || Self::set_aside_blocking(&workspace)))
+    fn set_aside<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
+        let path = Files::of(key).session;
+        Box::pin(async move { Ok(blocking(move || Self::set_aside_blocking(&path)).await?) })
     }
 }
 
@@ -313,26 +368,42 @@ mod tests {
     fn entry(input_tokens: Option<u64>) -> SessionEntry {
         let totals = input_tokens.map(|input_tokens| Usage {
             input_tokens,
-            cached_input_tokens: 0,
-            cache_write_input_tokens: None,
-            output_tokens: 0,
-            reasoning_output_tokens: 0,
+            ..Usage::default()
         });
         SessionEntry {
-            thread_id: ID.into(),
             totals,
+            ..SessionEntry::new(ID)
         }
+    }
+
+    fn files_in(folder: &Path) -> Files {
+        Files::of(&SessionKey::of_workspace(folder))
     }
 
     #[test]
     fn what_is_saved_is_loaded_and_nothing_else_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let files = SessionFiles::default();
-        assert_eq!(SessionFiles::load_blocking(folder.path()).unwrap(), None);
-        for kept in [entry(None), entry(Some(7)), entry(Some(8)), entry(None)] {
-            files.save_blocking(folder.path(), &kept).unwrap();
+        assert_eq!(
+            SessionFiles::load_blocking(&files_in(folder.path())).unwrap(),
+            None
+        );
+        let told = |entry: SessionEntry| SessionEntry {
+            instructions: Some("digest".into()),
+            ..entry
+        };
+        for kept in [
+            entry(None),
+            told(entry(None)),
+            told(entry(Some(7))),
+            entry(Some(8)),
+            entry(None),
+        ] {
+            files
+                .save_blocking(&files_in(folder.path()), &kept)
+                .unwrap();
             assert_eq!(
-                SessionFiles::load_blocking(folder.path()).unwrap(),
+                SessionFiles::load_blocking(&files_in(folder.path())).unwrap(),
                 Some(kept)
             );
         }
@@ -348,6 +419,27 @@ mod tests {
     }
 
     #[test]
+    fn conversations_with_names_have_files_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SessionFiles::default();
+        let names = [None, Some(""), Some("a"), Some("../../b\0")];
+        let keys = names.map(|name| SessionKey::new(folder.path(), name.map(str::to_owned)));
+        for (number, key) in (0_u64..).zip(&keys) {
+            let files = Files::of(key);
+            assert_eq!(files.session.parent(), Some(folder.path()));
+            store.save_blocking(&files, &entry(Some(number))).unwrap();
+        }
+        for (number, key) in (0_u64..).zip(&keys) {
+            let loaded = SessionFiles::load_blocking(&Files::of(key)).unwrap();
+            assert_eq!(loaded, Some(entry(Some(number))), "{key:?}");
+        }
+        assert_eq!(
+            Files::of(&keys[0]).session,
+            folder.path().join(SESSION_FILE)
+        );
+    }
+
+    #[test]
     fn an_id_that_would_not_be_loaded_again_is_refused_and_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let files = SessionFiles::default();
@@ -360,10 +452,12 @@ mod tests {
                 thread_id: thread_id.into(),
                 ..entry(Some(7))
             };
-            let error = files.save_blocking(folder.path(), &entry).unwrap_err();
+            let error = files
+                .save_blocking(&files_in(folder.path()), &entry)
+                .unwrap_err();
             assert!(error.to_string().contains(SESSION_FILE), "{error}");
             assert_eq!(std::fs::read(&path).unwrap(), b"\xff");
-            assert!(!folder.path().join(USAGE_FILE).exists());
+            assert!(!folder.path().join(STATE_FILE).exists());
         }
     }
 
@@ -371,15 +465,17 @@ mod tests {
     fn totals_of_another_thread_or_that_make_no_sense_are_unknown() {
         let folder = tempfile::tempdir().unwrap();
         SessionFiles::default()
-            .save_blocking(folder.path(), &entry(Some(7)))
+            .save_blocking(&files_in(folder.path()), &entry(Some(7)))
             .unwrap();
         let other = "01a203e6-c71a-7d50-bfec-000000000000";
         std::fs::write(folder.path().join(SESSION_FILE), other).unwrap();
-        let loaded = SessionFiles::load_blocking(folder.path()).unwrap().unwrap();
+        let loaded = SessionFiles::load_blocking(&files_in(folder.path()))
+            .unwrap()
+            .unwrap();
         assert_eq!((loaded.thread_id.as_str(), loaded.totals), (other, None));
-        std::fs::write(folder.path().join(USAGE_FILE), "{").unwrap();
+        std::fs::write(folder.path().join(STATE_FILE), "{").unwrap();
         assert!(
-            SessionFiles::load_blocking(folder.path())
+            SessionFiles::load_blocking(&files_in(folder.path()))
                 .unwrap()
                 .unwrap()
                 .totals
@@ -394,7 +490,7 @@ mod tests {
         let secret = folder.path().join("secret");
         std::fs::write(&secret, ID).unwrap();
         let refused = |expected: &str| {
-            let error = SessionFiles::load_blocking(folder.path())
+            let error = SessionFiles::load_blocking(&files_in(folder.path()))
                 .unwrap_err()
                 .to_string();
             assert!(
@@ -428,11 +524,11 @@ mod tests {
             std::os::unix::fs::symlink(&secret, folder.path().join(name)).unwrap();
         }
         SessionFiles::default()
-            .save_blocking(folder.path(), &entry(None))
+            .save_blocking(&files_in(folder.path()), &entry(None))
             .unwrap();
         assert_eq!(std::fs::read_to_string(&secret).unwrap(), "untouched");
         assert_eq!(
-            SessionFiles::load_blocking(folder.path()).unwrap(),
+            SessionFiles::load_blocking(&files_in(folder.path())).unwrap(),
             Some(entry(None))
         );
     }
@@ -441,7 +537,7 @@ mod tests {
     fn a_folder_that_cannot_be_written_is_an_error_that_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let error = SessionFiles::default()
-            .save_blocking(&folder.path().join("gone"), &entry(None))
+            .save_blocking(&files_in(&folder.path().join("gone")), &entry(None))
             .unwrap_err();
         assert!(
             error

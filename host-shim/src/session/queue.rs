@@ -1,32 +1,33 @@
-//! The order of turns that wait for the same workspace, within this process.
+//! The order of turns that wait for the same conversation, within this process.
 //!
 //! A store's lock keeps turns apart, but has no order: a locked file is tried again and again. So the turns of this
-//! process line up here first, and only the foremost of each workspace asks the store. First come, first served.
+//! process line up here first, and only the foremost of each conversation asks the store. First come, first served.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::OwnedMutexGuard;
 
-type Lines = HashMap<PathBuf, Weak<Line>>;
+use crate::session::store::SessionKey;
 
-/// The lines of all workspaces.
+type Lines = HashMap<SessionKey, Weak<Line>>;
+
+/// The lines of all conversations.
 #[derive(Debug, Clone, Default)]
 pub struct Queue(Arc<Mutex<Lines>>);
 
-/// The turns that wait for one workspace.
+/// The turns that wait for one conversation.
 #[derive(Debug)]
 struct Line {
     queue: Queue,
-    workspace: PathBuf,
+    key: SessionKey,
     foremost: Arc<tokio::sync::Mutex<()>>,
     /// Whether the foremost turn does not run yet, because too many run elsewhere.
     is_held_up: AtomicBool,
 }
 
-/// The foremost turn of a workspace. Dropping it lets the next one move up.
+/// The foremost turn of a conversation. Dropping it lets the next one move up.
 #[derive(Debug)]
 pub struct Foremost {
     line: Arc<Line>,
@@ -34,31 +35,31 @@ pub struct Foremost {
 }
 
 impl Queue {
-    /// Waits until this turn is the foremost of its workspace. To give up, drop the future.
-    pub async fn wait(&self, workspace: &Path) -> Foremost {
-        let line = self.line(workspace);
+    /// Waits until this turn is the foremost of its conversation. To give up, drop the future.
+    pub async fn wait(&self, key: &SessionKey) -> Foremost {
+        let line = self.line(key);
         let turn = Arc::clone(&line.foremost).lock_owned().await;
         Foremost { line, _turn: turn }
     }
 
-    /// Whether the foremost turn of a workspace waits for turns elsewhere.
-    pub fn is_held_up(&self, workspace: &Path) -> bool {
-        let line = self.lines().get(workspace).and_then(Weak::upgrade);
+    /// Whether the foremost turn of a conversation waits for turns elsewhere.
+    pub fn is_held_up(&self, key: &SessionKey) -> bool {
+        let line = self.lines().get(key).and_then(Weak::upgrade);
         line.is_some_and(|line| line.is_held_up.load(Ordering::Relaxed))
     }
 
-    fn line(&self, workspace: &Path) -> Arc<Line> {
+    fn line(&self, key: &SessionKey) -> Arc<Line> {
         let mut lines = self.lines();
-        if let Some(line) = lines.get(workspace).and_then(Weak::upgrade) {
+        if let Some(line) = lines.get(key).and_then(Weak::upgrade) {
             return line;
         }
         let line = Arc::new(Line {
             queue: self.clone(),
-            workspace: workspace.to_owned(),
+            key: key.clone(),
             foremost: Arc::default(),
             is_held_up: AtomicBool::new(false),
         });
-        lines.insert(workspace.to_owned(), Arc::downgrade(&line));
+        lines.insert(key.clone(), Arc::downgrade(&line));
         line
     }
 
@@ -80,16 +81,16 @@ impl Drop for Foremost {
     }
 }
 
-/// No turn waits for the workspace or runs in it.
+/// No turn waits for the conversation or runs in it.
 impl Drop for Line {
     fn drop(&mut self) {
         let mut lines = self.queue.lines();
         // Another line may have begun meanwhile.
         if lines
-            .get(&self.workspace)
+            .get(&self.key)
             .is_some_and(|line| line.strong_count() == 0)
         {
-            lines.remove(&self.workspace);
+            lines.remove(&self.key);
         }
     }
 }
@@ -100,16 +101,20 @@ mod tests {
 
     use super::*;
 
+    fn key(workspace: &str) -> SessionKey {
+        SessionKey::of_workspace(workspace)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn turns_of_a_workspace_run_in_the_order_in_which_they_came() {
         let queue = Queue::default();
-        let first = queue.wait(Path::new("a")).await;
+        let first = queue.wait(&key("a")).await;
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
         for number in 0..10 {
             let (queue, order) = (queue.clone(), Arc::clone(&order));
             waiting.push(tokio::spawn(async move {
-                let _turn = queue.wait(Path::new("a")).await;
+                let _turn = queue.wait(&key("a")).await;
                 order.lock().unwrap().push(number);
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }));
@@ -117,7 +122,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         // Another workspace has a line of its own.
-        drop(queue.wait(Path::new("b")).await);
+        drop(queue.wait(&key("b")).await);
         drop(first);
         for turn in waiting {
             turn.await.unwrap();
@@ -129,11 +134,11 @@ mod tests {
     #[tokio::test]
     async fn a_turn_that_is_held_up_says_so_until_it_is_gone() {
         let queue = Queue::default();
-        let path = Path::new("a");
+        let path = &key("a");
         let first = queue.wait(path).await;
         assert!(!queue.is_held_up(path));
         first.set_held_up(true);
-        assert!(queue.is_held_up(path) && !queue.is_held_up(Path::new("b")));
+        assert!(queue.is_held_up(path) && !queue.is_held_up(&key("b")));
         let second = queue.wait(path);
         tokio::pin!(second);
         tokio::select! {

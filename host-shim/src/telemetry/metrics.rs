@@ -19,7 +19,7 @@ pub struct Metrics {
     pub turns_waiting: u64,
     /// Turns that run.
     pub turns_open: u64,
-    /// Turns that the model finished.
+    /// Turns that ended without a failure.
     pub turns_completed: u64,
     /// Turns that were stopped, or whose caller went away.
     pub turns_aborted: u64,
@@ -230,6 +230,8 @@ impl Measured {
         }
         let outcome = match state.end {
             Some((StopReason::EndTurn, _)) => "end_turn".to_owned(),
+            Some((StopReason::MaxTokens, _)) => "max_tokens".to_owned(),
+            Some((StopReason::Refusal, _)) => "refusal".to_owned(),
             Some((StopReason::Aborted, _)) => "aborted".to_owned(),
             // The names are those of the JSON form.
             Some((StopReason::Error, kind)) => kind
@@ -259,7 +261,9 @@ impl Measured {
             metrics.turns_waiting -= 1;
         }
         match state.end {
-            Some((StopReason::EndTurn, _)) => metrics.turns_completed += 1,
+            Some((StopReason::EndTurn | StopReason::MaxTokens | StopReason::Refusal, _)) => {
+                metrics.turns_completed += 1;
+            }
             Some((StopReason::Error, kind)) => {
                 *metrics
                     .turns_failed

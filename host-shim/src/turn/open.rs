@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 
 use crate::capability::CodexCtx;
-use crate::capability::bindings::provider as wit;
+use crate::capability::bindings::turns as wit;
 use crate::capability::budget::Budget;
-use crate::capability::image::StagedImages;
+use crate::capability::handover::Handover;
 use crate::capability::to_wit::to_wit;
 use crate::codex::spawner::Spawner;
 use crate::codex::stop::{Bounds, Stop, StopCause, Stopper, stop};
@@ -28,7 +28,7 @@ use crate::grant::known_threads::KnownThreads;
 use crate::grant::program::PinnedProgram;
 use crate::session::files::SessionFiles;
 use crate::session::queue::Queue;
-use crate::session::store::{NoSession, SessionStore};
+use crate::session::store::{NoSession, SessionError, SessionErrorKind, SessionKey, SessionStore};
 use crate::telemetry::metrics::{Counters, Meter, Metrics};
 use crate::telemetry::record::{Recorder, TurnRecord};
 
@@ -135,7 +135,7 @@ impl GrantedCodex {
         self.counters.read()
     }
 
-    /// Waits until a turn may begin in `workspace`: no other one runs there, and fewer than `limits.turns` anywhere.
+    /// Waits until a turn may begin in `workspace`: no other one of its conversation runs, and fewer than `limits.turns` anywhere.
     ///
     /// # Errors
     /// The end of the turn, an [`Event::MessageEnd`].
@@ -191,12 +191,6 @@ impl GrantedCodex {
         ticking: Option<Ticking>,
     ) -> Result<(CodexCtx, wit::Request), Event> {
         let failed = |kind, message| Event::failed(kind, StopReason::Error, message);
-        let unreadable = |error: std::io::Error| {
-            failed(
-                FailureKind::SessionUnreadable,
-                format!("The session cannot be used: {error}."),
-            )
-        };
         let is_folder = bounds.within(is_folder(workspace.clone())).await;
         if !is_folder.map_err(|cause| gave_up_waiting(cause, "the file system"))? {
             let message = format!(
@@ -205,20 +199,21 @@ impl GrantedCodex {
             );
             return Err(failed(FailureKind::InvalidRequest, message));
         }
+        let key = Arc::new(SessionKey::new(&workspace, request.session.clone()));
         // Held until codex is gone, even if the turn is dropped. Codex itself does not refuse a second writer before
         // 0.150.
         let locked = async {
-            let foremost = self.queue.wait(&workspace).await;
-            let guard = self.sessions.lock(&workspace).await?;
+            let foremost = self.queue.wait(&key).await;
+            let guard = self.sessions.lock(&key).await?;
             Ok((foremost, guard))
         };
         let locked = tokio::time::timeout(self.config.limits.busy(), locked);
         let (foremost, guard) = bounds
             .within(locked)
             .await
-            .map_err(|cause| gave_up_waiting(cause, "another turn in this workspace"))?
-            .map_err(|_| self.busy(&workspace))?
-            .map_err(unreadable)?;
+            .map_err(|cause| gave_up_waiting(cause, "another turn of this conversation"))?
+            .map_err(|_| self.busy(&key))?
+            .map_err(no_session)?;
         // After the workspace's lock, so that a turn that waits for the lock does not occupy a slot. First come, first
         // served.
         let slot = match Arc::clone(&self.turn_slots).try_acquire_owned() {
@@ -237,24 +232,26 @@ impl GrantedCodex {
             }
         };
         meter.runs();
-        let images = bounds
-            .within(StagedImages::stage(&request, &workspace))
+        let handover = Handover::of(&request, self.config.instructions, &workspace);
+        let handover = bounds
+            .within(handover)
             .await
             .map_err(|cause| gave_up_waiting(cause, "its images to be copied"))?
             .map_err(|error| failed(FailureKind::InvalidRequest, error.to_string()))?;
         // The grant goes by what is stored now, not by what the component will store.
         let stored = bounds
-            .within(self.sessions.load(&workspace))
+            .within(self.sessions.load(&key))
             .await
             .map_err(|cause| gave_up_waiting(cause, "the session store"))?
-            .map_err(unreadable)?;
+            .map_err(no_session)?;
         let ctx = CodexCtx {
             record: self.record(&workspace),
             workspace,
+            key,
             guard: Some(guard),
             threads: KnownThreads::new(stored.as_ref().map(|entry| entry.thread_id.clone())),
             stored: Some(stored),
-            images,
+            handover,
             _turn_slot: Some(slot),
             _foremost: Some(foremost),
             ..self.ctx(bounds, meter.clone(), ticking)
@@ -283,13 +280,14 @@ impl GrantedCodex {
             grant: Arc::clone(&self.grant),
             sessions: Arc::clone(&self.sessions),
             workspace: PathBuf::new(),
+            key: Arc::new(SessionKey::of_workspace("")),
             stored: None,
             threads: KnownThreads::default(),
             program: Arc::clone(&self.program),
             record: self.record(Path::new("")),
             guard: None,
             spawner: Arc::clone(&self.spawner),
-            images: StagedImages::default(),
+            handover: Handover::default(),
             bounds,
             meter,
             next_back_off: None,
@@ -307,16 +305,16 @@ impl GrantedCodex {
         TurnRecord::new(self.recorder.clone(), component, workspace)
     }
 
-    fn busy(&self, workspace: &Path) -> Event {
+    fn busy(&self, key: &SessionKey) -> Event {
         let seconds = self.config.limits.busy_seconds;
-        let message = if self.queue.is_held_up(workspace) {
+        let message = if self.queue.is_held_up(key) {
             let turns = self.config.limits.turns;
             format!(
-                "An earlier turn of this workspace has been waiting for more than {seconds} s, because {turns} turns are running in other workspaces. Run fewer turns at once, or raise `limits.turns` in config.json if the machine can take more."
+                "An earlier turn of this conversation has been waiting for more than {seconds} s, because {turns} turns are running elsewhere. Run fewer turns at once, or raise `limits.turns` in config.json if the machine can take more."
             )
         } else {
             format!(
-                "Another turn has been running in this workspace for more than {seconds} s. Wait for it to end, or raise `limits.busy_seconds` in config.json."
+                "Another turn of this conversation has been running for more than {seconds} s. Wait for it to end, or raise `limits.busy_seconds` in config.json."
             )
         };
         Event::failed_for_now(FailureKind::SessionBusy, StopReason::Error, message)
@@ -331,6 +329,26 @@ impl GrantedCodex {
                 "The turn waited until its time was over, because {turns} other turns were running. Run fewer turns at once, or raise `limits.turns` in config.json if the machine can take more."
             ),
         )
+    }
+}
+
+/// The end of a turn whose session cannot be locked or loaded.
+fn no_session(error: SessionError) -> Event {
+    let SessionError { kind, message } = error;
+    let (kind, retryable) = match kind {
+        SessionErrorKind::Busy => (FailureKind::SessionBusy, true),
+        SessionErrorKind::Moved => (FailureKind::SessionMoved, true),
+        SessionErrorKind::Lost => (FailureKind::SessionLost, false),
+        SessionErrorKind::Unreadable => (FailureKind::SessionUnreadable, false),
+        SessionErrorKind::Unavailable => (FailureKind::StoreUnavailable, true),
+        SessionErrorKind::Resources => (FailureKind::Resources, true),
+        SessionErrorKind::Denied => (FailureKind::Denied, false),
+    };
+    let message = format!("The session cannot be used: {message}.");
+    if retryable {
+        Event::failed_for_now(kind, StopReason::Error, message)
+    } else {
+        Event::failed(kind, StopReason::Error, message)
     }
 }
 
@@ -379,18 +397,18 @@ mod tests {
     impl SessionGuard for OwnedMutexGuard<()> {}
 
     impl SessionStore for Slow {
-        fn lock<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+        fn lock<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
             Box::pin(async {
                 let guard = Arc::clone(&self.lock).lock_owned().await;
                 Ok(Arc::new(guard) as Arc<dyn SessionGuard>)
             })
         }
 
-        fn load<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
+        fn load<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
             Box::pin(std::future::ready(Ok(Some(entry()))))
         }
 
-        fn save<'a>(&'a self, _: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()> {
+        fn save<'a>(&'a self, _: &'a SessionKey, entry: SessionEntry) -> StoreFuture<'a, ()> {
             Box::pin(async {
                 self.begun.notify_one();
                 self.go_on.notified().await;
@@ -399,16 +417,13 @@ mod tests {
             })
         }
 
-        fn set_aside<'a>(&'a self, _: &'a Path) -> StoreFuture<'a, ()> {
+        fn set_aside<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, ()> {
             Box::pin(std::future::ready(Ok(())))
         }
     }
 
     fn entry() -> SessionEntry {
-        SessionEntry {
-            thread_id: "01a20000-0000-7000-8000-000000000001".into(),
-            totals: None,
-        }
+        SessionEntry::new("01a20000-0000-7000-8000-000000000001")
     }
 
     #[tokio::test]

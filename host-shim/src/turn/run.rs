@@ -6,7 +6,7 @@ use wasmtime::{Store, Trap};
 
 use super::loaded::Loaded;
 use super::sink::{Sent, Sink};
-use crate::capability::bindings::provider as wit;
+use crate::capability::bindings::turns as wit;
 use crate::capability::budget::{self, Exceeded};
 use crate::capability::{CodexCtx, NoAnswer};
 use crate::codex::stop::{Bounds, StopCause};
@@ -48,7 +48,7 @@ async fn drive(
         .await
         .map_err(|error| stopped(store, &error))?;
     let failed = |kind, message: &str| Event::failed(kind, StopReason::Error, message.to_owned());
-    let turns = world.plexum_provider_provider().turn();
+    let turns = world.plexum_provider_turns().turn();
     let turn = match turns
         .call_start(&mut *store, request)
         .await
@@ -65,7 +65,14 @@ async fn drive(
             });
         }
     };
+    let mut cancelled = false;
     loop {
+        // Codex is stopped by now. A component that waits for nothing of ours has to be asked.
+        if !cancelled && store.data().bounds.stop.cause() == Some(StopCause::Cancelled) {
+            cancelled = true;
+            let asked = turns.call_cancel(&mut *store, turn).await;
+            asked.map_err(|error| stopped(store, &error))?;
+        }
         let events = turns
             .call_next(&mut *store, turn)
             .await

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use plexum_openai_provider::{
-    SESSION_FILE, SessionEntry, SessionFiles, SessionStore, USAGE_FILE, Usage,
+    SESSION_FILE, SessionEntry, SessionFiles, SessionKey, SessionStore, STATE_FILE, Usage,
 };
 use plexum_openai_provider_fuzz::fields::{FIELD, split};
 use tokio::runtime::{Builder, Runtime};
@@ -41,9 +41,9 @@ fuzz_target!(|data: &[u8]| {
         }
     };
     write(b's', SESSION_FILE, session);
-    write(b'u', USAGE_FILE, usage);
+    write(b'u', STATE_FILE, usage);
     write(b't', &format!("{SESSION_FILE}.tmp"), b"half");
-    write(b't', &format!("{USAGE_FILE}.tmp"), b"half");
+    write(b't', &format!("{STATE_FILE}.tmp"), b"half");
 
     let loaded = load(folder);
     match &loaded {
@@ -56,19 +56,22 @@ fuzz_target!(|data: &[u8]| {
 
     let mut totals = Usage::default();
     totals.input_tokens = u64::MAX;
-    totals.cached_input_tokens = session.len() as u64;
+    totals.cached_input_tokens = Some(session.len() as u64);
     totals.cache_write_input_tokens = has(b'u').then_some(0);
     totals.output_tokens = usage.len() as u64;
     let entry = match &loaded {
         Ok(Some(entry)) if !has(b'e') => entry.clone(),
-        _ => SessionEntry {
-            thread_id: String::from_utf8_lossy(thread_id).into_owned(),
-            totals: (!has(b'n')).then_some(totals),
-        },
+        _ => {
+            let mut entry = SessionEntry::new(String::from_utf8_lossy(thread_id));
+            entry.totals = (!has(b'n')).then_some(totals);
+            entry.instructions = has(b'i').then(|| "digest".into());
+            entry
+        }
     };
+    let key = SessionKey::of_workspace(folder);
     let before = content(folder);
     match RUNTIME
-        .with(|runtime| runtime.block_on(SessionFiles::default().save(folder, entry.clone())))
+        .with(|runtime| runtime.block_on(SessionFiles::default().save(&key, entry.clone())))
     {
         Ok(()) => {
             assert_eq!(
@@ -81,7 +84,8 @@ fuzz_target!(|data: &[u8]| {
                 after.remove(SESSION_FILE).as_deref(),
                 Some(entry.thread_id.as_bytes())
             );
-            assert_eq!(after.remove(USAGE_FILE).is_some(), entry.totals.is_some());
+            let known = entry.totals.is_some() || entry.instructions.is_some();
+            assert_eq!(after.remove(STATE_FILE).is_some(), known);
             // What a crash left is removed with the file that it was meant for.
             after.retain(|name, bytes| before.get(name) != Some(bytes));
             assert!(after.is_empty(), "left behind: {:?}", after.keys());
@@ -93,7 +97,7 @@ fuzz_target!(|data: &[u8]| {
     }
 
     let before = content(folder).remove(SESSION_FILE);
-    let aside = RUNTIME.with(|runtime| runtime.block_on(SessionFiles::default().set_aside(folder)));
+    let aside = RUNTIME.with(|runtime| runtime.block_on(SessionFiles::default().set_aside(&key)));
     assert_eq!(aside.is_ok(), before.is_some(), "{aside:?}");
     assert_eq!(
         content(folder).remove(&format!("{SESSION_FILE}.bad")),
@@ -104,8 +108,8 @@ fuzz_target!(|data: &[u8]| {
 
 /// What is loaded, or the text of the error.
 fn load(folder: &Path) -> Result<Option<SessionEntry>, String> {
-    let loaded: io::Result<_> =
-        RUNTIME.with(|runtime| runtime.block_on(SessionFiles::default().load(folder)));
+    let key = SessionKey::of_workspace(folder);
+    let loaded = RUNTIME.with(|runtime| runtime.block_on(SessionFiles::default().load(&key)));
     loaded.map_err(|error| error.to_string())
 }
 

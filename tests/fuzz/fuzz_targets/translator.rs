@@ -10,12 +10,12 @@ use std::collections::HashSet;
 use libfuzzer_sys::fuzz_target;
 use plexum_openai_provider_fuzz::codex::{Answers, Host, Printed, exit};
 use plexum_openai_provider_fuzz::fields::{FIELD, RECORD, number, split};
-use plexum_openai_provider_guest::bindings::provider::{
+use plexum_openai_provider_guest::bindings::turns::{
     Content, Event, Message, Request, Role, StopReason,
 };
 use plexum_openai_provider_guest::bindings::session::{Entry, Totals};
 use plexum_openai_provider_guest::bindings::settings::{
-    LostSession, ModelArgs, PromptTransport, Sandbox, Settings,
+    LostSession, Model, PromptTransport, Sandbox, Settings,
 };
 use plexum_openai_provider_guest::turn::Turn;
 
@@ -51,11 +51,12 @@ fn answers(letters: &[u8]) -> Answers {
             thread_id: thread_id.into(),
             totals: has(b't').then_some(Totals {
                 input_tokens: 1200,
-                cached_input_tokens: 1000,
+                cached_input_tokens: Some(1000),
                 cache_write_input_tokens: Some(0),
                 output_tokens: 34,
-                reasoning_output_tokens: 7,
+                reasoning_output_tokens: Some(7),
             }),
+            instructions: has(b'k').then(|| "digest".into()),
         }),
         loads: !has(b'l'),
         saves: !has(b's'),
@@ -70,9 +71,13 @@ fn answers(letters: &[u8]) -> Answers {
 fn settings(letters: &[u8]) -> Settings {
     let has = |letter| letters.contains(&letter);
     Settings {
-        models: vec![ModelArgs {
+        models: vec![Model {
             id: "codex".into(),
             args: Vec::new(),
+            display_name: None,
+            context_window: None,
+            images: true,
+            efforts: Vec::new(),
         }],
         extra_args: Vec::new(),
         sandbox: Sandbox::DangerFullAccess,
@@ -86,10 +91,16 @@ fn settings(letters: &[u8]) -> Settings {
             (_, true) => LostSession::Fail,
             _ => LostSession::Replay,
         },
+        instructions: Instructions::Developer,
+        changed_instructions: if has(b'c') {
+            ChangedInstructions::Restart
+        } else {
+            ChangedInstructions::Keep
+        },
     }
 }
 
-/// `e` there are earlier messages.
+/// `e` there are earlier messages, `y` instructions.
 fn request(letters: &[u8], prompt: &[u8]) -> Request {
     let message = |role, text: &str| Message {
         role,
@@ -104,7 +115,13 @@ fn request(letters: &[u8], prompt: &[u8]) -> Request {
     messages.push(message(Role::User, &String::from_utf8_lossy(prompt)));
     Request {
         model: None,
+        session: None,
+        instructions: letters.contains(&b'y').then(|| "Be kind.".into()),
         messages,
+        options: Options {
+            effort: None,
+            output_schema: None,
+        },
     }
 }
 
@@ -135,15 +152,17 @@ fn check(mut turn: Turn<Host<'_>>, host: &Host<'_>) {
                     assert!(open.contains(&tool.id), "`{}` is not open", tool.id)
                 }
                 Event::ToolEnd(tool) => assert!(open.remove(&tool.id), "`{}` is not open", tool.id),
-                Event::Plan(_) | Event::Notice(_) => {}
+                Event::BlockEnd(_)
+                | Event::ModelChange(_)
+                | Event::Plan(_)
+                | Event::Usage(_)
+                | Event::Notice(_) => {}
                 Event::MessageEnd(end) => {
                     assert_eq!(nth + 1, count, "something comes behind the end");
                     assert!(open.is_empty(), "tools without an end: {open:?}");
                     assert!(!host.runs(), "the turn is over, and codex is not");
-                    assert_eq!(
-                        end.failure.is_none(),
-                        end.stop_reason == StopReason::EndTurn
-                    );
+                    let failed = matches!(end.stop_reason, StopReason::Error | StopReason::Aborted);
+                    assert_eq!(end.failure.is_some(), failed);
                     if let Some(usage) = end.usage {
                         let all = end
                             .thread_usage

@@ -11,12 +11,12 @@ use std::sync::LazyLock;
 use plexum_openai_provider::Config;
 use plexum_openai_provider::framing::Framer;
 use plexum_openai_provider::grant::known_threads::{KnownThreads, Opening};
-use plexum_openai_provider::grant::{Call, Grant};
+use plexum_openai_provider::grant::{Call, Grant, RequestWords};
 use plexum_openai_provider_guest::bindings::codex::{
     Awaited, Exit, ExitStatus, Output, Refusal, RefusalReason, StopCause,
 };
 use plexum_openai_provider_guest::bindings::log::Level;
-use plexum_openai_provider_guest::bindings::session::Entry;
+use plexum_openai_provider_guest::bindings::session::{Entry, Error};
 use plexum_openai_provider_guest::capability::{Capabilities, Child};
 
 use crate::now::now;
@@ -100,7 +100,8 @@ impl<'a> Capabilities for Host<'a> {
         let call = Call {
             prompt_on_stdin: prompt_on_stdin.is_some(),
             stored: threads.held(),
-            images: 0,
+            images: 0..0,
+            request: RequestWords::ALL,
         };
         if let Err(refused) = GRANT.check(args, &call) {
             panic!("the component asks for what is not granted: {refused}\n{args:?}");
@@ -134,29 +135,31 @@ impl<'a> Capabilities for Host<'a> {
         nth < self.0.answers.back_offs
     }
 
-    fn load_session(&self) -> Result<Option<Entry>, String> {
+    fn load_session(&self) -> Result<Option<Entry>, Error> {
         if self.0.answers.loads {
             Ok(self.0.answers.stored.clone())
         } else {
-            Err("the session cannot be read".into())
+            Err(Error::Unreadable("the session cannot be read".into()))
         }
     }
 
-    fn save_session(&self, entry: &Entry) -> Result<(), String> {
-        self.0.threads.borrow().check(&entry.thread_id)?;
+    fn save_session(&self, entry: &Entry) -> Result<(), Error> {
+        let threads = self.0.threads.borrow();
+        let known = threads.check(&entry.thread_id);
+        known.map_err(|reason| Error::Denied(reason.into()))?;
         if self.0.answers.saves {
             Ok(())
         } else {
-            Err("the session cannot be written".into())
+            Err(Error::Unreadable("the session cannot be written".into()))
         }
     }
 
-    fn set_session_aside(&self) -> Result<(), String> {
+    fn set_session_aside(&self) -> Result<(), Error> {
         assert!(!self.runs(), "a session is put aside while codex uses it");
         if self.0.answers.sets_aside {
             Ok(())
         } else {
-            Err("the session cannot be put aside".into())
+            Err(Error::Unreadable("the session cannot be put aside".into()))
         }
     }
 

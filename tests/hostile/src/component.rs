@@ -10,12 +10,13 @@ use core::hint::black_box;
 
 use plexum_openai_provider_guest::bindings::codex::{self, Awaited};
 use plexum_openai_provider_guest::bindings::log::{self, Level};
-use plexum_openai_provider_guest::bindings::provider::{
-    Content, Delta, Description, Event, Failure, FailureKind, Guest, GuestTurn, MessageEnd,
-    MessageStart, Model, PlanStep, Request, StopReason, ToolKind, ToolStart, Turn as TurnHandle,
-};
 use plexum_openai_provider_guest::bindings::session::{self, Entry};
 use plexum_openai_provider_guest::bindings::settings;
+use plexum_openai_provider_guest::bindings::turns::{
+    Capabilities, Content, Delta, Description, Event, Failure, FailureKind, Guest, GuestTurn,
+    InputKinds, MessageEnd, MessageStart, Model, PlanStep, Request, StepStatus, StopReason,
+    ToolKind, ToolStart, Turn as TurnHandle,
+};
 
 /// What stands between the arguments in a prompt: none of them holds it.
 const SEPARATOR: char = '\u{1f}';
@@ -42,6 +43,7 @@ impl Guest for Component {
         let entry = Entry {
             thread_id: "01a203e6-c71a-7d50-bfec-754792f3dc4b".to_owned(),
             totals: None,
+            instructions: None,
         };
         let deeds = [
             (
@@ -56,9 +58,14 @@ impl Guest for Component {
         Description {
             id: "hostile".to_owned(),
             version: "0.0.0".to_owned(),
+            capabilities: Capabilities::empty(),
             models: done
                 .map(|(deed, _)| Model {
                     id: (*deed).to_owned(),
+                    display_name: None,
+                    context_window: None,
+                    inputs: InputKinds::empty(),
+                    efforts: Vec::new(),
                 })
                 .collect(),
         }
@@ -86,7 +93,7 @@ impl GuestTurn for HostileTurn {
                     kind: FailureKind::Internal,
                     message: "it does not want to".to_owned(),
                     retryable: false,
-                    retry_after: None,
+                    retry_after_ms: None,
                     detail: None,
                 });
             }
@@ -98,6 +105,8 @@ impl GuestTurn for HostileTurn {
             calls: Cell::new(0),
         }))
     }
+
+    fn cancel(&self) {}
 
     fn next(&self) -> Vec<Event> {
         let call = self.calls.replace(self.calls.get().saturating_add(1));
@@ -203,7 +212,7 @@ impl GuestTurn for HostileTurn {
             "plans" => {
                 let step = PlanStep {
                     text: String::new(),
-                    completed: false,
+                    status: StepStatus::Pending,
                 };
                 vec![Event::Plan(vec![step; number(with)])]
             }
@@ -218,7 +227,7 @@ impl GuestTurn for HostileTurn {
             },
             "thread" => once(call, || {
                 let start = MessageStart {
-                    model: "codex".to_owned(),
+                    model: None,
                     thread_id: with.to_owned(),
                     resumed: false,
                 };
@@ -319,13 +328,20 @@ fn heard(args: &[String]) -> Option<codex::Child> {
 
 /// Saves the id and reports the result.
 fn save(thread_id: String) -> Vec<Event> {
-    let entry = Entry {
+    keep(&Entry {
         thread_id,
         totals: None,
-    };
-    match session::save(&entry) {
+        instructions: None,
+    })
+}
+
+fn keep(entry: &Entry) -> Vec<Event> {
+    match session::save(entry) {
         Ok(()) => vec![text("saved"), end(None)],
-        Err(error) => vec![text(&format!("not saved: {error}")), denied(error)],
+        Err(session::Error::Denied(error)) => {
+            vec![text(&format!("not saved: {error}")), denied(error)]
+        }
+        Err(error) => panic!("the store failed: {error:?}"),
     }
 }
 
@@ -374,7 +390,7 @@ fn denied(message: String) -> Event {
         kind: FailureKind::Denied,
         message,
         retryable: false,
-        retry_after: None,
+        retry_after_ms: None,
         detail: None,
     }))
 }

@@ -38,6 +38,17 @@ impl RecordedRequest {
             .collect()
     }
 
+    /// The texts of all input items of role `developer`, each piece on its own, oldest first. Codex puts words of its own
+    /// there too.
+    pub fn developer_texts(&self) -> impl Iterator<Item = &str> {
+        self.input()
+            .iter()
+            .filter(|item| item.get("role").and_then(Value::as_str) == Some("developer"))
+            .filter_map(|item| item.get("content")?.as_array())
+            .flatten()
+            .filter_map(|part| part.get("text")?.as_str())
+    }
+
     /// The text of the last input item of role `user`, whoever wrote it.
     #[must_use]
     pub fn last_user_text(&self) -> Option<String> {

@@ -59,7 +59,7 @@ fn check(bytes: &[u8], how: &str) {
         "built by {how}; if this is what is wanted, run the test again with BLESS=1"
     );
     for import in found.lines().filter(|line| line.starts_with("import")) {
-        assert!(import.starts_with("import plexum:provider/"), "{import}");
+        assert!(import.starts_with("import plexum:codex/"), "{import}");
     }
 }
 

@@ -5,16 +5,16 @@
     reason = "clippy does not know a test's helpers as tests"
 )]
 
-use plexum_openai_provider::Config;
 use plexum_openai_provider::config::{DEFAULT_MODEL, Sandbox};
-use plexum_openai_provider::grant::{Call, Grant};
+use plexum_openai_provider::grant::{Call, Grant, RequestWords};
+use plexum_openai_provider::{Config, SupportedModel};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
 
 /// Words that a component might try to give to codex.
-const WORDS: [&str; 30] = [
+const WORDS: [&str; 36] = [
     "exec",
     "resume",
     "login",
@@ -41,6 +41,12 @@ const WORDS: [&str; 30] = [
     "-i",
     "image:0",
     "image:1",
+    "developer_instructions=request:instructions",
+    "developer_instructions=\"obey me\"",
+    "model_reasoning_effort=request:effort",
+    "--output-schema",
+    "request:output-schema",
+    "/etc/passwd",
     "--",
     "-",
     "",
@@ -74,7 +80,7 @@ fn config() -> impl Strategy<Value = Config> {
         .prop_map(|(sandbox, extra_args, model_args)| Config {
             sandbox,
             extra_args,
-            supported_models: vec![DEFAULT_MODEL.to_owned(), "a".to_owned(), "b".to_owned()],
+            supported_models: [DEFAULT_MODEL, "a", "b"].map(SupportedModel::new).into(),
             model_args: model_args
                 .map(|args| ("b".to_owned(), args))
                 .into_iter()
@@ -88,22 +94,33 @@ fn config() -> impl Strategy<Value = Config> {
 struct Free {
     resume: bool,
     model: usize,
+    /// Which of [`PARTS`] are handed over.
+    parts: [bool; 3],
     images: usize,
     /// None is a prompt on standard input.
     prompt: Option<String>,
 }
+
+/// What a request may hold besides images, as the contract writes it.
+const PARTS: [[&str; 2]; 3] = [
+    ["-c", "developer_instructions=request:instructions"],
+    ["-c", "model_reasoning_effort=request:effort"],
+    ["--output-schema", "request:output-schema"],
+];
 
 fn free() -> impl Strategy<Value = Free> {
     let prompt = word().prop_filter("`-` would be standard input", |word| word != "-");
     (
         any::<bool>(),
         0..3_usize,
+        any::<[bool; 3]>(),
         0..3_usize,
         prop::option::of(prompt),
     )
-        .prop_map(|(resume, model, images, prompt)| Free {
+        .prop_map(|(resume, model, parts, images, prompt)| Free {
             resume,
             model,
+            parts,
             images,
             prompt,
         })
@@ -113,7 +130,12 @@ fn call(free: &Free) -> Call<'static> {
     Call {
         prompt_on_stdin: free.prompt.is_none(),
         stored: Some(ID),
-        images: free.images,
+        images: 0..free.images,
+        request: RequestWords {
+            instructions: free.parts[0],
+            effort: free.parts[1],
+            output_schema: free.parts[2],
+        },
     }
 }
 
@@ -136,6 +158,8 @@ fn allowed(config: &Config, free: &Free) -> (Vec<String>, std::ops::Range<usize>
     args.extend(model_args(config, free.model));
     let model = begin..args.len();
     args.extend(config.extra_args.iter().cloned());
+    let parts = PARTS.iter().zip(free.parts).filter(|(_, held)| *held);
+    args.extend(parts.flat_map(|(words, _)| words.map(str::to_owned)));
     for image in 0..free.images {
         args.extend(["-i".to_owned(), format!("image:{image}")]);
     }
@@ -145,7 +169,7 @@ fn allowed(config: &Config, free: &Free) -> (Vec<String>, std::ops::Range<usize>
 }
 
 fn model_args(config: &Config, model: usize) -> Vec<String> {
-    let model = &config.supported_models[model];
+    let model = &config.supported_models[model].id;
     match config.model_args.get(model) {
         Some(args) => args.clone(),
         None if model == DEFAULT_MODEL => Vec::new(),
@@ -167,13 +191,22 @@ fn is_allowed_otherwise(config: &Config, free: &Free, args: &[String]) -> bool {
         images.push(image);
         rest -= 2;
     }
-    let parts = (0..3).flat_map(|model| [(model, false), (model, true)]);
-    parts.into_iter().any(|(model, resume)| {
+    // And any of the other parts, in their order.
+    let mut parts = [false; 3];
+    for (nth, words) in PARTS.iter().enumerate().rev() {
+        if free.parts[nth] && rest >= 2 && args[rest - 2..rest] == *words {
+            parts[nth] = true;
+            rest -= 2;
+        }
+    }
+    let choices = (0..3).flat_map(|model| [(model, false), (model, true)]);
+    choices.into_iter().any(|(model, resume)| {
         let (mut expected, _) = allowed(
             config,
             &Free {
                 resume,
                 model,
+                parts,
                 images: 0,
                 prompt: prompt.clone(),
             },
@@ -227,13 +260,20 @@ impl Edit {
     }
 }
 
-/// Whether `extra_args` or a model's arguments end like an image of the request, which the grammar
+/// Whether `extra_args` or a model's arguments end like a part of the request, which the grammar
 /// then takes for one; such a call is refused, which is safe.
-fn looks_like_an_image(config: &Config, free: &Free) -> bool {
+fn looks_like_a_part(config: &Config, free: &Free) -> bool {
     (0..3).any(|model| {
         let words = [model_args(config, model), config.extra_args.clone()].concat();
+        let is_part = |words: &[String]| {
+            PARTS
+                .iter()
+                .zip(free.parts)
+                .any(|(part, held)| held && words == *part)
+        };
         matches!(words.as_slice(), [.., flag, image] if flag == "-i"
             && (0..free.images).any(|n| *image == format!("image:{n}")))
+            || words.len() >= 2 && is_part(&words[words.len() - 2..])
     })
 }
 
@@ -242,10 +282,12 @@ proptest! {
 
     #[test]
     fn what_the_contract_says_is_allowed(config in config(), free in free()) {
-        prop_assume!(!looks_like_an_image(&config, &free));
+        prop_assume!(!looks_like_a_part(&config, &free));
         let (args, _) = allowed(&config, &free);
         let checked = Grant::new(&config).check(&args, &call(&free));
-        let images: Vec<_> = checked.unwrap().images.iter().map(|(_, image)| *image).collect();
+        let checked = checked.unwrap();
+        prop_assert_eq!(checked.request.len(), free.parts.iter().filter(|held| **held).count());
+        let images: Vec<_> = checked.images.iter().map(|(_, image)| *image).collect();
         prop_assert_eq!(images, (0..free.images).collect::<Vec<_>>());
     }
 
@@ -285,6 +327,7 @@ proptest! {
             let (before, end) = args.split_at(args.len() - 2);
             prop_assert_eq!(end[0].as_str(), "--");
             let mut known = vec!["exec", "resume", ID, "--skip-git-repo-check", "--json", "-i"];
+            known.extend(PARTS.iter().zip(free.parts).filter(|(_, held)| *held).flat_map(|(words, _)| *words));
             known.extend(match config.sandbox {
                 Sandbox::DangerFullAccess => &["--dangerously-bypass-approvals-and-sandbox"][..],
                 Sandbox::WorkspaceWrite => &["-c", "sandbox_mode=\"workspace-write\""],

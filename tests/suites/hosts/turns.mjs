@@ -14,7 +14,7 @@ const { line } = await import(`${host}/event.mjs`);
 
 const instantiate = await load(component);
 const config = readConfig(configFile);
-const request = { messages: [{ role: 'user', content: [{ tag: 'text', val: 'hello' }] }] };
+const request = { messages: [{ role: 'user', content: [{ tag: 'text', val: 'hello' }] }], options: {} };
 
 async function worker() {
   for (let workspace = workspaces.pop(); workspace !== undefined; workspace = workspaces.pop()) {

@@ -348,7 +348,7 @@ fn what_is_not_a_component_or_not_a_program_is_not_installed() {
         (
             "--component",
             &empty,
-            "not of the world plexum:provider/codex-provider@0.1.0",
+            "not of the world plexum:codex/codex-provider@0.1.0",
         ),
         (
             "--component",

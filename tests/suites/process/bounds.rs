@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use plexum_openai_provider::spawner::{Command, SpawnFuture, Spawned};
 use plexum_openai_provider::{
     Config, Event, Failure, FailureKind, Limits, Provider, Request, SessionEntry, SessionFiles,
-    SessionGuard, SessionStore, Spawner, StopReason, StoreFuture, Turn,
+    SessionGuard, SessionKey, SessionStore, Spawner, StopReason, StoreFuture, Turn,
 };
 use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, children};
 use plexum_openai_provider_tests::wait::{is_running, wait_until};
@@ -240,20 +240,20 @@ impl Stuck {
 }
 
 impl SessionStore for Stuck {
-    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
-        self.or("lock", self.files.lock(workspace))
+    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+        self.or("lock", self.files.lock(key))
     }
 
-    fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
-        self.or("load", self.files.load(workspace))
+    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
+        self.or("load", self.files.load(key))
     }
 
-    fn save<'a>(&'a self, workspace: &'a Path, entry: SessionEntry) -> StoreFuture<'a, ()> {
-        self.or("save", self.files.save(workspace, entry))
+    fn save<'a>(&'a self, key: &'a SessionKey, entry: SessionEntry) -> StoreFuture<'a, ()> {
+        self.or("save", self.files.save(key, entry))
     }
 
-    fn set_aside<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, ()> {
-        self.or("set_aside", self.files.set_aside(workspace))
+    fn set_aside<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
+        self.or("set_aside", self.files.set_aside(key))
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use plexum_openai_provider::SaveStep::{self, FolderSynced, Renamed, Synced};
-use plexum_openai_provider::{SESSION_FILE, USAGE_FILE};
+use plexum_openai_provider::{SESSION_FILE, STATE_FILE};
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::workspace::Workspace;
 
@@ -97,7 +97,7 @@ fn a_crash_while_the_totals_are_saved_costs_no_id() {
     let steps = SaveStep::ALL.into_iter();
     for step in steps.filter(|step| !matches!(step, Synced | FolderSynced)) {
         let workspace = Workspace::new(fake_codex()).unwrap();
-        crash(&workspace, USAGE_FILE, step);
+        crash(&workspace, STATE_FILE, step);
         let stored = workspace.session().unwrap().unwrap();
         assert_eq!(recovers(&workspace), (stored, true), "{step:?}");
     }

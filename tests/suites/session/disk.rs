@@ -10,7 +10,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use plexum_openai_provider::{Event, FailureKind, NoticeKind, SESSION_FILE, USAGE_FILE};
+use plexum_openai_provider::{
+    Event, FailureKind, NoticeKind, ReplacementReason, SESSION_FILE, STATE_FILE,
+};
 use plexum_openai_provider_tests::codex_home::CodexHome;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::mock_model::MockModel;
@@ -116,7 +118,16 @@ fn what_is_not_an_id_is_put_aside_whole() {
         let (workspace, said) = turn(|path| fs::write(path, text).unwrap());
         assert_eq!(said.code, Some(0), "{text:?}: {said:?}");
         let replaced = said.events.iter().any(|event| {
-            matches!(event, Event::Notice { kind: NoticeKind::SessionReplaced, reason: Some(reason), .. } if reason == "not_a_thread_id")
+            matches!(
+                event,
+                Event::Notice {
+                    kind: NoticeKind::SessionReplaced {
+                        reason: ReplacementReason::NotAThreadId,
+                        ..
+                    },
+                    ..
+                }
+            )
         });
         assert!(replaced, "{text:?}: {said:?}");
         let aside = workspace.path().join(format!("{SESSION_FILE}.bad"));
@@ -251,7 +262,7 @@ fn a_full_disk_stops_a_new_conversation_and_keeps_an_old_one() {
     for codex in real_codex!() {
         // The totals of the turn before are removed as soon as the model acts, which makes room for new ones.
         let fill = format!(
-            "while [ -e {USAGE_FILE} ]; do sleep 0.01; done; dd if=/dev/zero of=more bs=1k"
+            "while [ -e {STATE_FILE} ]; do sleep 0.01; done; dd if=/dev/zero of=more bs=1k"
         );
         let disk = SmallDisk::new(&codex);
         let said = disk.run(&format!(

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use plexum_openai_provider::{Event, FailureKind, NoticeKind, SESSION_FILE};
+use plexum_openai_provider::{Event, FailureKind, NoticeKind, ReplacementReason, SESSION_FILE};
 use plexum_openai_provider_tests::codex_home::CodexHome;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::mock_model::{MockModel, Options};
@@ -21,15 +21,14 @@ fn fake_codex() -> &'static Path {
 }
 
 /// The notice that another thread took the place of the stored one: old, new, reason.
-fn replaced(said: &Said) -> Option<(&str, &str, &str)> {
+fn replaced(said: &Said) -> Option<(&str, &str, ReplacementReason)> {
     said.events.iter().find_map(|event| match event {
         Event::Notice {
-            kind: NoticeKind::SessionReplaced,
-            old: Some(old),
-            new: Some(new),
-            reason: Some(reason),
+            kind: NoticeKind::SessionReplaced {
+                old, new, reason, ..
+            },
             ..
-        } => Some((old.as_str(), new.as_str(), reason.as_str())),
+        } => Some((old.as_str(), new.as_str(), *reason)),
         _ => None,
     })
 }
@@ -77,7 +76,7 @@ fn a_lost_thread_is_replaced_as_the_operator_wishes() {
             );
             assert_eq!(
                 replaced(&said),
-                Some((old.as_str(), stored.as_str(), "lost"))
+                Some((old.as_str(), stored.as_str(), ReplacementReason::Lost))
             );
             let prompt = model.requests().pop().unwrap().last_user_text().unwrap();
             if policy == "replay" {
@@ -148,7 +147,10 @@ fn another_thread_than_asked_for_is_adopted_and_reported() {
         .to_owned();
     let said = workspace.turn(None, "two").unwrap();
     assert_eq!(said.start(), Some((new, false)));
-    assert_eq!(replaced(&said), Some((old.as_str(), new, "other_thread")));
+    assert_eq!(
+        replaced(&said),
+        Some((old.as_str(), new, ReplacementReason::OtherThread))
+    );
     assert_eq!(workspace.session().unwrap().as_deref(), Some(new));
     assert!(
         said.usage().0.is_none(),

@@ -25,7 +25,7 @@ fn models(config: &Value, args: &[&str]) -> Output {
 #[test]
 fn the_models_are_those_that_the_component_advertises_with_their_arguments() {
     let config = json!({
-        "supported_models": ["gpt-5.5", "codex", "fast"],
+        "supported_models": ["gpt-5.5", { "id": "codex", "images": false, "efforts": ["low"] }, "fast"],
         "model_args": { "fast": ["--model", "gpt-5.5 mini", "-c", "model_reasoning_effort=\"low\""] },
     });
     let output = models(&config, &[]);
@@ -43,11 +43,20 @@ fn the_models_are_those_that_the_component_advertises_with_their_arguments() {
         json!({
             "id": "plexum-openai-provider",
             "version": env!("CARGO_PKG_VERSION"),
+            "capabilities": ["images", "resumable", "instructions", "structured_output", "effort"],
             "models": [
-                { "id": "gpt-5.5", "default": true, "args": ["--model", "gpt-5.5"] },
-                { "id": "codex", "default": false, "args": [] },
+                {
+                    "id": "gpt-5.5",
+                    "images": true,
+                    "efforts": [],
+                    "default": true,
+                    "args": ["--model", "gpt-5.5"],
+                },
+                { "id": "codex", "images": false, "efforts": ["low"], "default": false, "args": [] },
                 {
                     "id": "fast",
+                    "images": true,
+                    "efforts": [],
                     "default": false,
                     "args": ["--model", "gpt-5.5 mini", "-c", "model_reasoning_effort=\"low\""],
                 },

@@ -15,12 +15,12 @@ use std::rc::Rc;
 use plexum_openai_provider::framing::{Framer, Lines};
 use plexum_openai_provider_guest::bindings::codex::{Awaited, Exit, ExitStatus, Output, Refusal};
 use plexum_openai_provider_guest::bindings::log::Level;
-use plexum_openai_provider_guest::bindings::provider::{
-    Content, Event, Message, Request, Role, StopReason,
-};
-use plexum_openai_provider_guest::bindings::session::Entry;
+use plexum_openai_provider_guest::bindings::session::{Entry, Error};
 use plexum_openai_provider_guest::bindings::settings::{
-    LostSession, ModelArgs, PromptTransport, Sandbox, Settings,
+    ChangedInstructions, Instructions, LostSession, Model, PromptTransport, Sandbox, Settings,
+};
+use plexum_openai_provider_guest::bindings::turns::{
+    Content, Event, Message, Options, Request, Role, StopReason,
 };
 use plexum_openai_provider_guest::capability::{Capabilities, Child};
 use plexum_openai_provider_guest::turn::Turn;
@@ -56,16 +56,16 @@ impl Capabilities for Printing {
         false
     }
 
-    fn load_session(&self) -> Result<Option<Entry>, String> {
+    fn load_session(&self) -> Result<Option<Entry>, Error> {
         Ok(self.stored.borrow().clone())
     }
 
-    fn save_session(&self, entry: &Entry) -> Result<(), String> {
+    fn save_session(&self, entry: &Entry) -> Result<(), Error> {
         self.stored.replace(Some(entry.clone()));
         Ok(())
     }
 
-    fn set_session_aside(&self) -> Result<(), String> {
+    fn set_session_aside(&self) -> Result<(), Error> {
         self.stored.replace(None);
         Ok(())
     }
@@ -112,6 +112,7 @@ fn turn(bytes: &[u8], size: usize, resumed: bool, exit: Exit) -> Vec<Event> {
     let entry = Entry {
         thread_id: "01a20000-0000-7000-8000-000000000001".into(),
         totals: None,
+        instructions: None,
     };
     let host = Printing {
         batches: Rc::new(batches(bytes, size)),
@@ -119,14 +120,20 @@ fn turn(bytes: &[u8], size: usize, resumed: bool, exit: Exit) -> Vec<Event> {
         stored: Rc::new(RefCell::new(resumed.then_some(entry))),
     };
     let settings = Settings {
-        models: vec![ModelArgs {
+        models: vec![Model {
             id: "codex".into(),
             args: vec![],
+            display_name: None,
+            context_window: None,
+            images: true,
+            efforts: vec![],
         }],
         extra_args: vec![],
         sandbox: Sandbox::DangerFullAccess,
         prompt: PromptTransport::Automatic,
         lost_session: LostSession::Replay,
+        instructions: Instructions::Developer,
+        changed_instructions: ChangedInstructions::Keep,
     };
     let messages = vec![Message {
         role: Role::User,
@@ -137,7 +144,13 @@ fn turn(bytes: &[u8], size: usize, resumed: bool, exit: Exit) -> Vec<Event> {
         settings,
         Request {
             model: None,
+            session: None,
+            instructions: None,
             messages,
+            options: Options {
+                effort: None,
+                output_schema: None,
+            },
         },
     )
     .unwrap();
@@ -161,11 +174,8 @@ fn check(events: &[Event]) {
     let Some(Event::MessageEnd(end)) = events.last() else {
         panic!("something follows the end: {events:?}")
     };
-    assert_eq!(
-        end.failure.is_none(),
-        end.stop_reason == StopReason::EndTurn,
-        "{end:?}"
-    );
+    let failed = matches!(end.stop_reason, StopReason::Error | StopReason::Aborted);
+    assert_eq!(end.failure.is_some(), failed, "{end:?}");
     let mut open = Vec::new();
     for event in events {
         match event {

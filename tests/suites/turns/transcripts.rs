@@ -116,7 +116,10 @@ async fn check(
         let Event::Notice { kind, .. } = event else {
             return false;
         };
-        matches!(kind, NoticeKind::UnknownEvent | NoticeKind::LineMalformed)
+        matches!(
+            kind,
+            NoticeKind::UnknownEvent { .. } | NoticeKind::LineMalformed
+        )
     });
     ensure!(unknown.is_none(), "not understood: {unknown:?}");
 

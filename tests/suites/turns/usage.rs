@@ -29,9 +29,9 @@ fn turn(agent: &Agent, prompt: &str) -> Said {
 fn of(usage: Usage) -> [u64; 4] {
     [
         usage.input_tokens,
-        usage.cached_input_tokens,
+        usage.cached_input_tokens.unwrap(),
         usage.output_tokens,
-        usage.reasoning_output_tokens,
+        usage.reasoning_output_tokens.unwrap(),
     ]
 }
 
@@ -91,7 +91,7 @@ fn a_lost_or_foreign_baseline_makes_the_turn_unknown_and_the_next_one_known_agai
         let file = agent
             .workspace
             .path()
-            .join(plexum_openai_provider::USAGE_FILE);
+            .join(plexum_openai_provider::STATE_FILE);
         let foreign = std::fs::read_to_string(&file).unwrap().replacen(
             "\"thread_id\":\"0",
             "\"thread_id\":\"f",
@@ -124,11 +124,14 @@ fn a_killed_turn_that_had_spent_tokens_leaves_the_next_one_unknown_not_wrong() {
             .unwrap();
         // Codex reports the tool some 20 ms after it has started it; a turn that is killed in between
         // cannot be distinguished from one that was killed before the model answered.
-        let totals = agent
+        let state = agent
             .workspace
             .path()
-            .join(plexum_openai_provider::USAGE_FILE);
-        wait_until("the tool is reported", || !totals.exists());
+            .join(plexum_openai_provider::STATE_FILE);
+        wait_until("the tool is reported", || {
+            let state = std::fs::read_to_string(&state);
+            state.is_ok_and(|state| !state.contains("totals"))
+        });
         // SAFETY: `kill` takes plain numbers and touches no memory; the test started this process.
         unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) };
         Said::by(&say.wait_with_output().unwrap()).unwrap();

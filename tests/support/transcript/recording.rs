@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use plexum_openai_provider::{SESSION_FILE, USAGE_FILE};
+use plexum_openai_provider::{SESSION_FILE, STATE_FILE};
 use tempfile::TempDir;
 
 use super::Exit;
@@ -47,7 +47,7 @@ impl Recording {
     /// When a file is missing or cannot be copied.
     pub fn workspace(&self) -> Result<TempDir> {
         let workspace = tempfile::tempdir()?;
-        for (recorded, stored) in [("session.txt", SESSION_FILE), ("usage.json", USAGE_FILE)] {
+        for (recorded, stored) in [("session.txt", SESSION_FILE), ("usage.json", STATE_FILE)] {
             if self.folder.join(recorded).exists() {
                 let text = self.read(recorded)?;
                 fs::write(workspace.path().join(stored), text.trim_end())?;

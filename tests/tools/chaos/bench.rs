@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{
     Config, Event, GuestLimits, LOCK_FILE, Limits, Metrics, Provider, Request, SESSION_FILE,
-    SessionEntry, SessionFiles, SessionGuard, SessionStore, StoreFuture, Turn,
+    SessionEntry, SessionFiles, SessionGuard, SessionKey, SessionStore, StoreFuture, Turn,
 };
 use plexum_openai_provider_tests::census::{leftovers, parent_of, processes_below};
 use plexum_openai_provider_tests::fake_codex::{Script, calls};
@@ -268,19 +268,19 @@ fn kill_supervisor(workspace: &Path) -> Result<()> {
 struct FullDisk(SessionFiles);
 
 impl SessionStore for FullDisk {
-    fn lock<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
-        self.0.lock(workspace)
+    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+        self.0.lock(key)
     }
 
-    fn load<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, Option<SessionEntry>> {
-        self.0.load(workspace)
+    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
+        self.0.load(key)
     }
 
-    fn save<'a>(&'a self, _: &'a Path, _: SessionEntry) -> StoreFuture<'a, ()> {
-        Box::pin(async { Err(io::ErrorKind::StorageFull.into()) })
+    fn save<'a>(&'a self, _: &'a SessionKey, _: SessionEntry) -> StoreFuture<'a, ()> {
+        Box::pin(async { Err(io::Error::from(io::ErrorKind::StorageFull).into()) })
     }
 
-    fn set_aside<'a>(&'a self, workspace: &'a Path) -> StoreFuture<'a, ()> {
-        self.0.set_aside(workspace)
+    fn set_aside<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
+        self.0.set_aside(key)
     }
 }

@@ -5,36 +5,19 @@
 //!   still runs.
 //! - Any other later version may change anything.
 //!
-//! Documentation and `@since` are not compared.
-#![allow(
-    clippy::indexing_slicing,
-    reason = "what is indexed is an arena, with an id that came from it"
-)]
+//! Documentation and `@since` are not compared, and neither is what is `@unstable`.
 
-use std::path::Path;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use semver::Version;
 use wit_component::semver_check;
-use wit_parser::{PackageId, Resolve, WorldId};
 
-/// A package of WIT files, alone.
-struct Contract {
-    /// What to call it in a message.
-    title: String,
-    resolve: Resolve,
-    package: PackageId,
-    version: Version,
-}
+use crate::contract::Contract;
 
-/// What keeps the WIT files in the folder `new` from being released after those in `base`: a sentence each. None
-/// when nothing does.
+/// What keeps the contract `new` from being released after `base`: a sentence each. None when nothing does.
 ///
 /// # Errors
-/// When one of the two cannot be read as a package with a version, or when they are two packages.
-pub fn problems(base: &Path, new: &Path) -> Result<Vec<String>> {
-    let base = Contract::read(base, "the last release")?;
-    let new = Contract::read(new, "this contract")?;
+/// When they are two packages.
+pub fn problems(base: &Contract, new: &Contract) -> Result<Vec<String>> {
     ensure!(
         base.name() == new.name(),
         "the last release is the package {}, and this is {}: compare a package with itself",
@@ -50,9 +33,10 @@ pub fn problems(base: &Path, new: &Path) -> Result<Vec<String>> {
     if !is_compatible(&base.version, &new.version) {
         return Ok(Vec::new());
     }
-    let mut problems = base.missing_in(&new)?;
+    let mut problems = other_packages(base, new);
+    problems.extend(missing(base, new)?);
     if new.version == base.version {
-        problems.extend(new.missing_in(&base)?);
+        problems.extend(missing(new, base)?);
     }
     Ok(problems)
 }
@@ -66,97 +50,66 @@ fn is_compatible(base: &Version, new: &Version) -> bool {
     }
 }
 
-impl Contract {
-    fn read(folder: &Path, title: &str) -> Result<Self> {
-        let mut resolve = Resolve::default();
-        let (package, _) = resolve
-            .push_dir(folder)
-            .with_context(|| format!("{} is no package of WIT files", folder.display()))?;
-        let version = resolve.packages[package].name.version.clone();
-        let version = version
-            .with_context(|| format!("the package in {} has no version", folder.display()))?;
-        let contract = Contract {
-            title: format!("{title} ({version})"),
-            resolve,
-            package,
-            version,
+/// What keeps a component from running although each item is as it was: the name of an interface holds the version of
+/// its package.
+fn other_packages(base: &Contract, new: &Contract) -> Vec<String> {
+    let now = new.others();
+    let changed = base.others().into_iter().filter_map(|(name, before)| {
+        let now = now.get(&name)?;
+        let fits = if new.version == base.version {
+            *now == before
+        } else {
+            *now >= before && is_compatible(&before, now)
         };
-        contract.check_worlds()?;
-        Ok(contract)
-    }
+        (!fits).then(|| {
+            format!(
+                "{} is with {name}@{now}, and {} was with {name}@{before}",
+                new.title, base.title
+            )
+        })
+    });
+    changed.collect()
+}
 
-    /// The package's name without its version.
-    fn name(&self) -> String {
-        let name = &self.resolve.packages[self.package].name;
-        format!("{}:{}", name.namespace, name.name)
+/// What a component that was built for `built` misses in a host of the other.
+fn missing(built: &Contract, host: &Contract) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for (name, world) in built.worlds() {
+        let missed = match host.world(name) {
+            None => Some("there is no such world".to_owned()),
+            Some(host_world) => {
+                let (resolve, host_world) = built.with(host, host_world)?;
+                let fits = semver_check(resolve, world, host_world);
+                fits.err().map(|error| error.root_cause().to_string())
+            }
+        };
+        problems.extend(missed.map(|missed| {
+            format!(
+                "a component for the world {name} of {} does not run in a host of {}: {missed}",
+                built.title, host.title
+            )
+        }));
     }
-
-    /// Only worlds can be compared, so each interface has to be in one.
-    fn check_worlds(&self) -> Result<()> {
-        let package = &self.resolve.packages[self.package];
-        for (name, interface) in &package.interfaces {
-            let is_used = package.worlds.values().any(|world| {
-                let world = &self.resolve.worlds[*world];
-                let mut items = world.imports.values().chain(world.exports.values());
-                items.any(|item| {
-                    matches!(item, wit_parser::WorldItem::Interface { id, .. } if id == interface)
-                })
-            });
-            ensure!(
-                is_used,
-                "the interface {name} is in no world, so it cannot be compared: import or export it in one"
-            );
-        }
-        Ok(())
-    }
-
-    /// What a component that was built for this contract misses in a host of the other.
-    fn missing_in(&self, host: &Contract) -> Result<Vec<String>> {
-        let mut problems = Vec::new();
-        for (name, world) in &self.resolve.packages[self.package].worlds {
-            let missed = match host.resolve.packages[host.package].worlds.get(name) {
-                None => Some("there is no such world".to_owned()),
-                Some(host_world) => {
-                    let (resolve, host_world) = self.with(host, *host_world)?;
-                    let fits = semver_check(resolve, *world, host_world);
-                    fits.err().map(|error| error.root_cause().to_string())
-                }
-            };
-            problems.extend(missed.map(|missed| {
-                format!(
-                    "a component for the world {name} of {} does not run in a host of {}: {missed}",
-                    self.title, host.title
-                )
-            }));
-        }
-        Ok(problems)
-    }
-
-    /// Both contracts in one, and the world of the other in it.
-    fn with(&self, other: &Contract, world: WorldId) -> Result<(Resolve, WorldId)> {
-        let mut other_resolve = other.resolve.clone();
-        // Two packages of one name and version would be taken for the same; the comparison ignores versions.
-        let package = &mut other_resolve.packages[other.package];
-        let named = package.name.clone();
-        package.name.version = Some(Version::new(u64::MAX, 0, 0));
-        let renamed = package.name.clone();
-        other_resolve.package_names.shift_remove(&named);
-        other_resolve.package_names.insert(renamed, other.package);
-        let mut resolve = self.resolve.clone();
-        let remap = resolve
-            .merge(other_resolve)
-            .context("the two contracts cannot be compared")?;
-        let world = remap.map_world(world, Default::default())?;
-        Ok((resolve, world))
-    }
+    Ok(problems)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
     use super::*;
+    use crate::contract::contracts;
+
+    fn write(folder: &TempDir, name: &str, text: &str) {
+        let folder = folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("x.wit"), text).unwrap();
+    }
 
     /// A package of one world, which imports one interface.
-    fn contract(version: &str, imported: &str, world: &str) -> tempfile::TempDir {
+    fn contract(version: &str, imported: &str, world: &str) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "package a:b@{version};\n\
@@ -164,8 +117,27 @@ mod tests {
              interface e {{ g: func(); }}\n\
              world w {{ import i; {world} }}"
         );
-        std::fs::write(folder.path().join("a.wit"), text).unwrap();
+        write(&folder, "b", &text);
         folder
+    }
+
+    /// That package of version 0.1.0, and another one whose world includes its world.
+    fn including(version: &str, included: &str) -> TempDir {
+        let folder = contract(included, "f: func();", "export e;");
+        let text = format!(
+            "package a:c@{version};\n\
+             world v {{ include a:b/w@{included}; import more: func(); }}"
+        );
+        write(&folder, "c", &text);
+        folder
+    }
+
+    fn read(folder: &Path, name: &str) -> Result<Contract> {
+        Ok(contracts(folder, "")?.remove(name).unwrap())
+    }
+
+    fn problems(base: &TempDir, new: &TempDir, name: &str) -> Result<Vec<String>> {
+        super::problems(&read(base.path(), name)?, &read(new.path(), name)?)
     }
 
     #[test]
@@ -174,52 +146,105 @@ mod tests {
         const MORE: &str = "f: func(); record r { x: u32 } h: func() -> r; added: func();";
         const FEWER: &str = "record r { x: u32 } h: func() -> r;";
         const FIELD: &str = "f: func(); record r { x: u32, y: u32 } h: func() -> r;";
+        const UNSTABLE: &str = "f: func(); record r { x: u32 } h: func() -> r; \
+                                @unstable(feature = a) added: func();";
+        const OTHERWISE: &str = "f: func(); record r { x: u32 } h: func() -> r; \
+                                 @unstable(feature = a) added: func() -> u32;";
         const E: &str = "export e;";
-        for (base, imported, world, new, problems) in [
-            ("0.1.0", F, E, "0.1.0", 0),
+        for (before, base, imported, world, new, expected) in [
+            (F, "0.1.0", F, E, "0.1.0", 0),
             // A component that calls `added` does not run in the released host.
-            ("0.1.0", MORE, E, "0.1.0", 1),
-            ("0.1.0", MORE, E, "0.1.1", 0),
-            ("1.1.0", MORE, E, "1.2.0", 0),
+            (F, "0.1.0", MORE, E, "0.1.0", 1),
+            (F, "0.1.0", MORE, E, "0.1.1", 0),
+            (F, "1.1.0", MORE, E, "1.2.0", 0),
             // A released component calls `f`.
-            ("0.1.0", FEWER, E, "0.1.0", 1),
-            ("0.1.0", FEWER, E, "0.1.1", 1),
-            ("0.0.1", FEWER, E, "0.0.2", 0),
-            ("0.1.0", FEWER, E, "0.2.0", 0),
-            ("1.1.0", FEWER, E, "1.2.0", 1),
-            ("1.1.0", FEWER, E, "2.0.0", 0),
-            ("0.1.0", FIELD, E, "0.1.0", 2),
-            ("0.1.0", FIELD, E, "0.1.1", 1),
-            ("0.1.0", FIELD, E, "0.2.0", 0),
+            (F, "0.1.0", FEWER, E, "0.1.0", 1),
+            (F, "0.1.0", FEWER, E, "0.1.1", 1),
+            (F, "0.0.1", FEWER, E, "0.0.2", 0),
+            (F, "0.1.0", FEWER, E, "0.2.0", 0),
+            (F, "1.1.0", FEWER, E, "1.2.0", 1),
+            (F, "1.1.0", FEWER, E, "2.0.0", 0),
+            (F, "0.1.0", FIELD, E, "0.1.0", 2),
+            (F, "0.1.0", FIELD, E, "0.1.1", 1),
+            (F, "0.1.0", FIELD, E, "0.2.0", 0),
             // A host that asks for fewer exports takes every released component.
-            ("0.1.0", F, "import e;", "0.1.1", 0),
-            ("0.1.0", F, "import e;", "0.1.0", 1),
-            ("0.1.0", F, "export e; export more: func();", "0.1.1", 1),
-            ("0.1.0", F, "export e; import more: func();", "0.1.1", 0),
-            ("0.2.0", F, E, "0.1.0", 1),
+            (F, "0.1.0", F, "import e;", "0.1.1", 0),
+            (F, "0.1.0", F, "import e;", "0.1.0", 1),
+            (F, "0.1.0", F, "export e; export more: func();", "0.1.1", 1),
+            (F, "0.1.0", F, "export e; import more: func();", "0.1.1", 0),
+            (F, "0.2.0", F, E, "0.1.0", 1),
+            // Nothing is promised of what is unstable, until it no longer is.
+            (F, "0.1.0", UNSTABLE, E, "0.1.0", 0),
+            (UNSTABLE, "0.1.0", OTHERWISE, E, "0.1.0", 0),
+            (UNSTABLE, "0.1.0", F, E, "0.1.0", 0),
+            (UNSTABLE, "0.1.0", MORE, E, "0.1.0", 1),
+            (UNSTABLE, "0.1.0", MORE, E, "0.1.1", 0),
         ] {
-            let old = contract(base, F, E);
+            let old = contract(base, before, E);
             let changed = contract(new, imported, world);
-            let found = super::problems(old.path(), changed.path()).unwrap();
+            let found = problems(&old, &changed, "b").unwrap();
             assert_eq!(
                 found.len(),
-                problems,
+                expected,
                 "{base} to {new} with {imported} {world}: {found:#?}"
             );
         }
     }
 
     #[test]
+    fn a_package_that_includes_another_depends_on_its_version() {
+        let old = including("0.1.0", "0.1.0");
+        for (version, included, expected) in [
+            ("0.1.0", "0.1.0", 0),
+            ("0.1.0", "0.1.1", 1),
+            ("0.1.1", "0.1.1", 0),
+            ("0.1.1", "0.2.0", 1),
+            ("0.2.0", "0.2.0", 0),
+        ] {
+            let new = including(version, included);
+            let found = problems(&old, &new, "c").unwrap();
+            assert_eq!(
+                found.len(),
+                expected,
+                "{version} with {included}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_included_package_changed_is_a_change() {
+        let old = including("0.1.0", "0.1.0");
+        let new = including("0.1.0", "0.1.0");
+        let text = "package a:b@0.1.0; interface i { f: func(x: u32); } world w { import i; }";
+        write(&new, "b", text);
+        let found = problems(&old, &new, "c").unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
+    }
+
+    #[test]
     fn what_cannot_be_compared_is_an_error_that_says_so() {
         let good = contract("0.1.0", "f: func();", "export e;");
-        let error = |folder: &Path| format!("{:#}", problems(good.path(), folder).unwrap_err());
+        let error = |folder: &TempDir| format!("{:#}", problems(&good, folder, "b").unwrap_err());
         let lonely = contract("0.1.0", "f: func();", "");
-        assert!(error(lonely.path()).contains("the interface e is in no world"));
-        let empty = tempfile::tempdir().unwrap();
-        assert!(error(empty.path()).contains("is no package of WIT files"));
-        std::fs::write(empty.path().join("a.wit"), "package a:c@0.1.0;").unwrap();
-        assert!(error(empty.path()).contains("the last release is the package a:b"));
-        std::fs::write(empty.path().join("a.wit"), "package a:b;").unwrap();
-        assert!(error(empty.path()).contains("has no version"));
+        assert!(error(&lonely).contains("the interface e is in no world"));
+        let other = tempfile::tempdir().unwrap();
+        write(&other, "b", "package a:c@0.1.0;");
+        assert!(error(&other).contains("the last release is the package a:b"));
+        write(&other, "b", "package a:b;");
+        assert!(error(&other).contains("has no version"));
+        write(&other, "b", "no package");
+        assert!(error(&other).contains("is not a package of WIT files"));
+        write(&other, "b", "package a:b@0.1.0; world w { include x:y/z; }");
+        assert!(error(&other).contains("do not fit"));
+    }
+
+    #[test]
+    fn the_file_with_the_version_is_known() {
+        let folder = contract("0.1.0", "f: func();", "export e;");
+        std::fs::write(folder.path().join("b/more.wit"), "interface more {}").unwrap();
+        let text = "package a:b@0.1.0; interface i {} world w { import i; import more; }";
+        write(&folder, "b", text);
+        let file = read(folder.path(), "b").unwrap().file;
+        assert_eq!(file, folder.path().join("b/x.wit"));
     }
 }

@@ -4,15 +4,19 @@
 //! else, so this must produce exactly
 //!
 //! ```text
-//! exec [resume <thread id>] <fixed flags> <args of the model> <extra args> [-i image:<n>]… -- <prompt or ->
+//! exec [resume <thread id>] <fixed flags> <args of the model> <extra args>
+//!     [-c developer_instructions=request:instructions] [-c model_reasoning_effort=request:effort]
+//!     [--output-schema request:output-schema] [-i image:<n>]… -- <prompt or ->
 //! ```
+//!
+//! The words with `request:` and `image:` stand for parts of the request; the host puts those in their place.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::bindings::settings::{ModelArgs, PromptTransport, Sandbox, Settings};
+use crate::bindings::settings::{Model, PromptTransport, Sandbox, Settings};
 
 /// The longest single argument that Linux takes: 128 KiB less the closing NUL (`MAX_ARG_STRLEN`).
 ///
@@ -29,17 +33,31 @@ pub struct Call<'a> {
     pub prompt_on_stdin: Option<&'a str>,
 }
 
-/// Plans a call. `thread_id` is the conversation to resume; it must be a UUID,
-/// because codex takes anything else for a name and silently begins a new conversation.
+/// What a call is to hold besides what the settings put into each.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// The conversation to resume; it must be a UUID, because codex takes anything else for a name and silently begins
+    /// a new conversation.
+    pub thread_id: Option<&'a str>,
+    /// Whether the request's instructions are handed over.
+    pub instructions: bool,
+    /// Whether its effort is.
+    pub effort: bool,
+    /// Whether its output schema is.
+    pub output_schema: bool,
+    /// The numbers of the images that are handed over.
+    pub images: &'a [u32],
+}
+
+/// Plans a call.
 pub fn plan<'a>(
     settings: &Settings,
-    model: &ModelArgs,
-    thread_id: Option<&str>,
-    images: &[u32],
+    model: &Model,
+    wanted: Wanted<'_>,
     prompt: &'a str,
 ) -> Call<'a> {
     let mut args = vec!["exec".to_string()];
-    if let Some(thread_id) = thread_id {
+    if let Some(thread_id) = wanted.thread_id {
         args.extend(["resume".to_string(), thread_id.to_string()]);
     }
     args.push("--skip-git-repo-check".to_string());
@@ -51,8 +69,18 @@ pub fn plan<'a>(
     args.push("--json".to_string());
     args.extend_from_slice(&model.args);
     args.extend_from_slice(&settings.extra_args);
+    let words = |words: [&str; 2]| words.map(ToString::to_string);
+    if wanted.instructions {
+        args.extend(words(["-c", "developer_instructions=request:instructions"]));
+    }
+    if wanted.effort {
+        args.extend(words(["-c", "model_reasoning_effort=request:effort"]));
+    }
+    if wanted.output_schema {
+        args.extend(words(["--output-schema", "request:output-schema"]));
+    }
     // After `resume` and its id: before them, codex takes those for images as well.
-    for image in images {
+    for image in wanted.images {
         args.extend(["-i".to_string(), format!("image:{image}")]);
     }
     // Without `--`, a prompt like `help`, `review` or `-c x=y` is a command or a flag.
@@ -93,7 +121,7 @@ fn sandbox_flags(sandbox: Sandbox) -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::settings::LostSession;
+    use crate::bindings::settings::{ChangedInstructions, Instructions, LostSession};
 
     fn settings(sandbox: Sandbox, extra: &[&str]) -> Settings {
         Settings {
@@ -102,13 +130,19 @@ mod tests {
             sandbox,
             prompt: PromptTransport::Automatic,
             lost_session: LostSession::Replay,
+            instructions: Instructions::Developer,
+            changed_instructions: ChangedInstructions::Keep,
         }
     }
 
-    fn model(args: &[&str]) -> ModelArgs {
-        ModelArgs {
+    fn model(args: &[&str]) -> Model {
+        Model {
             id: "m".into(),
             args: args.iter().map(ToString::to_string).collect(),
+            display_name: None,
+            context_window: None,
+            images: true,
+            efforts: vec![],
         }
     }
 
@@ -117,8 +151,7 @@ mod tests {
         let call = plan(
             &settings(Sandbox::DangerFullAccess, &[]),
             &model(&[]),
-            None,
-            &[],
+            Wanted::default(),
             "--help",
         );
         assert_eq!(
@@ -140,8 +173,13 @@ mod tests {
         let call = plan(
             &settings(Sandbox::ReadOnly, &["-c", "a=1"]),
             &model(&["--model", "m"]),
-            Some(id),
-            &[0, 1],
+            Wanted {
+                thread_id: Some(id),
+                instructions: true,
+                effort: true,
+                output_schema: true,
+                images: &[0, 1],
+            },
             "-",
         );
         assert_eq!(
@@ -158,6 +196,12 @@ mod tests {
                 "m",
                 "-c",
                 "a=1",
+                "-c",
+                "developer_instructions=request:instructions",
+                "-c",
+                "model_reasoning_effort=request:effort",
+                "--output-schema",
+                "request:output-schema",
                 "-i",
                 "image:0",
                 "-i",

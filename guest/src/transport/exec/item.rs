@@ -1,10 +1,11 @@
 //! The items of `codex exec --json`, in neutral terms.
 
 use alloc::borrow::{Cow, ToOwned};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::tool::{ToolItem, tool_kind};
-use crate::bindings::provider::PlanStep;
+use crate::bindings::turns::{PlanStep, StepStatus};
 use crate::json::Json;
 use crate::transport::{Item, Phase, Said};
 
@@ -39,11 +40,24 @@ fn warning<'a, T>(item: &mut Json<'a>) -> Said<'a, T> {
     let message = item
         .take_text("message")
         .unwrap_or(Cow::Borrowed("codex gave a warning without text"));
-    if message.starts_with("This session was recorded with model") {
-        Said::ModelChanged { message }
-    } else {
-        Said::Warning { message }
+    match other_model(&message) {
+        Some((previous, model)) => Said::ModelChanged {
+            previous: Some(previous),
+            model,
+            message,
+        },
+        None => Said::Warning { message },
     }
+}
+
+/// The names in "This session was recorded with model `a` but is resuming with `b`.", which is all that codex says of
+/// models.
+fn other_model(message: &str) -> Option<(String, String)> {
+    let rest = message.strip_prefix("This session was recorded with model `")?;
+    let (previous, rest) = rest.split_once('`')?;
+    let rest = rest.strip_prefix(" but is resuming with `")?;
+    let (model, _) = rest.split_once('`')?;
+    Some((previous.to_owned(), model.to_owned()))
 }
 
 fn plan_steps(item: &Json<'_>) -> Vec<PlanStep> {
@@ -51,7 +65,11 @@ fn plan_steps(item: &Json<'_>) -> Vec<PlanStep> {
         .iter()
         .map(|step| PlanStep {
             text: step.text("text").unwrap_or_default().to_owned(),
-            completed: step.get("completed") == Some(&Json::Bool(true)),
+            // Codex does not say which step the model is at.
+            status: match step.get("completed") {
+                Some(Json::Bool(true)) => StepStatus::Completed,
+                _ => StepStatus::Pending,
+            },
         })
         .collect()
 }
@@ -73,16 +91,20 @@ mod tests {
         let item =
             Json::parse(r#"{"type":"todo_list","items":[{"text":"a","completed":true},{}]}"#)
                 .unwrap();
-        let step = |text: &str, completed| PlanStep {
+        let step = |text: &str, status| PlanStep {
             text: text.into(),
-            completed,
+            status,
         };
         assert_eq!(
             read(Phase::Started, item),
             Said::Item {
                 phase: Phase::Started,
                 item: Item::Plan {
-                    steps: [step("a", true), step("", false)].into()
+                    steps: [
+                        step("a", StepStatus::Completed),
+                        step("", StepStatus::Pending)
+                    ]
+                    .into()
                 }
             }
         );
@@ -97,10 +119,16 @@ mod tests {
                 message: "low disk".into()
             }
         );
-        let said = read(
-            r#"{"type":"error","message":"This session was recorded with model `a` but is resuming with `b`."}"#,
+        let message = "This session was recorded with model `a` but is resuming with `b`. Mind it.";
+        let item = alloc::format!(r#"{{"type":"error","message":"{message}"}}"#);
+        assert_eq!(
+            read(&item),
+            Said::ModelChanged {
+                previous: Some("a".into()),
+                model: "b".into(),
+                message: message.into()
+            }
         );
-        assert!(matches!(said, Said::ModelChanged { .. }), "{said:?}");
     }
 
     #[test]

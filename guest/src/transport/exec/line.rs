@@ -7,7 +7,7 @@ use alloc::format;
 
 use super::item;
 use super::tool::ToolItem;
-use crate::bindings::provider::Usage;
+use crate::bindings::turns::{Reconnection, Usage};
 use crate::json::Json;
 use crate::transport::{Malformed, Phase, Retry, Said};
 
@@ -61,11 +61,26 @@ pub fn read(line: &str) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
 fn retry(message: &str) -> Option<Retry> {
     if message.contains("waiting for network") {
         Some(Retry::Network)
-    } else if message.starts_with("Reconnecting") {
-        Some(Retry::Request)
     } else {
-        None
+        let rest = message.strip_prefix("Reconnecting")?;
+        let unnumbered = Reconnection {
+            attempt: None,
+            attempts: None,
+        };
+        Some(Retry::Request(attempts(rest).unwrap_or(unnumbered)))
     }
+}
+
+/// The numbers in `... 2/5 (cut)`.
+fn attempts(rest: &str) -> Option<Reconnection> {
+    let (attempt, rest) = rest.trim_start_matches(['.', '…', ' ']).split_once('/')?;
+    let end = rest
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(rest.len());
+    Some(Reconnection {
+        attempt: Some(attempt.parse().ok()?),
+        attempts: Some(rest.get(..end)?.parse().ok()?),
+    })
 }
 
 fn item(phase: Phase, document: Json<'_>) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
@@ -86,10 +101,10 @@ fn item(phase: Phase, document: Json<'_>) -> Result<Said<'_, ToolItem<'_>>, Malf
 fn totals(usage: &Json<'_>) -> Option<Usage> {
     Some(Usage {
         input_tokens: usage.count("input_tokens")?,
-        cached_input_tokens: usage.count("cached_input_tokens").unwrap_or(0),
+        cached_input_tokens: usage.count("cached_input_tokens"),
         cache_write_input_tokens: usage.count("cache_write_input_tokens"),
         output_tokens: usage.count("output_tokens")?,
-        reasoning_output_tokens: usage.count("reasoning_output_tokens").unwrap_or(0),
+        reasoning_output_tokens: usage.count("reasoning_output_tokens"),
     })
 }
 
@@ -148,8 +163,17 @@ mod tests {
 
     #[test]
     fn an_error_says_whether_codex_tries_again() {
+        let request = |numbers: Option<(u32, u32)>| {
+            Some(Retry::Request(Reconnection {
+                attempt: numbers.map(|(attempt, _)| attempt),
+                attempts: numbers.map(|(_, attempts)| attempts),
+            }))
+        };
         for (message, expected) in [
-            ("Reconnecting... 1/5 (cut)", Some(Retry::Request)),
+            ("Reconnecting... 1/5 (cut)", request(Some((1, 5)))),
+            ("Reconnecting... 12/30", request(Some((12, 30)))),
+            ("Reconnecting... soon", request(None)),
+            ("Reconnecting... 99999999999/5", request(None)),
             (
                 "Reconnecting... waiting for network (x)",
                 Some(Retry::Network),

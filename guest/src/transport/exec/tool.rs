@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use serde::ser::{Serialize, Serializer};
 
 use super::stderr::BACKTRACE;
-use crate::bindings::provider::{ToolKind, ToolStatus};
+use crate::bindings::turns::{ToolKind, ToolStatus};
 use crate::json::Json;
 use crate::transport::{Tool, ToolCall};
 

@@ -34,7 +34,7 @@ pub struct AuditCommand {
     #[arg(long)]
     json: bool,
     /// Compare the imports and exports with those in this file: what `--json` printed, or lines such as
-    /// `import plexum:provider/log@0.1.0`
+    /// `import plexum:codex/log@0.1.0`
     #[arg(long, value_name = "GOLDEN")]
     check: Option<PathBuf>,
     /// Print only how COMPONENT (+) differs from this one (-)

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use plexum_openai_provider::grant::{Call, Explanation};
-use plexum_openai_provider::{SessionFiles, SessionStore};
+use plexum_openai_provider::config::Instructions;
+use plexum_openai_provider::grant::{Call, Explanation, RequestWords};
+use plexum_openai_provider::{SessionFiles, SessionKey, SessionStore};
 
 use super::audit::print;
 
@@ -27,9 +28,21 @@ pub struct Explain {
     /// The folder whose stored conversation may be resumed
     #[arg(long, value_name = "DIR", default_value = ".")]
     workspace: PathBuf,
+    /// The conversation of this name, instead of the workspace's own
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
     /// How many images the request has
     #[arg(long, value_name = "N", default_value_t = 0)]
     images: usize,
+    /// As if the request had instructions
+    #[arg(long)]
+    instructions: bool,
+    /// As if the request had an effort
+    #[arg(long)]
+    effort: bool,
+    /// As if the request had an output schema
+    #[arg(long)]
+    output_schema: bool,
     /// The arguments, without the name of the program
     #[arg(last = true, required = true, value_name = "ARGS")]
     args: Vec<String>,
@@ -38,12 +51,19 @@ pub struct Explain {
 impl Explain {
     pub fn run(self) -> Result<ExitCode> {
         let config = super::config(self.config.as_deref())?;
-        let entry = super::runtime()?.block_on(SessionFiles::default().load(&self.workspace))?;
+        let key = SessionKey::new(&self.workspace, self.session);
+        let entry = super::runtime()?.block_on(SessionFiles::default().load(&key))?;
         let stored = entry.map(|entry| entry.thread_id);
         let call = Call {
             prompt_on_stdin: self.args.last().is_some_and(|last| last == "-"),
             stored: stored.as_deref(),
-            images: self.images,
+            images: 0..self.images,
+            request: RequestWords {
+                // The configuration may leave them out.
+                instructions: self.instructions && config.instructions == Instructions::Developer,
+                effort: self.effort,
+                output_schema: self.output_schema,
+            },
         };
         let explanation = Explanation::of(&config, &self.args, &call);
         print(&text(&self.args, &explanation))?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use plexum_openai_provider::{Event, Message, Request, StopReason, Turn};
+use serde_json::value::RawValue;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::event_writer::EventWriter;
@@ -37,6 +38,18 @@ pub struct Say {
     /// The model, one of `supported_models` in the configuration [default: the first one]
     #[arg(long, value_name = "ID")]
     model: Option<String>,
+    /// What the model is to do and to be, for the whole conversation; codex keeps those that it began with
+    #[arg(long, value_name = "TEXT")]
+    instructions: Option<String>,
+    /// How hard the model is to think, such as `low` or `high`
+    #[arg(long, value_name = "LEVEL")]
+    effort: Option<String>,
+    /// A file with a JSON Schema: the answer is then one JSON text of that form
+    #[arg(long, value_name = "FILE")]
+    output_schema: Option<PathBuf>,
+    /// The conversation of this name, instead of the workspace's own
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
     /// Print the canonical events, one JSON object a line
     #[arg(long)]
     json: bool,
@@ -58,6 +71,10 @@ impl Say {
         let provider = self.provider.provider()?;
         let mut request = Request::new(messages(self.messages.as_deref(), self.prompt)?);
         request.model = self.model;
+        request.session = self.session;
+        request.instructions = self.instructions;
+        request.options.effort = self.effort;
+        request.options.output_schema = self.output_schema.as_deref().map(schema).transpose()?;
         let workspace = super::absolute(&self.workspace)?;
         let json = self.json;
         let runtime = super::runtime()?;
@@ -74,6 +91,14 @@ impl Say {
         runtime.shutdown_background();
         followed
     }
+}
+
+/// The schema in a file, as it is written.
+fn schema(path: &Path) -> Result<Box<RawValue>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("the output schema {} cannot be read", path.display()))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("the output schema {} is not JSON", path.display()))
 }
 
 fn messages(file: Option<&Path>, prompt: Option<String>) -> Result<Vec<Message>> {

@@ -52,6 +52,7 @@ impl<O: Write, E: Write> Screen<O, E> {
                 Ok(())
             }
             Event::Notice { message, .. } => self.aside(&format!("notice: {message}")),
+            Event::ModelChange { reason, .. } => self.aside(&format!("notice: {reason}")),
             Event::MessageEnd { failure, .. } => {
                 self.spinner.end();
                 self.end_line()?;

@@ -1,11 +1,11 @@
 //! `session`: the conversation that a workspace remembers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use plexum_openai_provider::{SESSION_FILE, SessionFiles, SessionStore};
+use plexum_openai_provider::{SessionFiles, SessionKey, SessionStore};
 
 /// Show or forget the conversation of a workspace.
 #[derive(Args)]
@@ -21,6 +21,9 @@ pub struct Session {
     /// The folder that remembers the conversation
     #[arg(long, value_name = "DIR", default_value = ".", global = true)]
     workspace: PathBuf,
+    /// The conversation of this name, instead of the workspace's own
+    #[arg(long, value_name = "NAME", global = true)]
+    session: Option<String>,
 }
 
 #[derive(Clone, Copy, Subcommand)]
@@ -34,14 +37,18 @@ enum Action {
 impl Session {
     pub fn run(self) -> Result<ExitCode> {
         let workspace = super::absolute(&self.workspace)?;
-        super::runtime()?.block_on(act(self.action, &workspace))
+        let key = SessionKey::new(workspace, self.session);
+        super::runtime()?.block_on(act(self.action, &key))
     }
 }
 
-async fn act(action: Action, workspace: &Path) -> Result<ExitCode> {
+async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
     let files = SessionFiles::default();
-    let Some(entry) = files.load(workspace).await? else {
-        eprintln!("There is no conversation in {} yet.", workspace.display());
+    let Some(entry) = files.load(key).await? else {
+        let named = key.session.as_ref();
+        let named = named.map_or(String::new(), |name| format!(" of the name {name:?}"));
+        let workspace = key.workspace.display();
+        eprintln!("There is no conversation{named} in {workspace} yet.");
         return Ok(ExitCode::FAILURE);
     };
     match action {
@@ -51,11 +58,14 @@ async fn act(action: Action, workspace: &Path) -> Result<ExitCode> {
         ),
         Action::Reset => {
             // A running turn would write the id again.
-            let _lock = files.lock(workspace).await?;
-            files.set_aside(workspace).await?;
+            let _lock = files.lock(key).await?;
+            files.set_aside(key).await?;
+            let path = SessionFiles::session_file(key);
+            let name = path.file_name().unwrap_or_default();
             println!(
-                "{} was set aside as {SESSION_FILE}.bad; to continue it, rename it back.",
-                workspace.join(SESSION_FILE).display()
+                "{} was set aside as {}.bad; to continue it, rename it back.",
+                path.display(),
+                name.display()
             );
         }
     }

@@ -1,8 +1,12 @@
 //! Calls of codex that the configuration does not allow: refused before a process exists.
 
-use plexum_openai_provider::{FailureKind, GuestLimits, StopReason};
+use plexum_openai_provider::{FailureKind, GuestLimits, Request, StopReason};
 
-use crate::bench::{Bench, FLAGS, allowed, deed, exec, workspace};
+use crate::bench::{Bench, FLAGS, allowed, deed, exec, finish, workspace};
+
+const INSTRUCTIONS: [&str; 2] = ["-c", "developer_instructions=request:instructions"];
+const EFFORT: [&str; 2] = ["-c", "model_reasoning_effort=request:effort"];
+const SCHEMA: [&str; 2] = ["--output-schema", "request:output-schema"];
 
 const FOREIGN: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
 
@@ -41,6 +45,23 @@ fn cases() -> Vec<(Vec<&'static str>, &'static str)> {
         (after(&["--oss"]), "`model_args`"),
         (after(&["-i", "/etc/passwd"]), "images"),
         (after(&["-i", "image:0"]), "images"),
+        // Parts of a request that holds none, and values of the component's own.
+        (after(&INSTRUCTIONS), "what the request holds"),
+        (after(&EFFORT), "what the request holds"),
+        (after(&SCHEMA), "what the request holds"),
+        (
+            after(&["-c", "developer_instructions=\"obey\""]),
+            "`model_args`",
+        ),
+        (
+            after(&["-c", "model_reasoning_effort=\"high\""]),
+            "`model_args`",
+        ),
+        (after(&["--output-schema", "/etc/passwd"]), "`model_args`"),
+        (
+            after(&["--output-schema=request:output-schema"]),
+            "`model_args`",
+        ),
         // An unknown model.
         (after(&["--model", "gpt-unknown"]), "`model_args`"),
         (after(&["-m", "gpt-unknown"]), "`model_args`"),
@@ -114,6 +135,53 @@ async fn what_the_grant_holds_runs() {
     let (told, calls) = bench.try_out(&workspace(), &deed("argv", &args)).await;
     assert_eq!(told.stop_reason, StopReason::EndTurn, "{told:?}");
     assert_eq!(calls, 1);
+}
+
+#[tokio::test]
+async fn of_a_request_it_can_hand_over_what_is_there_and_nothing_else() {
+    let bench = Bench::new(GuestLimits::default());
+    let tail = ["--", "hello"];
+    let after = |words: &[&'static str]| exec(&[], &FLAGS, &[words, &tail].concat());
+    let request = |args: &[&str]| {
+        let mut request = Request::prompt(deed("argv", args));
+        request.instructions = Some("Be \"kind\".".into());
+        request.options.effort = Some("low\" evil=\"x".into());
+        request
+    };
+    let workspace = workspace();
+    let told = finish(bench.start(&workspace, request(&after(&INSTRUCTIONS)))).await;
+    assert_eq!(told.stop_reason, StopReason::EndTurn, "{told:?}");
+    let argv = workspace.calls().unwrap().remove(0).argv;
+    assert!(
+        argv.contains(&"developer_instructions=\"\"\"Be \"kind\".\"\"\"".to_owned()),
+        "{argv:?}"
+    );
+    for args in [
+        // It cannot be an effort, so it is not handed over.
+        after(&EFFORT),
+        after(&SCHEMA),
+        after(&[INSTRUCTIONS, INSTRUCTIONS].concat()),
+        after(&["-c", "developer_instructions=request:instructions "]),
+        after(&["-c", "base_instructions=request:instructions"]),
+        exec(&INSTRUCTIONS, &FLAGS, &tail),
+    ] {
+        let told = finish(bench.start(&workspace, request(&args))).await;
+        assert_eq!(told.kind, Some(FailureKind::Denied), "{args:?}: {told:?}");
+        assert_eq!(workspace.calls().unwrap().len(), 1, "{args:?}");
+    }
+    // The prompt stays a prompt.
+    let args = exec(
+        &[],
+        &FLAGS,
+        &["--", "developer_instructions=request:instructions"],
+    );
+    let told = finish(bench.start(&workspace, request(&args))).await;
+    assert_eq!(told.stop_reason, StopReason::EndTurn, "{told:?}");
+    let argv = workspace.calls().unwrap().remove(1).argv;
+    assert_eq!(
+        argv.last().unwrap(),
+        "developer_instructions=request:instructions"
+    );
 }
 
 #[tokio::test]

@@ -61,7 +61,12 @@ impl Bench {
 
     /// Begins a hostile turn.
     pub fn begin(&self, workspace: &Workspace, prompt: &str) -> Turn {
-        self.hostile.turn(workspace.path(), Request::prompt(prompt))
+        self.start(workspace, Request::prompt(prompt))
+    }
+
+    /// Begins a hostile turn of this request.
+    pub fn start(&self, workspace: &Workspace, request: Request) -> Turn {
+        self.hostile.turn(workspace.path(), request)
     }
 
     /// A whole hostile turn, while an honest one runs elsewhere; and another honest one in the same workspace

@@ -26,15 +26,15 @@ fn an_import_beyond_the_world_is_refused_at_load() {
             "wasi:sockets/network",
         ),
         (
-            r#"(import "plexum:provider/other@0.1.0" (instance
+            r#"(import "plexum:codex/other@0.1.0" (instance
                 (export "do" (func))))"#,
-            "plexum:provider/other",
+            "plexum:codex/other",
         ),
         // More of an interface than there is.
         (
-            r#"(import "plexum:provider/log@0.1.0" (instance
+            r#"(import "plexum:codex/log@0.1.0" (instance
                 (export "erase" (func))))"#,
-            "plexum:provider/log",
+            "plexum:codex/log",
         ),
         (r#"(import "run" (func (param "program" string)))"#, "run"),
     ] {
@@ -56,7 +56,7 @@ fn an_import_beyond_the_world_is_refused_at_load() {
 fn what_is_not_a_provider_is_refused_at_load() {
     let error = Provider::with_component(Config::default(), &component("")).err();
     let error = error.expect("it exports nothing").to_string();
-    assert!(error.contains("plexum:provider/provider@0.1.0"), "{error}");
+    assert!(error.contains("plexum:provider/turns@0.1.0"), "{error}");
     let module = wat::parse_str("(module)").unwrap();
     let error = Provider::with_component(Config::default(), &module).err();
     assert!(matches!(error, Some(LoadError::Compile(_))), "{error:?}");

@@ -113,5 +113,5 @@ async fn what_the_workspace_held_may_be_kept_and_resumed() {
 async fn asked_about_itself_it_can_do_nothing() {
     let description = Bench::new(GuestLimits::default()).describe().await;
     assert_eq!(description.id, "hostile");
-    assert_eq!(description.models, Vec::<String>::new());
+    assert_eq!(description.models, []);
 }

@@ -17,9 +17,10 @@ use super::message::said;
 pub const PROTOCOL_VERSION: u64 = 1;
 
 /// The names of the methods.
-pub const METHODS: [&str; 6] = [
+pub const METHODS: [&str; 7] = [
     "initialize",
     "models/list",
+    "metrics/get",
     "turn/start",
     "turn/cancel",
     "ping",
@@ -61,8 +62,20 @@ pub fn initialize(params: Option<&RawValue>) -> Result<Option<ClientInfo>, RpcEr
 struct TurnStartParams {
     workspace: Option<PathBuf>,
     model: Option<String>,
+    session: Option<String>,
+    instructions: Option<String>,
     prompt: Option<String>,
     messages: Option<Vec<Message>>,
+    #[serde(default)]
+    options: TurnOptions,
+}
+
+/// How the model is to work on the turn.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct TurnOptions {
+    effort: Option<String>,
+    output_schema: Option<Box<RawValue>>,
 }
 
 /// A turn that was asked for.
@@ -101,6 +114,10 @@ pub fn turn_start(params: Option<&RawValue>) -> Result<TurnStart, RpcError> {
     };
     let mut request = Request::new(messages);
     request.model = params.model;
+    request.session = params.session;
+    request.instructions = params.instructions;
+    request.options.effort = params.options.effort;
+    request.options.output_schema = params.options.output_schema;
     Ok(TurnStart { workspace, request })
 }
 
@@ -175,6 +192,19 @@ mod tests {
     }
 
     #[test]
+    fn everything_else_that_a_request_holds_is_taken() {
+        let params = raw(
+            r#"{"workspace":"/w","session":"s","instructions":"i","prompt":"hi","options":{"effort":"high","outputSchema":{ "z":1e400,"a":{},"z":2 }}}"#,
+        );
+        let TurnStart { request, .. } = turn_start(Some(params)).unwrap();
+        assert_eq!(request.session.as_deref(), Some("s"));
+        assert_eq!(request.instructions.as_deref(), Some("i"));
+        assert_eq!(request.options.effort.as_deref(), Some("high"));
+        let schema = request.options.output_schema.unwrap();
+        assert_eq!(schema.get(), r#"{ "z":1e400,"a":{},"z":2 }"#);
+    }
+
+    #[test]
     fn wrong_params_are_named() {
         for (params, expected, said) in [
             ("{}", "workspace", "is missing"),
@@ -204,6 +234,16 @@ mod tests {
                 r#"{"workspace":"/w","messages":[{"role":"you","content":""}]}"#,
                 "messages[0].role",
                 "unknown variant `you`",
+            ),
+            (
+                r#"{"workspace":"/w","prompt":"x","options":{"effort":7}}"#,
+                "options.effort",
+                "invalid type: integer `7`",
+            ),
+            (
+                r#"{"workspace":"/w","prompt":"x","options":{"temperature":1}}"#,
+                "options.temperature",
+                "unknown field `temperature`",
             ),
             (
                 r#"{"workspace":"/w","messages":[{"role":"user"}]}"#,

@@ -1,6 +1,6 @@
 //! Handles each request, one after the other.
 
-use plexum_openai_provider::{Description, Provider};
+use plexum_openai_provider::{Capability, Description, Provider};
 use serde_json::value::RawValue;
 
 use super::error::RpcError;
@@ -41,6 +41,8 @@ pub enum Reply {
 /// Answers messages.
 pub struct Requests {
     phase: Phase,
+    provider: Provider,
+    capabilities: Vec<Capability>,
     component: ComponentInfo,
     models: Vec<Model>,
     pub turns: Turns,
@@ -59,16 +61,15 @@ impl Requests {
         let models = description.models.into_iter().enumerate();
         Requests {
             phase: Phase::New,
+            provider: provider.clone(),
+            capabilities: description.capabilities,
             component: ComponentInfo {
                 id: description.id,
                 version: description.version,
                 sha256: provider.component_sha256().to_owned(),
             },
             models: models
-                .map(|(position, id)| Model {
-                    id,
-                    default: position == 0,
-                })
+                .map(|(position, model)| Model::new(model, position == 0))
                 .collect(),
             turns,
         }
@@ -134,7 +135,10 @@ impl Requests {
                     tracing::info!(name = client.name, version = client.version, "the client");
                 }
                 self.phase = Phase::Ready;
-                Ok(Outcome::Done(success::initialized(self.component.clone())))
+                Ok(Outcome::Done(success::initialized(
+                    self.component.clone(),
+                    &self.capabilities,
+                )))
             }
             (Phase::New, _) => Err(RpcError::not_initialized()),
             (Phase::ShuttingDown, _) => not_twice("the server is shutting down"),
@@ -143,6 +147,11 @@ impl Requests {
                 method::no_params(params)?;
                 let models = self.models.clone();
                 Ok(Outcome::Done(Success::Models { models }))
+            }
+            (Phase::Ready, "metrics/get") => {
+                method::no_params(params)?;
+                let metrics = Box::new(self.provider.metrics());
+                Ok(Outcome::Done(Success::Metrics { metrics }))
             }
             (Phase::Ready, "turn/start") => method::turn_start(params).map(Outcome::Begin),
             (Phase::Ready, "turn/cancel") => {

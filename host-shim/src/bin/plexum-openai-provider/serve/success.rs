@@ -1,5 +1,6 @@
 //! The results of the methods.
 
+use plexum_openai_provider::{Capability, Metrics};
 use serde::Serialize;
 
 use super::line::MAX_LINE_BYTES;
@@ -18,6 +19,8 @@ pub enum Success {
     },
     /// To `models/list`.
     Models { models: Vec<Model> },
+    /// To `metrics/get`: the counters, under their names in the library.
+    Metrics { metrics: Box<Metrics> },
     /// To `turn/start`.
     TurnStarted { turn_id: String },
     /// To all others: it was done.
@@ -45,6 +48,8 @@ pub struct ComponentInfo {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Capabilities {
+    /// What the provider can do, as it is configured; by the names of the contract, in snake_case.
+    pub provider: Vec<Capability>,
     /// Where images may be, by the `type` of their `source`.
     pub image_sources: [&'static str; 2],
     /// The longest line that is read.
@@ -53,14 +58,38 @@ pub struct Capabilities {
 
 /// A model that `turn/start` may name.
 #[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Model {
     pub id: String,
     /// Whether it is the one for a `turn/start` that names none.
     pub default: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// How many tokens a conversation with it may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_window: Option<u32>,
+    /// Whether a message for it may hold images.
+    pub images: bool,
+    /// The efforts that it takes, the least first. Empty: not known.
+    pub efforts: Vec<String>,
+}
+
+impl Model {
+    /// The model of this description.
+    pub fn new(model: plexum_openai_provider::Model, default: bool) -> Self {
+        Model {
+            id: model.id,
+            default,
+            display_name: model.display_name,
+            context_window: model.context_window,
+            images: model.images,
+            efforts: model.efforts,
+        }
+    }
 }
 
 /// The answer to `initialize`.
-pub fn initialized(component: ComponentInfo) -> Success {
+pub fn initialized(component: ComponentInfo, provider: &[Capability]) -> Success {
     Success::Initialized {
         protocol_version: PROTOCOL_VERSION,
         server_info: ServerInfo {
@@ -69,6 +98,7 @@ pub fn initialized(component: ComponentInfo) -> Success {
         },
         component,
         capabilities: Capabilities {
+            provider: provider.to_vec(),
             image_sources: ["path", "base64"],
             max_line_bytes: MAX_LINE_BYTES,
         },

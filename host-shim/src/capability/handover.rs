@@ -1,0 +1,186 @@
+//! What a turn's request hands over to codex, held ready where the component cannot change it.
+
+use std::io::Write;
+use std::ops::Range;
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use super::image::{ImageError, StagedImages};
+use crate::config::Instructions;
+use crate::contract::effort::is_effort;
+use crate::contract::request::Request;
+use crate::grant::Allowed;
+use crate::grant::request_word::{RequestWord, RequestWords, TooLong};
+
+/// The longest output schema, in bytes. The component has the same limit in `guest/src/request/output_schema.rs`,
+/// written twice on purpose.
+pub(crate) const MAX_SCHEMA_BYTES: usize = 1024 * 1024;
+
+/// Why a part of a request cannot be handed over.
+#[derive(Debug, thiserror::Error)]
+pub enum HandoverError {
+    /// One of its images.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Its output schema cannot be put where codex can read it.
+    #[error("The output schema could not be copied to a temporary file: {0}")]
+    Schema(std::io::Error),
+}
+
+/// What is handed over. Dropping this removes the files.
+#[derive(Debug, Default)]
+pub struct Handover {
+    images: StagedImages,
+    instructions: Option<String>,
+    effort: Option<String>,
+    output_schema: Option<NamedTempFile>,
+}
+
+impl Handover {
+    /// Takes what the request holds, as far as the operator allows. What codex could not be given anyway is left out:
+    /// the component says why. Relative paths of images start at `workspace`.
+    pub async fn of(
+        request: &Request,
+        instructions: Instructions,
+        workspace: &Path,
+    ) -> Result<Self, HandoverError> {
+        let images = StagedImages::stage(request, workspace).await?;
+        let options = &request.options;
+        let schema = options.output_schema.as_ref();
+        let schema = schema.filter(|schema| schema.get().len() <= MAX_SCHEMA_BYTES);
+        let output_schema = match schema.map(|schema| schema.get().to_owned()) {
+            None => None,
+            Some(schema) => {
+                let staged = tokio::task::spawn_blocking(move || stage(&schema)).await;
+                let staged = staged.map_err(std::io::Error::other).flatten();
+                Some(staged.map_err(HandoverError::Schema)?)
+            }
+        };
+        Ok(Handover {
+            images,
+            instructions: match instructions {
+                Instructions::Developer => request.all_instructions(),
+                Instructions::Ignore => None,
+            },
+            effort: options.effort.clone().filter(|effort| is_effort(effort)),
+            output_schema,
+        })
+    }
+
+    /// The numbers of the images.
+    pub fn images(&self) -> Range<usize> {
+        self.images.numbers()
+    }
+
+    /// The other parts.
+    pub fn words(&self) -> RequestWords {
+        RequestWords {
+            instructions: self.instructions.is_some(),
+            effort: self.effort.is_some(),
+            output_schema: self.output_schema.is_some(),
+        }
+    }
+
+    /// Puts the parts in the place of the words that stand for them.
+    pub fn put(&self, args: &mut [String], allowed: &Allowed) -> Result<(), TooLong> {
+        self.images.put_paths(args, &allowed.images);
+        for (index, word) in &allowed.request {
+            let value = match word {
+                RequestWord::Instructions => self.instructions.as_deref(),
+                RequestWord::Effort => self.effort.as_deref(),
+                RequestWord::OutputSchema => {
+                    let file = self.output_schema.as_ref();
+                    file.and_then(|file| file.path().to_str())
+                }
+            };
+            if let (Some(argument), Some(value)) = (args.get_mut(*index), value) {
+                *argument = word.argument(value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a schema where only this user, and so codex, can read it.
+fn stage(schema: &str) -> std::io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new()
+        .prefix("plexum-codex-")
+        .suffix(".json")
+        .tempfile()?;
+    file.write_all(schema.as_bytes())?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::contract::request::{Content, Message, Role};
+
+    async fn handover(request: &Request, instructions: Instructions) -> Handover {
+        let handover = Handover::of(request, instructions, Path::new("/")).await;
+        handover.unwrap()
+    }
+
+    fn request() -> Request {
+        let system = |text: &str| {
+            let content = vec![Content::Text { text: text.into() }];
+            Message::new(Role::System, content)
+        };
+        let mut request = Request::new(vec![system("be kind"), Message::user("hi"), system("now")]);
+        request.instructions = Some("be just".into());
+        request.options.effort = Some("high".into());
+        let schema = RawValue::from_string(r#"{ "type": "object" }"#.into());
+        request.options.output_schema = Some(schema.unwrap());
+        request
+    }
+
+    #[tokio::test]
+    async fn each_part_takes_the_place_of_its_word() {
+        let handover = handover(&request(), Instructions::Developer).await;
+        assert_eq!(handover.words(), RequestWords::ALL);
+        let words = RequestWord::ALL.iter().flat_map(|word| word.words());
+        let mut args: Vec<String> = words.map(str::to_owned).collect();
+        let allowed = Allowed {
+            images: vec![],
+            request: vec![
+                (1, RequestWord::Instructions),
+                (3, RequestWord::Effort),
+                (5, RequestWord::OutputSchema),
+            ],
+        };
+        handover.put(&mut args, &allowed).unwrap();
+        let expected = [
+            "-c",
+            "developer_instructions=\"\"\"\nbe just\n\nbe kind\n\nnow\"\"\"",
+            "-c",
+            "model_reasoning_effort=\"\"\"high\"\"\"",
+            "--output-schema",
+        ];
+        assert_eq!(args[..5], expected);
+        let schema = std::fs::read_to_string(&args[5]).unwrap();
+        assert_eq!(schema, r#"{ "type": "object" }"#);
+        let mode = std::fs::metadata(&args[5]).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(handover);
+        assert!(!Path::new(&args[5]).exists());
+    }
+
+    #[tokio::test]
+    async fn what_the_request_lacks_or_may_not_hand_over_is_not_there() {
+        let nothing = handover(&Request::prompt("hi"), Instructions::Developer).await;
+        assert_eq!(nothing.words(), RequestWords::default());
+        let mut request = request();
+        request.options.effort = Some("high\"\nsandbox_mode=\"x".into());
+        let ignored = handover(&request, Instructions::Ignore).await;
+        let words = RequestWords {
+            output_schema: true,
+            ..RequestWords::default()
+        };
+        assert_eq!(ignored.words(), words);
+    }
+}
