@@ -19,6 +19,7 @@ pub mod failure;
 pub mod json;
 pub mod notice;
 pub mod request;
+pub mod surrogates;
 pub mod translate;
 pub mod transport;
 pub mod turn;

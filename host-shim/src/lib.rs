@@ -32,6 +32,7 @@ pub mod embed;
 mod engine;
 pub mod grant;
 mod provider;
+mod scarcity;
 mod session;
 mod telemetry;
 mod turn;

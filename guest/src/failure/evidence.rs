@@ -49,6 +49,9 @@ pub fn classify(evidence: &Evidence<'_>) -> Failure {
         return failure(kind, evidence.said);
     }
     if let Some(said) = evidence.said {
+        if said.trim().is_empty() {
+            return failure(Kind::Protocol, Some(NO_REASON));
+        }
         // An event's words are the service's; unknown ones still mean that it refused.
         return failure(kind_of(said).unwrap_or(Kind::InvalidRequest), Some(said));
     }
@@ -60,6 +63,8 @@ pub fn classify(evidence: &Evidence<'_>) -> Failure {
         return failure(kind, Some(&last.words));
     }
     let kind = match exit.status {
+        // Nobody sends these: the program itself did what it must not.
+        ExitStatus::Signal(signal) if crash(signal).is_some() => Kind::Protocol,
         ExitStatus::Signal(_) => Kind::Killed,
         // A codex that is interrupted in the middle of a turn says nothing at all.
         ExitStatus::Code(1) if evidence.turn_began && last.words.is_empty() => Kind::Killed,
@@ -79,6 +84,8 @@ pub fn classify(evidence: &Evidence<'_>) -> Failure {
     failure(kind, Some(&ended))
 }
 
+const NO_REASON: &str = "it reported that the turn failed, and not why";
+
 const OUTPUT_LIMIT: &str =
     "it was stopped when it had printed more than `limits.output_mib` in config.json allows";
 
@@ -88,8 +95,26 @@ const LINGERING: &str = "it closed its output and did not end; it was stopped";
 pub fn status_words(status: &ExitStatus) -> String {
     match status {
         ExitStatus::Code(code) => format!("exit code {code}"),
-        ExitStatus::Signal(signal) => format!("signal {signal}"),
+        ExitStatus::Signal(signal) => match crash(*signal) {
+            Some(name) => format!("signal {signal} ({name}): it crashed"),
+            None => format!("signal {signal}"),
+        },
     }
+}
+
+/// The name of a signal by which the kernel ends a program that crashes. The numbers are those of Linux on all common
+/// processors.
+fn crash(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        11 => "SIGSEGV",
+        31 => "SIGSYS",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -203,6 +228,23 @@ mod tests {
             ("boom", FAILED, Kind::Protocol),
             ("", ExitStatus::Code(0), Kind::Protocol),
             ("", ExitStatus::Signal(9), Kind::Killed),
+            ("", ExitStatus::Signal(4), Kind::Protocol),
+            ("", ExitStatus::Signal(11), Kind::Protocol),
+            (
+                "Error: failed to initialize in-process app-server client: No space left on device (os error 28)",
+                FAILED,
+                Kind::Resources,
+            ),
+            (
+                "Error: failed to initialize in-process app-server client: Permission denied (os error 13)",
+                FAILED,
+                Kind::Config,
+            ),
+            (
+                "Error: Missing optional dependency @openai/codex-linux-x64. Reinstall Codex",
+                FAILED,
+                Kind::NotInstalled,
+            ),
         ] {
             assert_eq!(classify(None, &exit(status), words).kind, kind, "{words}");
         }

@@ -44,7 +44,7 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::ContextOverflow => (
             false,
             "The conversation no longer fits the model's context window",
-            "Begin a new conversation: remove .plexum-codex-session from the workspace.",
+            "Begin a new conversation, for example with `plexum-openai-provider session reset`.",
         ),
         Kind::Network => (
             true,
@@ -59,7 +59,7 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::SessionLost => (
             false,
             "Codex no longer has the stored conversation",
-            "Remove .plexum-codex-session from the workspace to begin a new one, or restore codex's `sessions` folder.",
+            "Begin a new one, for example with `plexum-openai-provider session reset`, or restore codex's `sessions` folder.",
         ),
         Kind::SessionBusy => (
             true,
@@ -69,12 +69,12 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::SessionArchived => (
             false,
             "The conversation was archived",
-            "Run `codex unarchive` with the id in .plexum-codex-session, or remove that file to begin a new conversation.",
+            "Run `codex unarchive` with the id of the thread, or begin a new conversation, for example with `plexum-openai-provider session reset`.",
         ),
         Kind::SessionUnreadable => (
             false,
             "The record of the conversation cannot be read or written",
-            "Fix this, or remove .plexum-codex-session from the workspace to begin a new conversation.",
+            "Correct what the text names, or begin a new conversation, for example with `plexum-openai-provider session reset`, which keeps the old one.",
         ),
         Kind::SessionMoved => (
             true,

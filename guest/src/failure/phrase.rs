@@ -12,6 +12,24 @@ const PHRASES: &[(Kind, &[&str])] = &[
             "node: no such file",
             "node': no such file",
             "node: not found",
+            // npm left out the package that holds the program for this machine.
+            "missing optional dependency @openai/codex",
+        ],
+    ),
+    // The number of the error decides, whatever codex was at when it came.
+    (
+        Kind::Resources,
+        &[
+            "(os error 11)",
+            "(os error 12)",
+            "(os error 23)",
+            "(os error 24)",
+            "(os error 28)",
+            "(os error 122)",
+            "no space left on device",
+            "disk quota exceeded",
+            "too many open files",
+            "cannot allocate memory",
         ],
     ),
     // Only on standard error, before there is any event.

@@ -51,6 +51,7 @@ pub fn refused(refusal: Refusal) -> Failure {
             RefusalReason::NotInstalled | RefusalReason::NotExecutable => Kind::NotInstalled,
             RefusalReason::Stopped => Kind::Killed,
             RefusalReason::TimedOut => Kind::StartTimeout,
+            RefusalReason::Resources => Kind::Resources,
             RefusalReason::Failed => Kind::Internal,
         },
         refusal.message,
@@ -59,7 +60,7 @@ pub fn refused(refusal: Refusal) -> Failure {
         // As when codex was stopped, or was silent, a moment later.
         retryable: matches!(
             refusal.reason,
-            RefusalReason::Stopped | RefusalReason::TimedOut
+            RefusalReason::Stopped | RefusalReason::TimedOut | RefusalReason::Resources
         ),
         ..failure
     }

@@ -36,6 +36,11 @@ impl Blocks {
         Some(index)
     }
 
+    /// How many there were.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
     /// Codex repeats nothing from before this.
     pub fn forget_said(&mut self) {
         self.said.clear();

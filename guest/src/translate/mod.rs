@@ -8,6 +8,7 @@ mod plan;
 mod tool;
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -45,7 +46,7 @@ pub struct Translator {
     /// Whether the connection broke: codex then repeats what it has said since the last tool.
     reconnected: bool,
     /// Kinds already reported as unknown.
-    unknown: Vec<String>,
+    unknown: BTreeSet<String>,
     /// How often codex has said in a row that it waits for the network.
     network_waits: u32,
     /// An error that has not turned out to be the end.
@@ -65,6 +66,11 @@ impl Translator {
     /// Whether codex has said that the model is at work, or has shown some of it.
     pub fn turn_began(&self) -> bool {
         self.began
+    }
+
+    /// Whether some of the answer has been shown.
+    pub fn has_answered(&self) -> bool {
+        self.texts.count() > 0
     }
 
     /// How the turn ended, once codex has said so.
@@ -166,8 +172,8 @@ impl Translator {
 
     /// A report or an item of a kind newer than this component: reported once a kind.
     pub fn unknown(&mut self, kind: &str, events: &mut Vec<Event>) {
-        if !self.unknown.iter().any(|known| known == kind) {
-            self.unknown.push(kind.to_owned());
+        if !self.unknown.contains(kind) {
+            self.unknown.insert(kind.to_owned());
             let message = format!(
                 "codex sent `{kind}`, which this version of the provider does not know; it was skipped."
             );

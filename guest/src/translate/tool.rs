@@ -2,18 +2,22 @@
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::mem;
 
-use crate::bindings::turns::{Event, ToolEnd, ToolStart, ToolStatus, ToolUpdate};
+use crate::bindings::turns::{Event, ToolEnd, ToolKind, ToolStart, ToolStatus, ToolUpdate};
 use crate::transport::{Phase, Tool, ToolCall};
 
 /// All tools so far.
 #[derive(Debug, Default)]
 pub struct Tools {
-    /// Those that started and have not ended.
-    open: Vec<OpenTool>,
+    /// Those that started and have not ended, by codex's id for them.
+    open: BTreeMap<String, OpenTool>,
+    /// How many have started.
+    started: u64,
     /// The ids of all, and how often each was wanted.
     ids: BTreeMap<String, u32>,
 }
@@ -21,8 +25,8 @@ pub struct Tools {
 /// A tool that started and has not ended.
 #[derive(Debug)]
 struct OpenTool {
-    /// Codex's id for it.
-    item_id: String,
+    /// Its place among all that started.
+    position: u64,
     /// Its id in the events.
     id: String,
     /// How many bytes of its output have been reported.
@@ -42,18 +46,16 @@ impl Tools {
 
     /// A tool started, changed or ended.
     pub fn report(&mut self, phase: Phase, mut tool: impl Tool, events: &mut Vec<Event>) {
-        let mut open = self.open.iter();
-        let id = match open.position(|open| open.item_id == tool.id()) {
-            Some(at) if phase == Phase::Completed => self.open.remove(at).id,
-            Some(at) => {
-                if let Some(open) = self.open.get_mut(at)
-                    && phase == Phase::Updated
-                {
-                    events.extend(open.news(tool.output()));
+        let item_id = tool.id().to_owned();
+        let id = match self.open.entry(item_id) {
+            Entry::Occupied(open) if phase == Phase::Completed => open.remove().id,
+            Entry::Occupied(mut open) => {
+                if phase == Phase::Updated {
+                    events.extend(open.get_mut().news(&mut tool));
                 }
                 return;
             }
-            None => {
+            Entry::Vacant(_) => {
                 let id = self.unique_id(tool.id());
                 let ToolCall { title, input } = tool.call();
                 events.push(Event::ToolStart(ToolStart {
@@ -63,15 +65,15 @@ impl Tools {
                     input,
                 }));
                 if phase != Phase::Completed {
-                    let item_id = tool.id().to_owned();
+                    self.started = self.started.saturating_add(1);
                     let mut open = OpenTool {
-                        item_id,
+                        position: self.started,
                         id,
                         reported: 0,
                         reported_end: String::new(),
                     };
-                    events.extend(open.news(tool.output()));
-                    self.open.push(open);
+                    events.extend(open.news(&mut tool));
+                    self.open.insert(tool.id().to_owned(), open);
                     return;
                 }
                 id
@@ -100,7 +102,9 @@ impl Tools {
 
     /// Ends what codex started and never ended: 0.135 does so with every command that takes more than a moment.
     pub fn close_all(&mut self, events: &mut Vec<Event>) {
-        events.extend(self.open.drain(..).map(|open| {
+        let mut open: Vec<OpenTool> = mem::take(&mut self.open).into_values().collect();
+        open.sort_by_key(|open| open.position);
+        events.extend(open.into_iter().map(|open| {
             Event::ToolEnd(ToolEnd {
                 id: open.id,
                 status: ToolStatus::Unknown,
@@ -113,9 +117,10 @@ impl Tools {
 
 impl OpenTool {
     /// What was added to its output, which codex repeats from the beginning. Output that was cut at its beginning, or
-    /// changed, is not reported before the end.
-    fn news(&mut self, output: Option<String>) -> Option<Event> {
-        let output = output?;
+    /// changed, is not reported before the end. Nor is what other tools than commands answer: that is one document.
+    fn news(&mut self, tool: &mut impl Tool) -> Option<Event> {
+        let is_command = tool.kind() == ToolKind::Command;
+        let output = is_command.then(|| tool.output())??;
         let (repeated, added) = output.split_at_checked(self.reported)?;
         if added.is_empty() || !repeated.ends_with(&self.reported_end) {
             return None;
@@ -136,7 +141,6 @@ impl OpenTool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::turns::ToolKind;
 
     /// A tool that is nothing but its id and its output so far.
     struct Id(&'static str, Option<&'static str>);
@@ -147,7 +151,7 @@ mod tests {
         }
 
         fn kind(&self) -> ToolKind {
-            ToolKind::Other
+            ToolKind::Command
         }
 
         fn call(&mut self) -> ToolCall {

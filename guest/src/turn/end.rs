@@ -14,7 +14,6 @@ use crate::bindings::turns::{
 };
 use crate::capability::{Capabilities, Child};
 use crate::conversation::session::{Beginning, Replaced};
-use crate::conversation::thread::Thread;
 use crate::conversation::usage;
 use crate::failure::{self, Evidence};
 use crate::notice::notice;
@@ -55,7 +54,7 @@ pub fn conclude<C: Capabilities>(
                 );
                 host.log(Level::Warn, &message);
             }
-            let end = completed(host, &run.thread, *totals, events);
+            let end = completed(host, &run, *totals, events);
             events.push(end);
             return Next::Over;
         }
@@ -129,25 +128,39 @@ fn replace_lost(lost: &str, replays: bool) -> Next {
     }
 }
 
-/// The end of a turn that succeeded.
-fn completed(
+/// The end of a turn that codex completed. It is not a success if the answer may be what could not be read: whoever
+/// asked would take nothing for the answer.
+fn completed<P>(
     host: &impl Capabilities,
-    thread: &Thread,
+    run: &Run<P>,
     totals: Option<Usage>,
     events: &mut Vec<Event>,
 ) -> Event {
+    let thread = &run.thread;
     if let Some(totals) = &totals {
         thread.keep_totals(host, usage::to_totals(totals), events);
     }
+    if !thread.is_open() {
+        let message = "Codex did not name the thread of this turn, so the conversation is not kept: the next turn begins a new one.";
+        events.push(notice(NoticeKind::Warning, message));
+    }
+    let lost = run.lost_line && !run.translator.has_answered();
+    let failure = lost.then(|| failure::failure(FailureKind::Protocol, Some(LOST_ANSWER)));
     Event::MessageEnd(MessageEnd {
-        stop_reason: StopReason::EndTurn,
+        stop_reason: match failure {
+            None => StopReason::EndTurn,
+            Some(_) => StopReason::Error,
+        },
         usage: totals
             .and_then(|totals| thread.usage(&totals))
             .filter(usage::is_counted),
         thread_usage: totals.filter(usage::is_counted),
-        failure: None,
+        failure,
     })
 }
+
+const LOST_ANSWER: &str =
+    "it completed the turn, and a line that may have held the answer could not be read";
 
 /// What codex left behind when it exited on its own, for a person.
 fn left_behind(exit: &Exit) -> Option<String> {

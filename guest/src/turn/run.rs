@@ -12,6 +12,7 @@ use crate::capability::{Capabilities, Child};
 use crate::conversation::thread::Thread;
 use crate::failure;
 use crate::notice::notice;
+use crate::surrogates;
 use crate::translate::Translator;
 use crate::transport::Said;
 use crate::transport::exec::line;
@@ -32,6 +33,8 @@ pub struct Run<P> {
     /// The lines that were not events: how many, and the first.
     pub malformed: u64,
     pub first_malformed: Option<String>,
+    /// Whether a line is missing from which on the model may have spoken: one that was too long, or that broke off.
+    pub lost_line: bool,
 }
 
 /// The result of taking output.
@@ -53,6 +56,7 @@ impl<P: Child> Run<P> {
             translator: Translator::default(),
             malformed: 0,
             first_malformed: None,
+            lost_line: false,
         }
     }
 
@@ -73,6 +77,7 @@ impl<P: Child> Run<P> {
             let message = format!(
                 "codex printed a line of {bytes} bytes, which is longer than the limit; it was skipped."
             );
+            self.lost_line = true;
             events.push(notice(NoticeKind::LineSkipped(bytes), message));
         }
         for line in lines(&output.text) {
@@ -145,7 +150,18 @@ impl<P: Child> Run<P> {
                 self.translator.unknown(&kind, events);
             }
             Err(_) if line.trim().is_empty() => {}
-            Err(malformed) => self.take_malformed(host, &malformed.reason, line, events),
+            Err(malformed) => {
+                if let Some(repaired) = surrogates::replaced(line)
+                    && line::read(&repaired).is_ok()
+                {
+                    return self.take_line(host, &repaired, events);
+                }
+                if let Some((glued, event)) = line::event_behind(line) {
+                    self.take_malformed(host, "text before an event", glued, events);
+                    return self.take_line(host, event, events);
+                }
+                self.take_malformed(host, &malformed.reason, line, events);
+            }
         }
         Ok(())
     }
@@ -161,6 +177,8 @@ impl<P: Child> Run<P> {
         let message = format!("codex printed a line that is not an event ({reason}): {line}");
         host.log(Level::Debug, &message);
         self.malformed = self.malformed.saturating_add(1);
+        // A line of codex's own that breaks off may have been the answer.
+        self.lost_line |= line.trim_start().starts_with('{');
         if self.first_malformed.is_none() {
             let shown = failure::excerpt(line);
             let message = format!(

@@ -126,7 +126,7 @@ export class Child {
   #framer;
   #began = Date.now();
   #spoke = false;
-  #openingLines = 2;
+  #opening = true;
   #stderr = Buffer.alloc(0);
   #stopped;
   #outputCut = false;
@@ -227,10 +227,13 @@ export class Child {
     return ['idle-timeout', (awaiting === 'tool' ? tool_idle_seconds : idle_seconds) * 1000];
   }
 
-  /** Codex names its thread in its first lines, before the model can speak. */
+  /** Codex names its thread in a line of its own, before the model can speak. */
   #noteOpening(text) {
-    const lines = text.split('\n', this.#openingLines);
-    if (text !== '') this.#openingLines -= lines.length;
-    this.#hear(lines.join('\n'));
+    for (const line of text.split('\n')) {
+      const names = line.includes('thread.started');
+      if (!this.#opening || !(names || line.includes('turn.started'))) continue;
+      this.#opening = false;
+      if (names) this.#hear(line);
+    }
   }
 }

@@ -482,7 +482,7 @@ class Turn:
 
     def lines(self, store, handle, max_bytes, awaiting):
         text, skipped = self.child(store, handle).lines(max_bytes, awaiting)
-        if len(self.opening) < 4096:
+        if len(self.opening) < 65536:
             self.opening += text
         return record(text=text, skipped=skipped)
 
@@ -497,8 +497,9 @@ class Turn:
 
     def save(self, store, entry):
         thread_id = getattr(entry, "thread-id")
-        # What the component may have kept is what codex named in its first two lines, before the model can speak.
-        opening = "".join(self.opening.splitlines(keepends=True)[:2])
+        # What the component may have kept is what codex named when it opened a thread, before the model could speak.
+        before, _, _ = self.opening.partition("turn.started")
+        opening = next((line for line in before.split("\n") if "thread.started" in line), "")
         if not UUID.fullmatch(thread_id) or (thread_id != self.stored and thread_id not in opening):
             return Variant("denied", "codex did not name this thread, so it is not kept")
         if entry.instructions is not None and not DIGEST.fullmatch(entry.instructions):

@@ -1,6 +1,6 @@
 //! The import `codex`: starts codex if the grant allows it, and passes on its lines.
 
-use std::io::ErrorKind;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +21,19 @@ use crate::codex::task::MAX_BATCH_BYTES;
 use crate::grant::Call;
 use crate::grant::environment::EnvironmentRule;
 use crate::grant::program::ProgramError;
+use crate::scarcity;
 use crate::telemetry::record;
 
 impl codex::Host for CodexCtx {
     async fn back_off(&mut self) -> Result<bool> {
         let pause = self.next_back_off.unwrap_or(FIRST_BACK_OFF);
-        self.next_back_off = Some(pause * 2);
+        // A component may ask as often as it likes.
+        self.next_back_off = Some(pause.saturating_mul(2));
         let now = Instant::now();
         let until = *self
             .busy_deadline
             .get_or_insert(now + self.config.limits.busy());
-        if now + pause > until {
+        if now.checked_add(pause).is_none_or(|then| then > until) {
             return Ok(false);
         }
         let waited = self.bounds.within(tokio::time::sleep(pause)).await.is_ok();
@@ -157,14 +159,9 @@ impl CodexCtx {
                 refusal(Reason::TimedOut, message)
             }
             StartError::Failed(error) => {
-                let not_a_program = Errno::NOEXEC.raw_os_error();
-                let reason = match error.kind() {
-                    ErrorKind::PermissionDenied => Reason::NotExecutable,
-                    _ if error.raw_os_error() == Some(not_a_program) => Reason::NotExecutable,
-                    _ => Reason::Failed,
-                };
+                let (reason, remedy) = not_started(&error);
                 let message = format!(
-                    "{} could not be started in {} ({error}): check that the file is a program for this machine, and that the folder exists",
+                    "{} could not be started in {} ({error}): {remedy}.",
                     program.display(),
                     self.workspace.display()
                 );
@@ -183,6 +180,38 @@ impl CodexCtx {
     }
 }
 
+/// Why a program could not be started, and what to do about that.
+fn not_started(error: &io::Error) -> (codex::RefusalReason, &'static str) {
+    use codex::RefusalReason as Reason;
+    if let Some(limit) = scarcity::limit(error) {
+        return (Reason::Resources, limit);
+    }
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::ACCESS | Errno::PERM) => (
+            Reason::NotExecutable,
+            "let this user run the file, and enter every folder on the way to it; a file system that is mounted `noexec` runs nothing",
+        ),
+        Some(Errno::NOEXEC | Errno::LIBBAD) => (
+            Reason::NotExecutable,
+            "the file is not a program for this machine",
+        ),
+        Some(Errno::NOENT) => (
+            Reason::NotExecutable,
+            "the file, the interpreter that its first line names, or the folder does not exist",
+        ),
+        Some(Errno::LOOP | Errno::NAMETOOLONG) => (Reason::NotExecutable, "its path leads nowhere"),
+        Some(Errno::TXTBSY) => (Reason::Failed, "the file is being written; try again"),
+        Some(Errno::TOOBIG) => (
+            Reason::Failed,
+            "its arguments and its environment are too long together: set `prompt` to \"stdin\", or pass fewer variables (`env`)",
+        ),
+        _ => (
+            Reason::Failed,
+            "check that the file is a program for this machine, and that the folder exists",
+        ),
+    }
+}
+
 /// The rule for the arguments; see [`Grant`].
 const ARGV_RULE: &str = "argv grammar";
 
@@ -194,14 +223,22 @@ impl CodexCtx {
     /// gone: the next turn then finds the conversation free.
     pub(crate) async fn end_codex(&mut self) {
         let end = self.config.limits.end();
-        let processes = self.table.iter_mut();
-        let running = processes.filter_map(|entry| entry.downcast_mut::<Process>());
-        for process in running.filter(|process| !process.is_over()) {
+        // All of them first: each may take the whole grace period.
+        for process in self.running() {
             process.terminate(StopCause::Terminated).await;
+        }
+        for process in self.running() {
             if let Err(error) = process.wait(end).await {
                 tracing::error!(pid = process.id(), %error, "it is unknown how codex ended");
             }
         }
+    }
+
+    /// The processes that have not ended.
+    fn running(&mut self) -> impl Iterator<Item = &mut Process> {
+        let processes = self.table.iter_mut();
+        let processes = processes.filter_map(|entry| entry.downcast_mut::<Process>());
+        processes.filter(|process| !process.is_over())
     }
 
     /// Notes the end of a process in the metrics, the log and the record.

@@ -2,44 +2,51 @@
 //!
 //! The next turn may resume what is stored. A component that could store any id could thereby read conversations of
 //! other workspaces. So an id is stored only if this workspace's store held it when the turn began, or if codex printed
-//! it at the very start of its output, where it names the thread that it opened. Further on the model speaks, and the
-//! component chooses what it is asked: it could have it say any id.
+//! it where it names the thread that it opened: in the first line with the words `thread.started`, before the one with
+//! `turn.started`. Before that line may stand what others print: a shell's banner, a warning. After it the model speaks,
+//! and the component chooses what it is asked: it could have it say any id.
 //!
 //! The host looks for the id as a piece of text; what a line means remains the component's business.
 
 use crate::contract::thread_id::is_uuid;
 
-/// How many lines of codex's output are its opening. Every known version names the thread in the first; the model
-/// cannot speak before the third.
-const OPENING_LINES: usize = 2;
-
-/// How much of an opening is kept: such a line has less than 100 bytes.
+/// How much of the line that names the thread is kept: it has less than 100 bytes.
 const OPENING_BYTES: usize = 4096;
 
-/// How much of a process's opening is still to come.
+/// How many bytes may come before that line. More is not codex's.
+const MOST_BEFORE: usize = 1024 * 1024;
+
+/// Whether the line that names the thread is still to come in a process's output.
 #[derive(Debug)]
 pub struct Opening {
-    lines: usize,
+    /// How many bytes may still come before it.
+    before: usize,
 }
 
 impl Default for Opening {
     fn default() -> Self {
         Opening {
-            lines: OPENING_LINES,
+            before: MOST_BEFORE,
         }
     }
 }
 
 impl Opening {
-    /// The part of this output, the next of its process, that belongs to the opening.
+    /// The line of this output, the next of its process, that names the thread; empty if it is not in there.
     pub fn of<'a>(&mut self, output: &'a str) -> &'a str {
-        let mut end = 0;
-        for line in output.split_inclusive('\n').take(self.lines) {
-            self.lines -= 1;
-            end += line.len();
+        if self.before == 0 {
+            return "";
         }
-        let end = output.floor_char_boundary(end.min(OPENING_BYTES));
-        output.get(..end).unwrap_or_default()
+        for line in output.split_inclusive('\n') {
+            let names = line.contains("thread.started");
+            if names || line.contains("turn.started") {
+                self.before = 0;
+                let end = line.floor_char_boundary(line.len().min(OPENING_BYTES));
+                return line.get(..end).filter(|_| names).unwrap_or_default();
+            }
+            self.before = self.before.saturating_sub(line.len());
+        }
+        ""
     }
 }
 
@@ -83,7 +90,7 @@ impl KnownThreads {
             Ok(())
         } else {
             Err(
-                "only the thread that this workspace held, or that codex named at the start of its output, can be kept",
+                "only the thread that this workspace held, or that codex named when it opened it, can be kept",
             )
         }
     }
@@ -97,24 +104,40 @@ mod tests {
     const OTHER: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4c";
 
     #[test]
-    fn the_opening_is_the_first_two_lines_however_they_come() {
-        let output = format!("{{\"thread_id\":\"{ID}\"}}\n{{}}\n{{\"text\":\"{OTHER}\"}}\n");
-        for size in 1..=3 {
-            let mut opening = Opening::default();
-            let mut known = KnownThreads::default();
+    fn the_opening_is_the_line_that_names_the_thread_however_much_is_before_it() {
+        let named = format!("{{\"type\":\"thread.started\",\"thread_id\":\"{ID}\"}}\n");
+        let said = format!("{{\"text\":\"{OTHER}\"}}\n");
+        for noise in [0, 1, 2, 3, 100] {
+            let output = format!("{}{named}{said}{said}", said.repeat(noise));
             let lines: Vec<&str> = output.split_inclusive('\n').collect();
-            for batch in lines.chunks(size) {
-                known.hear(opening.of(&batch.concat()));
+            for size in [1, 2, 3, lines.len()] {
+                let mut opening = Opening::default();
+                let mut known = KnownThreads::default();
+                for batch in lines.chunks(size) {
+                    known.hear(opening.of(&batch.concat()));
+                }
+                assert_eq!(known.check(ID), Ok(()), "{noise} lines before");
+                assert!(known.check(OTHER).is_err(), "{noise} lines before");
             }
-            assert_eq!(known.check(ID), Ok(()), "{size} lines at a time");
-            assert!(known.check(OTHER).is_err(), "{size} lines at a time");
+        }
+    }
+
+    #[test]
+    fn once_the_turn_has_begun_no_line_names_a_thread() {
+        let named = format!("{{\"type\":\"thread.started\",\"thread_id\":\"{ID}\"}}\n");
+        for before in ["{\"type\":\"turn.started\"}\n", &"x\n".repeat(MOST_BEFORE)] {
+            let mut known = KnownThreads::default();
+            let mut opening = Opening::default();
+            known.hear(opening.of(before));
+            known.hear(opening.of(&named));
+            assert!(known.check(ID).is_err());
         }
     }
 
     #[test]
     fn a_long_line_is_no_place_to_hide_an_id_in() {
         let mut known = KnownThreads::default();
-        known.hear(Opening::default().of(&format!("{}{ID}\n", "ä".repeat(4096))));
+        known.hear(Opening::default().of(&format!("thread.started{}{ID}\n", "ä".repeat(4096))));
         assert!(known.check(ID).is_err());
     }
 
@@ -123,7 +146,10 @@ mod tests {
         let (head, tail) = ID.split_at(19);
         let mut known = KnownThreads::default();
         let mut opening = Opening::default();
-        let cut = format!("{}{head} and more\n", "x".repeat(4096 - head.len()));
+        let cut = format!(
+            "thread.started{}{head} and more\n",
+            "x".repeat(4096 - 14 - head.len())
+        );
         known.hear(opening.of(&cut));
         known.hear(opening.of(&format!("{tail}\n")));
         assert!(known.check(ID).is_err());

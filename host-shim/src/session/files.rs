@@ -261,9 +261,14 @@ impl SessionFiles {
         if loss == Loss::Never
             && let Some(folder) = path.parent()
         {
-            File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(|error| at(folder, "cannot be synced", error))?;
+            let synced = File::open(folder).and_then(|folder| folder.sync_all());
+            match synced {
+                // Network and foreign file systems: that is as durable as a file can be there.
+                Err(error) if has_no_folder_sync(&error) => {
+                    tracing::debug!(folder = %folder.display(), "the file system cannot sync a folder");
+                }
+                synced => synced.map_err(|error| at(folder, "cannot be synced", error))?,
+            }
             step(SaveStep::FolderSynced);
         }
         Ok(())
@@ -292,6 +297,13 @@ impl SessionStore for SessionFiles {
         let path = Files::of(key).session;
         Box::pin(async move { Ok(blocking(move || Self::set_aside_blocking(&path)).await?) })
     }
+}
+
+/// Whether this is what a file system says that has no such thing as syncing a folder.
+fn has_no_folder_sync(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS))
 }
 
 /// The text of a small plain file; `None` if there is no such file.

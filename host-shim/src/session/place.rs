@@ -1,11 +1,64 @@
 //! Work on files: on a thread that may block, and with errors that name the file, which `io::Error` does not.
 
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::io::Errno;
+
+use crate::scarcity;
+
 /// An error of the operating system, with the file and what could not be done with it.
-pub fn at(path: &Path, what: &str, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{} {what}: {error}", path.display()))
+#[derive(Debug, thiserror::Error)]
+#[error("{said}")]
+struct At {
+    said: String,
+    source: io::Error,
+}
+
+/// An error of the operating system, with the file, what could not be done with it, and the remedy of that cause where
+/// there is one.
+pub fn at(path: &Path, what: &str, source: io::Error) -> io::Error {
+    let remedy = match source.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOLCK | Errno::OPNOTSUPP) if what.contains("locked") => Some(
+            "this file system has no locks: mount it with local locks, or take a workspace elsewhere".to_owned(),
+        ),
+        Some(Errno::ACCESS | Errno::PERM) => owner(path),
+        _ => scarcity::limit(&source).map(str::to_owned),
+    };
+    let remedy = remedy.map_or(String::new(), |remedy| format!(": {remedy}"));
+    let said = format!("{} {what}: {source}{remedy}", path.display());
+    io::Error::new(source.kind(), At { said, source })
+}
+
+/// The operating system's own error behind one of [`at`].
+pub fn cause(error: &io::Error) -> &io::Error {
+    let at = error.get_ref().and_then(|inner| inner.downcast_ref::<At>());
+    at.map_or(error, |at| &at.source)
+}
+
+/// Whose a file is, or else its folder, if it is another user's.
+fn owner(path: &Path) -> Option<String> {
+    let me = rustix::process::geteuid().as_raw();
+    let exists = path.symlink_metadata().map(|metadata| (path, metadata));
+    let (named, metadata) = exists
+        .or_else(|error| {
+            let folder = path.parent().ok_or(error)?;
+            folder.metadata().map(|metadata| (folder, metadata))
+        })
+        .ok()?;
+    let uid = metadata.uid();
+    Some(if uid == me {
+        format!(
+            "give this user permission to read and write {}",
+            named.display()
+        )
+    } else {
+        format!(
+            "{} belongs to the user {uid}, and this is the user {me}: run as that user, or give it to this one with `chown`",
+            named.display()
+        )
+    })
 }
 
 /// The same for a reason of our own, not of the operating system.

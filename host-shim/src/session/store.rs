@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::contract::event::Usage;
+use crate::scarcity;
+use crate::session::place;
 
 /// Which conversation is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -101,7 +103,9 @@ impl SessionError {
 impl From<io::Error> for SessionError {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind;
+        let scarce = scarcity::limit(place::cause(&error)).is_some();
         let kind = match error.kind() {
+            _ if scarce => SessionErrorKind::Resources,
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::OutOfMemory => {
                 SessionErrorKind::Resources
             }

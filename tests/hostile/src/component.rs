@@ -141,6 +141,13 @@ impl GuestTurn for HostileTurn {
                 }
             }
 
+            "back-off" => once(call, || {
+                for _ in 0..number(with) {
+                    codex::back_off();
+                }
+                vec![end(None)]
+            }),
+
             "waits" => {
                 let child = heard(&arguments(with));
                 loop {

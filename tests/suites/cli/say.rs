@@ -191,7 +191,7 @@ fn a_codex_that_cannot_be_started_is_a_failure_that_says_what_to_do() {
             "not a file",
         ),
         (plain, FailureKind::NotInstalled, "chmod +x"),
-        (broken, FailureKind::Internal, "could not be started"),
+        (broken, FailureKind::NotInstalled, "interpreter"),
         (empty, FailureKind::NotInstalled, "could not be started"),
     ] {
         workspace.configure(&json!({ "binary": binary })).unwrap();
@@ -600,4 +600,62 @@ fn is_full(pipe: &impl std::os::fd::AsRawFd) -> bool {
         libc::fcntl(pipe.as_raw_fd(), libc::F_GETPIPE_SZ)
     };
     held > size / 2
+}
+
+#[test]
+fn half_a_character_in_a_message_does_not_block_the_conversation() {
+    let workspace = Workspace::new(fake_codex()).unwrap();
+    let file = workspace.outside("messages.json");
+    let messages = r#"[{"role":"user","content":"cut \ud83d"},{"role":"user","content":"whole \ud83e\udd80"}]"#;
+    std::fs::write(&file, messages).unwrap();
+    let (stdout, stderr, code) = run(&mut workspace.say(["--messages".as_ref(), file.as_os_str()]));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stdout.contains("cut \u{fffd}") && stdout.contains("whole 🦀"),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn a_terminal_that_closes_is_a_stop_unless_it_is_to_be_ignored() {
+    for ignored in [false, true] {
+        let go_on = if ignored {
+            vec![Step::wait_for_file("go"), Step::TurnCompleted]
+        } else {
+            vec![Step::Forever]
+        };
+        let mut steps = vec![
+            Step::ThreadStarted,
+            Step::TurnStarted,
+            Step::touch("running"),
+        ];
+        steps.extend(go_on);
+        let workspace = scripted(steps);
+        let mut say = workspace.say(["--json", "x"]);
+        let mut command = std::process::Command::new("env");
+        if ignored {
+            command.arg("--ignore-signal=HUP");
+        }
+        command
+            .arg(say.get_program())
+            .args(say.get_args())
+            .envs(
+                say.get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        drop(std::mem::replace(&mut say, command));
+        let child = say.spawn().unwrap();
+        let running = workspace.path().join("running");
+        wait_until("codex runs", || running.exists());
+        let pid = i32::try_from(child.id()).unwrap();
+        // SAFETY: takes numbers only; the process is a child that has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGHUP) }, 0);
+        std::fs::write(workspace.path().join("go"), "").unwrap();
+        let said = Said::by(&child.wait_with_output().unwrap()).unwrap();
+        let expected = if ignored { Some(0) } else { Some(129) };
+        assert_eq!(said.code, expected, "{said:?}");
+    }
 }

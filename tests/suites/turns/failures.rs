@@ -165,7 +165,7 @@ fn what_may_be_wrong_with_a_session() {
             &garbled,
             "again",
             FailureKind::SessionUnreadable,
-            "Fix this",
+            "Correct what the text names",
         );
 
         let archived = Agent::new(&codex).unwrap();

@@ -1,6 +1,7 @@
 //! Lines of codex that no transcript has: what becomes of them, and that the turn goes on.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "clippy does not know a test's helpers as tests"
 )]
 
@@ -104,4 +105,23 @@ fn a_tool_that_was_not_allowed_to_run_was_declined() {
             json!({ "type": "tool_end", "id": "item_0", "status": "declined" }),
         ]
     );
+}
+
+#[test]
+fn of_a_running_command_each_piece_of_output_comes_once() {
+    let command = |phase: &str, output: &str, status: &str| {
+        let item = json!({ "id": "item_0", "type": "command_execution", "command": "make",
+            "aggregated_output": output, "status": status });
+        Step::emit(json!({ "type": format!("item.{phase}"), "item": item }).to_string())
+    };
+    let events = turn([
+        command("started", "", "in_progress"),
+        command("updated", "one\n", "in_progress"),
+        command("updated", "one\ntwo\n", "in_progress"),
+        command("completed", "one\ntwo\nthree\n", "completed"),
+    ]);
+    let update = |delta| json!({ "type": "tool_update", "id": "item_0", "output_delta": delta });
+    assert_eq!(events[1..3], [update("one\n"), update("two\n")]);
+    assert_eq!(events[3]["output"], "one\ntwo\nthree\n");
+    assert_eq!(events.len(), 4, "{events:?}");
 }

@@ -16,10 +16,10 @@ pub fn read(phase: Phase, mut item: Json<'_>) -> Said<'_, ToolItem<'_>> {
         .unwrap_or(Cow::Borrowed("without type"));
     let item = match &*name {
         "agent_message" => Item::Message {
-            text: item.take_text("text").unwrap_or_default(),
+            text: text(&mut item),
         },
         "reasoning" => Item::Reasoning {
-            text: item.take_text("text").unwrap_or_default(),
+            text: text(&mut item),
         },
         "todo_list" => Item::Plan {
             steps: plan_steps(&item),
@@ -34,6 +34,28 @@ pub fn read(phase: Phase, mut item: Json<'_>) -> Said<'_, ToolItem<'_>> {
         },
     };
     Said::Item { phase, item }
+}
+
+/// What the model said, in whatever shape: a text, a list of parts with texts, or else as it is written.
+fn text<'a>(item: &mut Json<'a>) -> Cow<'a, str> {
+    if let Some(text) = item.take_text("text") {
+        return text;
+    }
+    let parts = item.array("text");
+    let texts: Option<Vec<&str>> = parts
+        .iter()
+        .map(|part| part.as_text().or_else(|| part.text("text")))
+        .collect();
+    match texts {
+        Some(texts) if !texts.is_empty() => Cow::Owned(texts.concat()),
+        _ => item.get("text").map(written).unwrap_or_default().into(),
+    }
+}
+
+/// A value as JSON.
+pub(super) fn written(value: &Json<'_>) -> String {
+    // Cannot fail: the keys are strings and the writer is memory.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn warning<'a, T>(item: &mut Json<'a>) -> Said<'a, T> {
@@ -108,6 +130,23 @@ mod tests {
                 }
             }
         );
+    }
+
+    #[test]
+    fn what_the_model_said_is_shown_in_whatever_shape_it_comes() {
+        for (written, shown) in [
+            (r#""hi""#, "hi"),
+            (r#"["a","b"]"#, "ab"),
+            (r#"[{"type":"output_text","text":"a"},{"text":"b"}]"#, "ab"),
+            (r#"{"value":"a"}"#, r#"{"value":"a"}"#),
+            (r#"[{"image":1}]"#, r#"[{"image":1}]"#),
+            ("7", "7"),
+            ("null", ""),
+        ] {
+            let mut item = Json::parse(written)
+                .map(|value| Json::Object([(Cow::Borrowed("text"), value)].into()));
+            assert_eq!(text(item.as_mut().unwrap()), shown, "{written}");
+        }
     }
 
     #[test]

@@ -4,12 +4,25 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
+use alloc::string::String;
 
 use super::item;
+use super::item::written;
 use super::tool::ToolItem;
 use crate::bindings::turns::{Reconnection, Usage};
 use crate::json::Json;
 use crate::transport::{Malformed, Phase, Retry, Said};
+
+/// What stands before the event in a line that is none by itself, and the event: a terminal's title, a byte order mark,
+/// the last words of a script that started codex. Nothing if there is no event.
+pub fn event_behind(line: &str) -> Option<(&str, &str)> {
+    /// How many beginnings of objects are tried: what is glued on is short.
+    const TRIES: usize = 8;
+    let begins = line.match_indices("{\"").map(|(at, _)| at);
+    let halves = begins.filter_map(|at| line.split_at_checked(at));
+    let mut halves = halves.filter(|(glued, _)| !glued.is_empty()).take(TRIES);
+    halves.find(|(_, event)| read(event).is_ok())
+}
 
 /// Reads one line, without its line feed.
 pub fn read(line: &str) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
@@ -35,11 +48,7 @@ pub fn read(line: &str) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
             totals: document.get("usage").and_then(totals),
         },
         "turn.failed" => Said::Failed {
-            message: document
-                .get("error")
-                .and_then(|error| error.text("message"))
-                .unwrap_or_default()
-                .to_owned(),
+            message: document.get("error").map(reason).unwrap_or_default(),
         },
         "error" => {
             let message = document.text("message").unwrap_or_default();
@@ -55,6 +64,15 @@ pub fn read(line: &str) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
             kind: other.to_owned(),
         },
     })
+}
+
+/// Why a turn failed, in whatever shape codex says it.
+fn reason(error: &Json<'_>) -> String {
+    let text = error.text("message").or_else(|| error.as_text());
+    match text {
+        Some(text) => text.to_owned(),
+        None => written(error),
+    }
 }
 
 /// Whether codex tries again after this error; it says so in words only.
@@ -159,6 +177,39 @@ mod tests {
                 kind: "turn.paused".into()
             })
         );
+    }
+
+    #[test]
+    fn a_failure_is_told_in_whatever_shape_it_comes() {
+        for (error, message) in [
+            (r#"{"message":"no"}"#, "no"),
+            (r#""no""#, "no"),
+            ("null", ""),
+            (r#"{"code":7}"#, r#"{"code":7}"#),
+            (r#"["no"]"#, r#"["no"]"#),
+        ] {
+            let line = format!(r#"{{"type":"turn.failed","error":{error}}}"#);
+            let message = message.to_owned();
+            assert_eq!(read(&line), Ok(Said::Failed { message }), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_found_behind_what_is_glued_to_it() {
+        let event = r#"{"type":"turn.started"}"#;
+        for glued in [
+            "\u{1b}]0;codex\u{7}",
+            "\u{feff}",
+            "\0",
+            "Now using node v22",
+            "{",
+        ] {
+            let line = format!("{glued}{event}");
+            assert_eq!(event_behind(&line), Some((glued, event)), "{glued:?}");
+        }
+        for line in [event, "no event", r#"x{"type":7}"#] {
+            assert_eq!(event_behind(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -13,12 +13,14 @@ pub fn last_words(stderr: &str) -> LastWords {
     let error = lines
         .iter()
         .rposition(|line| line.starts_with("Error") || line.starts_with("error: "));
-    let words = lines
-        .get(error.unwrap_or(0)..)
-        .unwrap_or_default()
-        .join("\n")
-        .trim()
-        .to_string();
+    let words = lines.get(error.unwrap_or(0)..).unwrap_or_default();
+    // An uncaught error of Node.js, which runs npm's script, has its stack behind it.
+    let stack = words.iter().position(|line| line.starts_with("    at "));
+    let words = match (error, stack) {
+        (Some(_), Some(stack)) => words.get(..stack).unwrap_or_default(),
+        _ => words,
+    };
+    let words = words.join("\n").trim().to_string();
     LastWords {
         words,
         is_error: error.is_some(),
@@ -58,6 +60,17 @@ mod tests {
         assert_eq!(
             (&*last.words, last.is_error),
             ("Error: thread x is archived", true)
+        );
+    }
+
+    #[test]
+    fn an_uncaught_error_of_node_counts_without_its_stack() {
+        let last = last_words(
+            "file:///a/codex.js:108\n    throw new Error(\n          ^\n\nError: Missing optional dependency @openai/codex-linux-x64. Reinstall Codex\n    at file:///a/codex.js:108:11\n    at run (node:internal)\n\nNode.js v22.1.0\n",
+        );
+        assert_eq!(
+            last.words,
+            "Error: Missing optional dependency @openai/codex-linux-x64. Reinstall Codex"
         );
     }
 

@@ -17,7 +17,10 @@ use super::audit::print;
 Examples:
   plexum-openai-provider explain -- exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox --json -- hello
   plexum-openai-provider explain -- exec -C / -- hello
+  plexum-openai-provider explain --effort -- exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox \\
+    --json -c model_reasoning_effort=request:effort -- hello
 
+A word with `request:` or `image:` stands for a part of the request. The host puts that part in its place.
 A last argument `-` stands for a prompt on standard input.
 
 Exit codes: 0 allowed, 1 refused, 2 the configuration or the session cannot be read.")]
@@ -28,19 +31,19 @@ pub struct Explain {
     /// The folder whose stored conversation may be resumed
     #[arg(long, value_name = "DIR", default_value = ".")]
     workspace: PathBuf,
-    /// The conversation of this name, instead of the workspace's own
+    /// Check against the conversation of this name instead of the workspace's own
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
     /// How many images the request has
     #[arg(long, value_name = "N", default_value_t = 0)]
     images: usize,
-    /// As if the request had instructions
+    /// Assume that the request has instructions
     #[arg(long)]
     instructions: bool,
-    /// As if the request had an effort
+    /// Assume that the request has an effort
     #[arg(long)]
     effort: bool,
-    /// As if the request had an output schema
+    /// Assume that the request has an output schema
     #[arg(long)]
     output_schema: bool,
     /// The arguments, without the name of the program

@@ -7,6 +7,8 @@ mod component;
 mod doctor;
 mod event_writer;
 mod explain;
+mod harmless;
+mod ignored_signals;
 mod man;
 mod manifest;
 mod models;
@@ -19,6 +21,7 @@ mod screen;
 mod serve;
 mod session;
 mod spinner;
+mod surrogates;
 
 use std::env::VarError;
 use std::path::{Path, PathBuf};
@@ -32,14 +35,16 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use harmless::harmless;
+
 /// Runs the Plexum provider for OpenAI's Codex.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Show on standard error what the host does, such as the arguments that it lets through;
-    /// PLEXUM_LOG (a filter such as `debug`) shows more.
+    /// Show on standard error what the host does, such as the arguments that it lets through.
+    /// PLEXUM_LOG shows more: a level such as `debug`, or a list of targets with levels
     #[arg(short, long, global = true)]
     verbose: bool,
 }
@@ -92,7 +97,7 @@ fn main() -> ExitCode {
         Command::Schema(schema) => schema.run(),
     });
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", harmless(&format!("{error:#}")));
         ExitCode::from(2)
     })
 }
@@ -101,7 +106,7 @@ fn main() -> ExitCode {
 fn start_log(verbose: bool) -> anyhow::Result<()> {
     let filter = match std::env::var("PLEXUM_LOG") {
         Ok(filter) => filter.parse().with_context(|| {
-            format!("PLEXUM_LOG is {filter:?}, which is not a filter such as `debug` or `info,plexum_openai_provider::turn=debug`")
+            format!("PLEXUM_LOG is {filter:?}, which is neither a level such as `debug` nor a list of targets with levels such as `info,plexum_openai_provider::turn=debug`")
         })?,
         Err(VarError::NotPresent) if verbose => Targets::new().with_default(Level::INFO),
         Err(VarError::NotPresent) => Targets::new(),

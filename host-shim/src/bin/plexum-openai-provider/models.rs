@@ -14,8 +14,8 @@ use plexum_openai_provider::audit::{escaped, quoted};
 
 /// Show the models on offer, the default one first, and the arguments that codex gets for each.
 ///
-/// The component is asked for its models, as a runtime asks it; codex is not started. With --discover codex is asked
-/// which models it knows.
+/// The component is asked for its models, as a runtime asks it; codex is not started. With --discover, codex is
+/// asked which models it knows.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -23,7 +23,7 @@ Examples:
   plexum-openai-provider models --discover
   plexum-openai-provider models --discover --json > models.json
 
---discover needs no network and no login. An account may offer fewer models; one of ChatGPT may take none by name.
+--discover needs no network and no login. Your account may offer fewer models; a ChatGPT account may accept none by name.
 
 Exit codes: 0 done, 2 the configuration, the component or codex cannot be used.")]
 pub struct Models {
@@ -33,7 +33,7 @@ pub struct Models {
     /// Show the models that the installed codex knows, and what to write into the configuration to offer them
     #[arg(long)]
     discover: bool,
-    /// Print JSON: the provider's id and version, and its models; with --discover, the setting `supported_models`
+    /// Print JSON: the provider's id, version, capabilities and models; with --discover, the setting `supported_models`
     #[arg(long)]
     json: bool,
 }

@@ -13,8 +13,10 @@ use serde_json::value::RawValue;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::event_writer::EventWriter;
+use super::ignored_signals;
 use super::provider_args::ProviderArgs;
 use super::screen::Screen;
+use super::surrogates;
 
 /// Say something to codex and show its answer.
 ///
@@ -25,9 +27,10 @@ Examples:
   plexum-openai-provider say 'What is in this folder?'
   plexum-openai-provider say --workspace ~/agents/scribe --json 'Summarise notes.md'
   git diff | plexum-openai-provider say -
+  plexum-openai-provider say --session review --instructions 'Be brief.' --effort low 'Is notes.md any good?'
   plexum-openai-provider say -- '--help is the text of this message'
 
-Exit codes: 0 the turn completed, 1 it failed, 2 it could not begin, 130 or 143 a signal
+Exit codes: 0 the turn completed, 1 it failed, 2 it could not begin, 129, 130 or 143 a signal
 stopped it, 141 the reader of its output went away.")]
 pub struct Say {
     /// The folder that codex works in, and that remembers the conversation
@@ -38,22 +41,22 @@ pub struct Say {
     /// The model, one of `supported_models` in the configuration [default: the first one]
     #[arg(long, value_name = "ID")]
     model: Option<String>,
-    /// What the model is to do and to be, for the whole conversation; codex keeps those that it began with
+    /// Instructions for the model (a system prompt); codex keeps the ones that a conversation began with
     #[arg(long, value_name = "TEXT")]
     instructions: Option<String>,
-    /// How hard the model is to think, such as `low` or `high`
+    /// How hard the model should think, such as `low` or `high`
     #[arg(long, value_name = "LEVEL")]
     effort: Option<String>,
-    /// A file with a JSON Schema: the answer is then one JSON text of that form
+    /// A file with a JSON Schema; the answer is then one JSON text that follows it
     #[arg(long, value_name = "FILE")]
     output_schema: Option<PathBuf>,
-    /// The conversation of this name, instead of the workspace's own
+    /// Continue the conversation of this name instead of the workspace's own
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
     /// Print the canonical events, one JSON object a line
     #[arg(long)]
     json: bool,
-    /// A JSON array of messages, of which the last user message is the prompt
+    /// A file with a JSON array of messages; the last user message is the prompt
     #[arg(
         long,
         value_name = "FILE",
@@ -105,6 +108,7 @@ fn messages(file: Option<&Path>, prompt: Option<String>) -> Result<Vec<Message>>
     if let Some(path) = file {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("the messages in {} cannot be read", path.display()))?;
+        let text = surrogates::replaced(&text).unwrap_or(text);
         return serde_json::from_str(&text).with_context(|| {
             format!(
                 "{} is not an array of messages such as [{{\"role\": \"user\", \"content\": \"hello\"}}]",
@@ -132,11 +136,12 @@ fn messages(file: Option<&Path>, prompt: Option<String>) -> Result<Vec<Message>>
     Ok(vec![Message::user(text)])
 }
 
-/// Shows a turn until its end. Ctrl-C and SIGTERM stop it, and its end is still shown.
+/// Shows a turn until its end. Ctrl-C, SIGTERM and the end of the terminal stop it, and its end is still shown.
 async fn follow(mut turn: Turn, writer: EventWriter) -> Result<ExitCode> {
     let mut stop = Stop {
         interrupt: signal(SignalKind::interrupt()).context("Ctrl-C cannot be watched")?,
         terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?,
+        hangup: ignored_signals::watch_hangup().context("SIGHUP cannot be watched")?,
         exit_code: None,
     };
     let mut writer = Some(writer);
@@ -180,6 +185,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Option<Signal>,
     /// The program's exit code, set when the turn was stopped.
     exit_code: Option<u8>,
 }
@@ -190,6 +196,7 @@ impl Stop {
         let code = tokio::select! {
             _ = self.interrupt.recv() => 130,
             _ = self.terminate.recv() => 143,
+            () = ignored_signals::hangup(&mut self.hangup) => 129,
         };
         self.exit_code = Some(code);
     }

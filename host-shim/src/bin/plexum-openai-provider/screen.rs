@@ -1,13 +1,15 @@
 //! A turn, shown to a person: the answer on standard output, everything else on standard error.
 //!
 //! In a pipe both are plain. On a terminal what is not the answer is dim (unless `NO_COLOR` is set), and while codex
-//! works a spinner says for how long.
+//! works a spinner says for how long: not if the answer goes to a pipe, which may well end on the same screen.
 
-use std::borrow::Cow;
 use std::io::{self, IsTerminal, Stderr, Stdout, Write};
+use std::os::fd::AsFd;
 
 use plexum_openai_provider::{Event, Failure};
+use rustix::fs::{FileType, fstat};
 
+use super::harmless::{harmless, one_line};
 use super::spinner::{Dim, Spinner};
 
 const AT_WORK: &str = "codex is at work";
@@ -33,9 +35,19 @@ impl Screen {
             block: None,
             terminal: io::stdout().is_terminal(),
             dim: Dim::for_stderr(),
-            spinner: Spinner::new(AT_WORK),
+            spinner: if is_pipe(&io::stdout()) {
+                Spinner::none()
+            } else {
+                Spinner::new(AT_WORK)
+            },
         }
     }
+}
+
+/// Whether what is written goes through somebody else's hands.
+fn is_pipe(stream: &impl AsFd) -> bool {
+    let kind = fstat(stream).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    matches!(kind, Ok(FileType::Fifo | FileType::Socket))
 }
 
 impl<O: Write, E: Write> Screen<O, E> {
@@ -110,26 +122,6 @@ impl<O: Write, E: Write> Screen<O, E> {
     }
 }
 
-/// The text without what would move a terminal's cursor, or worse: the model wrote it.
-fn harmless(text: &str) -> Cow<'_, str> {
-    replaced(text, |character| {
-        character.is_control() && !matches!(character, '\n' | '\t')
-    })
-}
-
-/// The text as one line.
-fn one_line(text: &str) -> Cow<'_, str> {
-    replaced(text, char::is_control)
-}
-
-fn replaced(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if text.contains(&unwanted) {
-        text.replace(unwanted, "\u{fffd}").into()
-    } else {
-        text.into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,13 +150,6 @@ mod tests {
         screen.show(&serde_json::from_str(notice).unwrap()).unwrap();
         assert!(screen.stdout.ends_with(b"two\n") && screen.spinner.is_shown());
         let aside = String::from_utf8(screen.stderr).unwrap();
-        assert!(aside.contains("notice: look\u{fffd}[2J"), "{aside:?}");
-    }
-
-    #[test]
-    fn a_terminal_gets_nothing_that_it_would_obey() {
-        assert_eq!(harmless("a\tb\nc"), "a\tb\nc");
-        assert_eq!(harmless("\u{1b}[2Jgone\r"), "\u{fffd}[2Jgone\u{fffd}");
-        assert_eq!(one_line("echo a\necho b"), "echo a\u{fffd}echo b");
+        assert!(aside.contains("notice: look\\u{1b}[2J"), "{aside:?}");
     }
 }

@@ -13,6 +13,7 @@ use plexum_openai_provider::{SessionFiles, SessionKey, SessionStore};
 Examples:
   plexum-openai-provider session show
   plexum-openai-provider session reset --workspace ~/agents/scribe
+  plexum-openai-provider session reset --session review
 
 Exit codes: 0 done, 1 there is no conversation, 2 the session cannot be used.")]
 pub struct Session {
@@ -21,7 +22,7 @@ pub struct Session {
     /// The folder that remembers the conversation
     #[arg(long, value_name = "DIR", default_value = ".", global = true)]
     workspace: PathBuf,
-    /// The conversation of this name, instead of the workspace's own
+    /// The conversation of this name instead of the workspace's own
     #[arg(long, value_name = "NAME", global = true)]
     session: Option<String>,
 }

@@ -66,8 +66,13 @@ impl Spinner {
         if is_capable(&io::stderr()) {
             Self::on(Box::new(io::stderr()), message)
         } else {
-            Spinner { shared: None }
+            Self::none()
         }
+    }
+
+    /// One that is never shown.
+    pub fn none() -> Self {
+        Spinner { shared: None }
     }
 
     fn on(terminal: Box<dyn Write + Send>, message: &str) -> Self {

@@ -292,3 +292,15 @@ async fn waiting_for_codex_is_not_computing() {
     let told = finish(turn).await;
     assert_eq!(told.stop_reason, StopReason::EndTurn, "{told:?}");
 }
+
+#[tokio::test]
+async fn backing_off_without_end_neither_panics_nor_waits() {
+    let bench = Bench::new(GuestLimits::default());
+    // No second is left for waiting.
+    let (told, calls) = bench.try_out(&workspace(), "back-off:200").await;
+    assert_eq!(
+        (told.stop_reason, calls),
+        (StopReason::EndTurn, 0),
+        "{told:?}"
+    );
+}

@@ -25,6 +25,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::ignored_signals;
 use super::provider_args::ProviderArgs;
 
 /// Run turns for another program: JSON-RPC 2.0, one message a line on standard input and output.
@@ -44,14 +45,16 @@ use super::provider_args::ProviderArgs;
   < {"jsonrpc":"2.0","id":3,"result":{}}
 
 Methods:
-  initialize   {protocolVersion, clientInfo?}             first of all
-  models/list                                             what `model` may be
-  turn/start   {workspace, prompt or messages, model?}    answered at once; then come the events
-  turn/cancel  {turnId}                                   the turn still reports its end
-  ping                                                    is answered
-  shutdown                                                cancels all turns; answered when they have ended
+  initialize   {protocolVersion, clientInfo?}    first of all
+  models/list                                    the models on offer
+  metrics/get                                    counters of everything so far
+  turn/start   {workspace, prompt or messages, model?, session?, instructions?, options?}
+                                                 answered at once; then come the events
+  turn/cancel  {turnId}                          the turn still reports its end
+  ping                                           is answered
+  shutdown                                       cancels all turns; answered when they have ended
 
-The end of standard input, SIGTERM and Ctrl-C are a shutdown too. In a shell, to see it work:
+The end of standard input, SIGTERM, SIGHUP and Ctrl-C are a shutdown too. In a shell, to see it work:
   (echo '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1}}'
    echo '{"jsonrpc":"2.0","id":2,"method":"models/list"}') | plexum-openai-provider serve
 
@@ -67,11 +70,13 @@ impl Serve {
         let provider = self.provider.provider()?;
         let runtime = super::runtime()?;
         let served = runtime.block_on(async {
-            // Both are watched from here on, so that neither ends the program in another way.
+            // All are watched from here on, so that none ends the program in another way.
             let mut interrupt =
                 signal(SignalKind::interrupt()).context("Ctrl-C cannot be watched")?;
             let mut terminate =
                 signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
+            let mut terminal =
+                ignored_signals::watch_hangup().context("SIGHUP cannot be watched")?;
             let description = provider
                 .describe()
                 .await
@@ -80,6 +85,7 @@ impl Serve {
                 tokio::select! {
                     _ = interrupt.recv() => "Ctrl-C",
                     _ = terminate.recv() => "SIGTERM",
+                    () = ignored_signals::hangup(&mut terminal) => "SIGHUP",
                     () = hangup::hangup() => "nobody reads standard output any more",
                 }
             };

@@ -1,5 +1,7 @@
 //! Handles each request, one after the other.
 
+use std::borrow::Cow;
+
 use plexum_openai_provider::{Capability, Description, Provider};
 use serde_json::value::RawValue;
 
@@ -10,6 +12,7 @@ use super::method::{self, METHODS, TurnStart};
 use super::outgoing::Outgoing;
 use super::success::{self, ComponentInfo, Model, Success};
 use super::turns::Turns;
+use crate::surrogates;
 
 /// The state of the conversation with the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,12 @@ pub struct Requests {
     pub turns: Turns,
 }
 
+/// The text without what some clients put into it and no reader of JSON takes: a byte order mark, halves of characters.
+fn readable(text: &str) -> Cow<'_, str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    surrogates::replaced(text).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 /// What a request was about.
 enum Outcome {
     Done(Success),
@@ -78,7 +87,7 @@ impl Requests {
     /// Takes one line of the client.
     pub fn take(&mut self, line: &Line) -> Reply {
         let error = match line {
-            Line::Text(text) => match Incoming::parse(text) {
+            Line::Text(text) => match Incoming::parse(&readable(text)) {
                 Ok(Incoming::Call(call)) => return self.take_call(call),
                 Ok(Incoming::Answer) => {
                     tracing::warn!("the client sent an answer without a question; it is ignored");
