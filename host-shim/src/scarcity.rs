@@ -6,9 +6,10 @@ use std::io;
 
 use rustix::io::Errno;
 
-/// The limit that was reached, as a clause for a person; nothing if the error is about something else.
+/// The limit that was reached, as a clause for a person; nothing if the error is about something else. The operating
+/// system's own error may be inside of another one.
 pub fn limit(error: &io::Error) -> Option<&'static str> {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error)?;
+    let errno = Errno::from_raw_os_error(number(error)?);
     Some(match errno {
         Errno::MFILE => {
             "this process may have no more open files (`ulimit -n`, `LimitNOFILE=` of a service)"
@@ -24,6 +25,17 @@ pub fn limit(error: &io::Error) -> Option<&'static str> {
         Errno::DQUOT => "the quota of this user is used up",
         Errno::FBIG => "a file may not grow further (`ulimit -f`, `LimitFSIZE=` of a service)",
         _ => return None,
+    })
+}
+
+/// The number of the operating system's error.
+fn number(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or_else(|| {
+        let inner = error.get_ref()?;
+        let direct = inner
+            .downcast_ref()
+            .or_else(|| inner.source()?.downcast_ref());
+        number(direct?)
     })
 }
 
@@ -49,5 +61,6 @@ mod tests {
             assert!(limit(&error(errno)).is_none(), "{errno:?}");
         }
         assert!(limit(&io::Error::other("full")).is_none());
+        assert!(limit(&io::Error::other(error(Errno::NOSPC))).is_some());
     }
 }

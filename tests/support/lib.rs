@@ -33,6 +33,7 @@ pub mod cpu_time;
 pub mod echo_provider;
 pub mod fake_codex;
 pub mod hostile;
+pub mod jail;
 pub mod jco_host;
 pub mod json_schema;
 pub mod once;

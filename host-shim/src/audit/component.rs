@@ -3,6 +3,7 @@
 use serde::Serialize;
 use wasmparser::Parser;
 
+use super::AuditError;
 use super::interface::{Import, Interface};
 use super::producers::{Producer, producers};
 use super::world::{World, fit};
@@ -11,6 +12,7 @@ use crate::engine::builtin::COMPONENT;
 use crate::engine::builtin::sha256;
 use crate::engine::cache::Cache;
 use crate::engine::engine;
+use crate::engine::load_error::LoadError;
 
 /// What a component may get from elsewhere, and where from: the beginnings of interface names.
 const ABSENT: [(&str, &[&str]); 6] = [
@@ -60,20 +62,24 @@ pub enum Pin {
 
 impl Component {
     /// Reads a component; the error says what else the bytes are.
-    pub(super) fn of(bytes: &[u8], config: &Config) -> Result<Self, String> {
+    pub(super) fn of(bytes: &[u8], config: &Config) -> Result<Self, AuditError> {
+        let not_one = |why: &str| AuditError::NotAComponent(why.to_owned());
         if !Parser::is_component(bytes) {
-            return Err(if Parser::is_core_wasm(bytes) {
-                "it is a core module".into()
+            return Err(not_one(if Parser::is_core_wasm(bytes) {
+                "it is a core module"
             } else {
-                "it does not begin as one".into()
-            });
+                "it does not begin as one"
+            }));
         }
-        let producers =
-            producers(bytes).map_err(|error| format!("its sections cannot be read: {error}"))?;
+        let producers = producers(bytes)
+            .map_err(|error| not_one(&format!("its sections cannot be read: {error}")))?;
         let sha256 = sha256(bytes);
         // Compiled, because only the engine knows the types; never instantiated. A turn would use the same machine code.
-        let unusable = |error: wasmtime::Error| format!("{error:#}");
-        let engine = engine().map_err(unusable)?;
+        let unusable = |error: wasmtime::Error| match LoadError::of_compiling(error) {
+            LoadError::Compile(error) => not_one(&format!("{error:#}")),
+            other => AuditError::Engine(other),
+        };
+        let engine = engine().map_err(|error| AuditError::Engine(LoadError::Engine(error)))?;
         let compiled = Cache::of_user().component(&engine, bytes, &sha256);
         let compiled = compiled.map_err(unusable)?;
         let kind = compiled.component_type();
@@ -130,7 +136,7 @@ mod tests {
     use super::super::offered::EXPORTS;
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Component, String> {
+    fn read(bytes: &[u8]) -> Result<Component, AuditError> {
         Component::of(bytes, &Config::default())
     }
 
@@ -178,7 +184,7 @@ mod tests {
             (b"", "does not begin"),
             (&COMPONENT[..1000], "cannot be read"),
         ] {
-            let error = read(bytes).unwrap_err();
+            let error = read(bytes).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

@@ -34,6 +34,7 @@ pub use world::World;
 use serde::Serialize;
 
 use crate::config::{Config, ConfigError, Sandbox};
+use crate::engine::load_error::LoadError;
 use crate::grant::Grant;
 
 /// What a component may do under a configuration. `Display` gives the text for a person;
@@ -87,6 +88,9 @@ pub enum AuditError {
         "this is not a WebAssembly component that can be run: {0}; build it with `cargo build --target wasm32-wasip2` or with cargo-component"
     )]
     NotAComponent(String),
+    /// They may be one, and this system does not let the engine look at it.
+    #[error(transparent)]
+    Engine(LoadError),
 }
 
 impl Audit {
@@ -94,7 +98,7 @@ impl Audit {
     /// and runs neither.
     pub fn of(bytes: &[u8], config: &Config) -> Result<Self, AuditError> {
         config.check()?;
-        let component = Component::of(bytes, config).map_err(AuditError::NotAComponent)?;
+        let component = Component::of(bytes, config)?;
         let verdict = if !component.world.conformant {
             Verdict::NotThisWorld
         } else if component.pin == Pin::Differs

@@ -1,9 +1,11 @@
 //! Codex on this machine, under a supervisor: a process of ours that outlives this one, and ends everything
 //! that codex started, whatever happens here. See the crate `plexum-openai-provider-supervisor`.
 
+use std::fs::Permissions;
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitStatus, Stdio};
@@ -11,7 +13,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use plexum_openai_provider_supervisor::{Report, STOP, orders};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{Access, MemfdFlags, SealFlags, access, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -23,6 +25,7 @@ use tokio::process;
 use tokio::time::Instant;
 
 use crate::codex::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
+use crate::scarcity;
 
 /// The supervisor's program, as it was built with this crate.
 const SUPERVISOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/supervisor.elf"));
@@ -112,27 +115,57 @@ fn program() -> io::Result<&'static OwnedFd> {
     if let Some(program) = PROGRAM.get() {
         return Ok(program);
     }
-    let made = make_program().map_err(|error| {
-        let message = format!("the supervisor's program cannot be put into memory ({error}); `sysctl vm.memfd_noexec` must not be 2");
-        io::Error::new(error.kind(), message)
+    let made = in_memory().or_else(|in_memory| {
+        // What has run out has run out for a file too.
+        if scarcity::limit(&in_memory).is_some() {
+            return Err(in_memory);
+        }
+        tracing::debug!(error = %in_memory, "the supervisor's program cannot be put into memory; a file takes it");
+        on_disk().map_err(|on_disk| {
+            if scarcity::limit(&on_disk).is_some() {
+                return on_disk;
+            }
+            let message = format!(
+                "the supervisor's program can be put neither into memory ({in_memory}) nor into a file of {} ({on_disk}); a sandbox may forbid `memfd_create`, `sysctl vm.memfd_noexec` may be 2, and the folder may be mounted `noexec`",
+                std::env::temp_dir().display()
+            );
+            io::Error::new(on_disk.kind(), message)
+        })
     })?;
     Ok(PROGRAM.get_or_init(|| made))
 }
 
-fn make_program() -> io::Result<OwnedFd> {
+fn in_memory() -> io::Result<OwnedFd> {
     let create = |flags| {
         memfd_create(
             "plexum-codex-supervisor",
             MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | flags,
         )
     };
-    // Linux before 6.3 does not know the flag, and does not need it.
-    let program = create(MemfdFlags::EXEC).or_else(|_| create(MemfdFlags::empty()))?;
+    let program = match create(MemfdFlags::EXEC) {
+        // Linux before 6.3 does not know the flag, and does not need it.
+        Err(Errno::INVAL) => create(MemfdFlags::empty()),
+        created => created,
+    }?;
     let mut file = std::fs::File::from(program);
     file.write_all(SUPERVISOR)?;
     let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
     fcntl_add_seals(&file, all)?;
     Ok(file.into())
+}
+
+/// Its name is gone before anybody runs it, and nobody has it open for writing.
+fn on_disk() -> io::Result<OwnedFd> {
+    let mut file = tempfile::Builder::new()
+        .prefix("plexum-codex-supervisor-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempfile()?;
+    file.write_all(SUPERVISOR)?;
+    let path = file.into_temp_path();
+    access(&*path, Access::EXEC_OK)?;
+    let program = std::fs::File::open(&path)?;
+    path.close()?;
+    Ok(program.into())
 }
 
 /// Sends the first byte, and the descriptors that it announces. They wait in the socket until the supervisor runs.

@@ -24,7 +24,7 @@ pub use report::{Check, Report, Status};
 
 use std::path::{Path, PathBuf};
 
-use crate::audit::Audit;
+use crate::audit::{Audit, AuditError};
 use crate::config::Config;
 use crate::engine::builtin::COMPONENT;
 use crate::grant::program::on_path;
@@ -67,7 +67,11 @@ impl Doctor {
             Err(error) => checks.push(Check::problem(
                 "component",
                 error.to_string(),
-                "build this program again",
+                match error {
+                    // The text names it.
+                    AuditError::Engine(_) => "allow what is forbidden, for this program",
+                    _ => "build this program again",
+                },
             )),
         }
         checks.extend(api_key::check(config));

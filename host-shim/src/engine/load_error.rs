@@ -35,9 +35,26 @@ pub enum LoadError {
     /// These bytes are not a component, or the engine cannot compile them.
     #[error("this is not a component that can be run: {0:#}")]
     Compile(wasmtime::Error),
+    /// The system does not let this program make machine code.
+    #[error(
+        "this system forbids memory that was written and is then run as code: allow it for this program, which compiles the component (`MemoryDenyWriteExecute=no` for a service of systemd, `execmem` in SELinux)"
+    )]
+    ExecutableMemory,
     /// The component asks for more than this host gives, or is not a provider.
     #[error(
         "the component does not fit the world `plexum:codex/codex-provider@0.1.0`, and nothing beyond that world is granted: {0:#}; run `plexum-openai-provider audit` to see what it asks for, and use a component that was built for this world"
     )]
     World(wasmtime::Error),
+}
+
+impl LoadError {
+    /// Why a component could not be compiled, or its machine code not be loaded.
+    pub(crate) fn of_compiling(error: wasmtime::Error) -> Self {
+        // The engine has no type for this.
+        if format!("{error:#}").contains("memory executable") {
+            LoadError::ExecutableMemory
+        } else {
+            LoadError::Compile(error)
+        }
+    }
 }

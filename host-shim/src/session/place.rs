@@ -31,12 +31,6 @@ pub fn at(path: &Path, what: &str, source: io::Error) -> io::Error {
     io::Error::new(source.kind(), At { said, source })
 }
 
-/// The operating system's own error behind one of [`at`].
-pub fn cause(error: &io::Error) -> &io::Error {
-    let at = error.get_ref().and_then(|inner| inner.downcast_ref::<At>());
-    at.map_or(error, |at| &at.source)
-}
-
 /// Whose a file is, or else its folder, if it is another user's.
 fn owner(path: &Path) -> Option<String> {
     let me = rustix::process::geteuid().as_raw();

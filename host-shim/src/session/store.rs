@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use crate::contract::event::Usage;
 use crate::scarcity;
-use crate::session::place;
 
 /// Which conversation is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -103,7 +102,7 @@ impl SessionError {
 impl From<io::Error> for SessionError {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind;
-        let scarce = scarcity::limit(place::cause(&error)).is_some();
+        let scarce = scarcity::limit(&error).is_some();
         let kind = match error.kind() {
             _ if scarce => SessionErrorKind::Resources,
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::OutOfMemory => {

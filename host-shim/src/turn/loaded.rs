@@ -33,7 +33,7 @@ impl Loaded {
         let ticker = Ticker::start(&engine).map_err(|error| LoadError::Engine(error.into()))?;
         let component = cache
             .component(&engine, bytes, codex.component_sha256())
-            .map_err(LoadError::Compile)?;
+            .map_err(LoadError::of_compiling)?;
         let mut linker = Linker::new(&engine);
         view::add_to_linker(&mut linker).map_err(LoadError::World)?;
         let pre = linker

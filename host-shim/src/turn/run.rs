@@ -1,7 +1,9 @@
 //! A turn from the workspace's lock to the component's last event.
 
+use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
 use wasmtime::{Store, Trap};
 
 use super::loaded::Loaded;
@@ -14,6 +16,7 @@ use crate::config::guest_limits::{MAX_CALL_BYTES, MAX_STACK_BYTES};
 use crate::contract::event::{Event, FailureKind, StopReason};
 use crate::contract::request::Request;
 use crate::contract::thread_id;
+use crate::scarcity;
 use crate::telemetry::metrics::Meter;
 
 /// Runs the component. An error is the end to send, unless one was sent already.
@@ -115,6 +118,13 @@ fn stopped(store: &Store<CodexCtx>, error: &wasmtime::Error) -> Event {
         _ => (FailureKind::Internal, StopReason::Error),
     };
     let cause = error.root_cause().to_string();
+    if exceeded.is_none()
+        && let Some(limit) = ran_out(error)
+    {
+        let message =
+            format!("The component could not run: {limit}. Free some of it, then try again.");
+        return Event::failed_for_now(FailureKind::Resources, StopReason::Error, message);
+    }
     let cause = match exceeded {
         Some(exceeded) => exceeded.to_string(),
         None if error.downcast_ref() == Some(&Trap::StackOverflow) => {
@@ -134,6 +144,15 @@ fn stopped(store: &Store<CodexCtx>, error: &wasmtime::Error) -> Event {
         last_words.unwrap_or_default()
     );
     Event::failed(kind, stop_reason, message)
+}
+
+/// The limit of the machine or the process that kept the engine from going on, if that is what happened.
+fn ran_out(error: &wasmtime::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        let io = cause.downcast_ref::<io::Error>().and_then(scarcity::limit);
+        let errno = cause.downcast_ref::<Errno>();
+        io.or_else(|| scarcity::limit(&io::Error::from(*errno?)))
+    })
 }
 
 /// The end of a turn whose caller does not take its events.

@@ -30,6 +30,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use plexum_openai_provider::{Config, ConfigError};
+use rustix::process::{Resource, getrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -79,7 +81,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = start_log(cli.verbose).and_then(|()| match cli.command {
+    let started = start_log(cli.verbose).and_then(|()| outlive_large_files());
+    let result = started.and_then(|()| match cli.command {
         Command::Say(say) => say.run(),
         Command::Serve(serve) => serve.run(),
         Command::Audit(audit) => audit.run(),
@@ -131,6 +134,19 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .build();
     runtime.context("the runtime could not be started")
 }
+
+/// Makes a write beyond `ulimit -f` an error, and not the silent end of this program.
+fn outlive_large_files() -> anyhow::Result<()> {
+    if getrlimit(Resource::Fsize).current.is_none() {
+        return Ok(());
+    }
+    let watched = runtime()?.block_on(async { signal(SignalKind::from_raw(SIGXFSZ)) });
+    // The handler stays when the stream of signals is dropped.
+    watched.map(drop).context("SIGXFSZ cannot be watched")
+}
+
+/// The number that Linux gives it on all processors that this program is built for.
+const SIGXFSZ: i32 = 25;
 
 /// The configuration in this file, or the usual one.
 fn config(file: Option<&Path>) -> Result<Config, ConfigError> {

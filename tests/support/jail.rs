@@ -1,0 +1,93 @@
+//! What hardened services and sandboxes take away from a program, for the tests.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// A system call that does not work.
+#[derive(Debug, Clone, Copy)]
+pub struct Forbidden {
+    /// Its number.
+    pub call: libc::c_long,
+    /// The error that it gives.
+    pub errno: i32,
+}
+
+/// Has the program run without this system call, as under the seccomp filter of an agent's sandbox.
+pub fn forbid(command: &mut Command, forbidden: Forbidden) {
+    let number = u32::try_from(forbidden.call).unwrap_or(u32::MAX);
+    let errno = u32::try_from(forbidden.errno).unwrap_or(1);
+    // SAFETY: between fork and exec only system calls are made, on values that were made before.
+    unsafe { command.pre_exec(move || filter(number, errno)) };
+}
+
+/// Has the program run as under `MemoryDenyWriteExecute=` of systemd.
+pub fn deny_write_execute(command: &mut Command) {
+    // Of Linux 6.3; libc has no names for them.
+    const PR_SET_MDWE: libc::c_int = 65;
+    const PR_MDWE_REFUSE_EXEC_GAIN: libc::c_ulong = 1;
+    // SAFETY: as above.
+    unsafe {
+        command.pre_exec(|| {
+            let none: libc::c_ulong = 0;
+            // SAFETY: takes numbers only.
+            match libc::prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, none, none, none) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        })
+    };
+}
+
+/// Limits a resource of the program, such as `libc::RLIMIT_AS`.
+pub fn limit(command: &mut Command, resource: libc::__rlimit_resource_t, most: u64) {
+    // SAFETY: as above.
+    unsafe {
+        command.pre_exec(move || {
+            let limit = libc::rlimit {
+                rlim_cur: most,
+                rlim_max: most,
+            };
+            // SAFETY: reads the one value that it is given.
+            match libc::setrlimit(resource, &raw const limit) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        })
+    };
+}
+
+/// Installs the filter: that call gives that error, and all others work.
+fn filter(call: u32, errno: u32) -> io::Result<()> {
+    // Codes of the BPF machine; the number of the call is the first word of what the filter looks at.
+    const LOAD_WORD: u16 = 0x20;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let steps = [
+        step(LOAD_WORD, 0, 0, 0),
+        step(JUMP_IF_EQUAL, 0, 1, call),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: 4,
+        filter: steps.as_ptr().cast_mut(),
+    };
+    let none: libc::c_ulong = 0;
+    let one: libc::c_ulong = 1;
+    // SAFETY: takes numbers, and a program that lives until the call is over.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, one, none, none, none) == 0
+            && libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::c_ulong::from(libc::SECCOMP_MODE_FILTER),
+                &raw const program,
+            ) == 0
+    };
+    if done {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
