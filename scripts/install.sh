@@ -108,6 +108,10 @@ bash_completion=$prefix/share/bash-completion/completions/$name
 zsh_completion=$prefix/share/zsh/site-functions/_$name
 fish_completion=$prefix/share/fish/vendor_completions.d/$name.fish
 schema=$repository/host-shim/schemas/config.schema.json
+# The files of the WIT packages. They keep their places, and with wkg.toml the one finds the other: what is installed can
+# be built against.
+wit=()
+for file in "$repository"/wit/*/*.wit "$repository"/wit/*/wkg.toml; do wit+=("${file#"$repository"/}"); done
 
 exists() { [ -e "$1" ] || [ -L "$1" ]; }
 
@@ -297,7 +301,7 @@ bundle() {
   local file
   add "$wasm" "$plugin/plugin.wasm"
   add "$scratch/plugin.json" "$plugin/plugin.json"
-  for file in "$repository"/wit/*.wit; do add "$file" "$plugin/wit/${file##*/}"; done
+  for file in "${wit[@]}"; do add "$repository/$file" "$plugin/$file"; done
   if [ -f "$schema" ]; then add "$schema" "$plugin/config.schema.json"; fi
   add "$scratch/bash" "$bash_completion"
   add "$scratch/zsh" "$zsh_completion"
@@ -350,17 +354,12 @@ put() {
 }
 
 show_plan() {
-  local place
+  local plan=("$plugin/plugin.wasm" "$plugin/plugin.json") file place
   if [ -z "$program" ]; then echo "would build the provider in $repository"; fi
-  for place in "$plugin/plugin.wasm" "$plugin/plugin.json" "$repository"/wit/*.wit "$schema" "$bash_completion" \
-    "$zsh_completion" "$fish_completion" "$manuals/$name*.1" "$installed"; do
-    case $place in
-      "$schema")
-        [ -f "$schema" ] || continue
-        place=$plugin/config.schema.json
-        ;;
-      "$repository"/wit/*) place=$plugin/wit/${place##*/} ;;
-    esac
+  for file in "${wit[@]}"; do plan+=("$plugin/$file"); done
+  if [ -f "$schema" ]; then plan+=("$plugin/config.schema.json"); fi
+  plan+=("$bash_completion" "$zsh_completion" "$fish_completion" "$manuals/$name*.1" "$installed")
+  for place in "${plan[@]}"; do
     if exists "$place"; then echo "would replace $place"; else echo "would write $place"; fi
   done
   if exists "$config"; then echo "would keep $config"; else echo "would write $config"; fi
@@ -406,7 +405,7 @@ fi
 # An absolute path, as `command -v` gives one unless PATH has a relative entry or the shell a function.
 codex=$(type -P codex || true)
 if [ -n "$codex" ]; then codex=$(absolute "$codex"); fi
-for folder in "$plugin/wit" "${installed%/*}" "$manuals" "${bash_completion%/*}" "${zsh_completion%/*}" "${fish_completion%/*}" "$plugin"; do
+for folder in "$plugin/wit/provider" "$plugin/wit/codex" "${installed%/*}" "$manuals" "${bash_completion%/*}" "${zsh_completion%/*}" "${fish_completion%/*}" "$plugin"; do
   check_folder "$folder"
 done
 if [ -n "$program" ] && ! { [ -f "$program" ] && [ -x "$program" ]; }; then die "$program is not a program: see --program"; fi

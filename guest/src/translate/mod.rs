@@ -13,9 +13,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::bindings::turns::{
-    BlockEnd, BlockKind, BlockOutcome, Delta, Event, ModelChange, NoticeKind, Reconnection, Usage,
-};
+use crate::bindings::turns::{Delta, Event, ModelChange, NoticeKind, Reconnection, Usage};
 use crate::notice::notice;
 use crate::transport::{Item, Phase, Retry, Tool};
 
@@ -191,14 +189,12 @@ impl Translator {
                 if let Some(index) = self.texts.index_of_new(&text, self.reconnected) {
                     let text = text.into_owned();
                     events.push(Event::TextDelta(Delta { index, text }));
-                    events.push(whole(BlockKind::Text, index));
                 }
             }
             Item::Reasoning { text } if phase == Phase::Completed => {
                 if let Some(index) = self.thoughts.index_of_new(&text, self.reconnected) {
                     let text = text.into_owned();
                     events.push(Event::ThinkingDelta(Delta { index, text }));
-                    events.push(whole(BlockKind::Thinking, index));
                 }
             }
             Item::Message { .. } | Item::Reasoning { .. } => {}
@@ -222,15 +218,6 @@ impl Translator {
     pub fn close_open_tools(&mut self, events: &mut Vec<Event>) {
         self.tools.close_all(events);
     }
-}
-
-/// The end of a block that was given whole.
-fn whole(kind: BlockKind, index: u32) -> Event {
-    Event::BlockEnd(BlockEnd {
-        kind,
-        index,
-        outcome: BlockOutcome::Complete,
-    })
 }
 
 #[cfg(test)]
@@ -263,16 +250,15 @@ mod tests {
         let reasoning = |text: &'static str| AnyItem::Reasoning { text: text.into() };
         for said in [message, reasoning] {
             let mut translator = Translator::default();
-            // A block is its text and its end.
-            assert_eq!(complete(&mut translator, said("done")), 2);
+            assert_eq!(complete(&mut translator, said("done")), 1);
             assert_eq!(
                 complete(&mut translator, said("done")),
-                2,
+                1,
                 "the model may say it twice"
             );
             translator.error("cut".into(), Some(AGAIN), &mut Vec::new());
             assert_eq!(complete(&mut translator, said("done")), 0);
-            assert_eq!(complete(&mut translator, said("other")), 2);
+            assert_eq!(complete(&mut translator, said("other")), 1);
             let line = r#"{"type":"item.completed","item":{"id":"a","type":"web_search"}}"#;
             match exec::line::read(line) {
                 Ok(Said::Item { item, .. }) => assert_eq!(complete(&mut translator, item), 2),
@@ -280,7 +266,7 @@ mod tests {
             }
             assert_eq!(
                 complete(&mut translator, said("done")),
-                2,
+                1,
                 "that was another answer"
             );
         }

@@ -52,7 +52,8 @@ pub enum Event {
         /// What to append to that block.
         text: String,
     },
-    /// A block has ended: nothing is appended to it any more.
+    /// A block has ended: nothing is appended to it any more. A block also ends where another one of its kind, a tool or
+    /// the end of the turn follows: `codex exec`, which gives each in one piece, has no such events.
     #[non_exhaustive]
     BlockEnd {
         /// What it belongs to.

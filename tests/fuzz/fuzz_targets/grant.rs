@@ -5,9 +5,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use plexum_openai_provider::Config;
 use plexum_openai_provider::config::Sandbox;
-use plexum_openai_provider::grant::{Call, Explanation, Grant, Refused};
+use plexum_openai_provider::grant::{Call, Explanation, Grant, Refused, RequestWords};
+use plexum_openai_provider::{Config, SupportedModel};
 use plexum_openai_provider_fuzz::fields::{RECORD, number, split};
 
 const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
@@ -28,13 +28,17 @@ fuzz_target!(|data: &[u8]| {
             assert!(is_granted(&config, &call, &args), "{args:?} is allowed");
             assert_eq!(explained.roles.len(), args.len());
             for (at, number) in allowed.images {
-                assert!(number < call.images && args[at] == format!("image:{number}"));
+                assert!(call.images.contains(&number) && args[at] == format!("image:{number}"));
                 assert_eq!(args[at - 1], "-i");
+            }
+            for (at, part) in allowed.request {
+                assert!(call.request.holds(part));
+                assert_eq!(args[at - 1..=at], part.words());
             }
         }
         Err(Refused { position, .. }) => {
-            // `extra_args` that end like an image of the request are taken for one, which is safe.
-            if !all_models(&config).any(|args| ends_like_an_image(&args, call.images)) {
+            // `extra_args` that end like a part of the request are taken for one, which is safe.
+            if !all_models(&config).any(|args| ends_like_a_part(&args, &call)) {
                 assert!(!is_granted(&config, &call, &args), "{args:?} is refused");
             }
             assert!((1..=args.len() + 2).contains(&position));
@@ -68,6 +72,10 @@ fn words(text: &[u8]) -> Vec<String> {
             b'0'..=b'9' => format!("image:{}", letter - b'0'),
             b's' => "--".to_owned(),
             b'n' => "-".to_owned(),
+            b'D' => "developer_instructions=request:instructions".to_owned(),
+            b'E' => "model_reasoning_effort=request:effort".to_owned(),
+            b'O' => "--output-schema".to_owned(),
+            b'S' => "request:output-schema".to_owned(),
             b'\'' => {
                 let end = rest.iter().position(|byte| *byte == b'\'');
                 let (word, behind) = rest.split_at(end.unwrap_or(rest.len()));
@@ -85,7 +93,7 @@ fn config(letters: &[u8], extra_args: Vec<String>, model_args: Vec<String>) -> O
     let has = |letter| letters.contains(&letter);
     let config = Config {
         extra_args,
-        supported_models: ["codex", "a", "b"].map(str::to_owned).to_vec(),
+        supported_models: ["codex", "a", "b"].map(SupportedModel::new).into(),
         model_args: [("b".to_owned(), model_args)].into(),
         sandbox: match (has(b'w'), has(b'o')) {
             (true, _) => Sandbox::WorkspaceWrite,
@@ -102,7 +110,8 @@ fn config(letters: &[u8], extra_args: Vec<String>, model_args: Vec<String>) -> O
     is_valid.then_some(config)
 }
 
-/// `i` the prompt is on standard input, `r` a thread is stored, `x` something else is, and the number of images.
+/// `i` the prompt is on standard input, `r` a thread is stored, `x` something else is, `D` `E` `S` the request holds
+/// instructions, an effort, an output schema, and the number of images.
 fn call(letters: &[u8]) -> Call<'static> {
     let has = |letter| letters.contains(&letter);
     Call {
@@ -112,7 +121,12 @@ fn call(letters: &[u8]) -> Call<'static> {
             (_, true) => Some("--last"),
             _ => None,
         },
-        images: number(letters, 0).min(11),
+        images: 0..number(letters, 0).min(11),
+        request: RequestWords {
+            instructions: has(b'D'),
+            effort: has(b'E'),
+            output_schema: has(b'S'),
+        },
     }
 }
 
@@ -139,11 +153,14 @@ fn is_granted(config: &Config, call: &Call<'_>, args: &[String]) -> bool {
     let is_one_model = rest.is_some_and(|rest| {
         all_models(config).any(|args| {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            let images = rest.strip_prefix(args.as_slice());
-            images.is_some_and(|words| {
-                words.chunks(2).all(|pair| {
-                    matches!(pair, ["-i", image] if (0..call.images).any(|n| *image == format!("image:{n}")))
-                })
+            let parts = rest.strip_prefix(args.as_slice());
+            parts.is_some_and(|mut words| {
+                for (held, part) in parts_of(call) {
+                    if held && let Some(behind) = words.strip_prefix(&part) {
+                        words = behind;
+                    }
+                }
+                words.chunks(2).all(|pair| is_image(pair, call))
             })
         })
     });
@@ -155,7 +172,7 @@ fn is_granted(config: &Config, call: &Call<'_>, args: &[String]) -> bool {
 /// What selects each model, `extra_args` included.
 fn all_models(config: &Config) -> impl Iterator<Item = Vec<String>> {
     config.supported_models.iter().map(|model| {
-        let mut args = match model.as_str() {
+        let mut args = match model.id.as_str() {
             "codex" => Vec::new(),
             "b" => config.model_args["b"].clone(),
             other => vec!["--model".to_owned(), other.to_owned()],
@@ -165,8 +182,35 @@ fn all_models(config: &Config) -> impl Iterator<Item = Vec<String>> {
     })
 }
 
-fn ends_like_an_image(words: &[String], images: usize) -> bool {
-    matches!(words, [.., flag, image] if flag == "-i" && (0..images).any(|n| *image == format!("image:{n}")))
+/// The parts of a request but its images, in their order: whether this one holds them, and how they are asked for.
+fn parts_of(call: &Call<'_>) -> [(bool, [&'static str; 2]); 3] {
+    let RequestWords {
+        instructions,
+        effort,
+        output_schema,
+    } = call.request;
+    [
+        (
+            instructions,
+            ["-c", "developer_instructions=request:instructions"],
+        ),
+        (effort, ["-c", "model_reasoning_effort=request:effort"]),
+        (output_schema, ["--output-schema", "request:output-schema"]),
+    ]
+}
+
+fn is_image(pair: &[&str], call: &Call<'_>) -> bool {
+    let mut images = call.images.clone();
+    matches!(pair, ["-i", image] if images.any(|n| *image == format!("image:{n}")))
+}
+
+fn ends_like_a_part(words: &[String], call: &Call<'_>) -> bool {
+    let [.., flag, value] = words else {
+        return false;
+    };
+    let pair = [flag.as_str(), value.as_str()];
+    let mut parts = parts_of(call).into_iter();
+    is_image(&pair, call) || parts.any(|(held, part)| held && part == pair)
 }
 
 /// What Linux can give a program as an argument.

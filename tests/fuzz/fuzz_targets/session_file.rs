@@ -1,18 +1,17 @@
 //! The session's files, whatever they hold.
 //!
-//! An input is a first line of letters and the fields session file, usage file and thread id to save. Letters:
-//! `s` there is a session file, `u` a usage file, `t` what a crash left of either; `e` saves the thread id of
-//! the input and not the one that was loaded, `n` without totals.
+//! An input is a first line of letters and the fields session file, state file and thread id to save. Letters:
+//! `s` there is a session file, `u` a state file, `t` what a crash left of either; `e` saves the thread id of
+//! the input and not the one that was loaded, `n` without totals, `i` with a digest of instructions.
 #![no_main]
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use plexum_openai_provider::{
-    SESSION_FILE, SessionEntry, SessionFiles, SessionKey, SessionStore, STATE_FILE, Usage,
+    SESSION_FILE, STATE_FILE, SessionEntry, SessionFiles, SessionKey, SessionStore, Usage,
 };
 use plexum_openai_provider_fuzz::fields::{FIELD, split};
 use tokio::runtime::{Builder, Runtime};
@@ -23,7 +22,7 @@ thread_local! {
 
 fuzz_target!(|data: &[u8]| {
     let [letters, files] = split(data, b'\n');
-    let [session, usage, thread_id] = split(files, FIELD);
+    let [session, state, thread_id] = split(files, FIELD);
     let has = |letter| letters.contains(&letter);
 
     // In memory, where there is such a place.
@@ -41,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
         }
     };
     write(b's', SESSION_FILE, session);
-    write(b'u', STATE_FILE, usage);
+    write(b'u', STATE_FILE, state);
     write(b't', &format!("{SESSION_FILE}.tmp"), b"half");
     write(b't', &format!("{STATE_FILE}.tmp"), b"half");
 
@@ -58,7 +57,7 @@ fuzz_target!(|data: &[u8]| {
     totals.input_tokens = u64::MAX;
     totals.cached_input_tokens = Some(session.len() as u64);
     totals.cache_write_input_tokens = has(b'u').then_some(0);
-    totals.output_tokens = usage.len() as u64;
+    totals.output_tokens = state.len() as u64;
     let entry = match &loaded {
         Ok(Some(entry)) if !has(b'e') => entry.clone(),
         _ => {

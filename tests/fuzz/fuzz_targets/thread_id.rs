@@ -23,13 +23,20 @@ fuzz_target!(|data: &[u8]| {
         for batch in lines.chunks(number(at_a_time, 1).max(1)) {
             known.hear(opening.of(&batch.concat()));
         }
-        was_printed |= lines.iter().take(2).any(|line| line.contains(&*asked));
-        // Codex's own first line is short, and is always heard.
-        if let Some(first) = lines.first().filter(|first| first.len() <= 1000)
-            && first.contains(&*asked)
-            && is_uuid(&asked)
-        {
-            assert_eq!(known.check(&asked), Ok(()), "it was printed");
+        // The first line that says one of these; if it is the second, no thread was named before the turn began.
+        let mut lines = lines.iter();
+        let first = lines.find(|line| {
+            ["thread.started", "turn.started"]
+                .iter()
+                .any(|word| line.contains(word))
+        });
+        let naming = first.filter(|line| line.contains("thread.started"));
+        if let Some(line) = naming.filter(|line| line.contains(&*asked)) {
+            was_printed = true;
+            // Codex's own line is short, and is always heard.
+            if line.len() <= 1000 && is_uuid(&asked) {
+                assert_eq!(known.check(&asked), Ok(()), "it was printed");
+            }
         }
     }
     if known.check(&asked).is_ok() {

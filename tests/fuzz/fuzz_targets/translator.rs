@@ -8,16 +8,18 @@
 use std::collections::HashSet;
 
 use libfuzzer_sys::fuzz_target;
+use plexum_openai_provider::grant::RequestWords;
 use plexum_openai_provider_fuzz::codex::{Answers, Host, Printed, exit};
 use plexum_openai_provider_fuzz::fields::{FIELD, RECORD, number, split};
-use plexum_openai_provider_guest::bindings::turns::{
-    Content, Event, Message, Request, Role, StopReason,
-};
 use plexum_openai_provider_guest::bindings::session::{Entry, Totals};
 use plexum_openai_provider_guest::bindings::settings::{
-    LostSession, Model, PromptTransport, Sandbox, Settings,
+    ChangedInstructions, Instructions, LostSession, Model, PromptTransport, Sandbox, Settings,
+};
+use plexum_openai_provider_guest::bindings::turns::{
+    BlockEnd, BlockKind, Content, Event, Message, Options, Request, Role, StopReason,
 };
 use plexum_openai_provider_guest::turn::Turn;
+use serde_json::value::RawValue;
 
 fuzz_target!(|data: &[u8]| {
     let records = data.split(|byte| *byte == RECORD);
@@ -31,14 +33,14 @@ fuzz_target!(|data: &[u8]| {
     let Ok(turn) = Turn::start(host.clone(), settings(letters), request(letters, prompt)) else {
         return;
     };
-    check(turn, &host);
+    check(turn, &host, letters.contains(&b'q'));
 });
 
 const STORED: &str = "01a20000-0000-7000-8000-000000000001";
 
-/// `r` a thread is stored, `t` and its totals too, `x` something else is stored, `l` `s` `a` the store cannot be
-/// loaded, saved, set aside, `d` nothing can be started, `b` the thread may be busy some times, and a
-/// number of bytes at a time.
+/// `r` a thread is stored, `t` and its totals too, `k` and a digest of other instructions, `x` something else is
+/// stored, `l` `s` `a` the store cannot be loaded, saved, set aside, `d` nothing can be started, `b` the thread may be
+/// busy some times, and a number of bytes at a time. What the request holds: see [`request`].
 fn answers(letters: &[u8]) -> Answers {
     let has = |letter| letters.contains(&letter);
     let thread_id = match (has(b'r'), has(b'x')) {
@@ -61,13 +63,19 @@ fn answers(letters: &[u8]) -> Answers {
         loads: !has(b'l'),
         saves: !has(b's'),
         sets_aside: !has(b'a'),
+        request: RequestWords {
+            instructions: (has(b'y') || has(b'v')) && !has(b'g'),
+            effort: has(b'h'),
+            output_schema: has(b'o'),
+        },
         starts: if has(b'd') { 0 } else { usize::MAX },
         back_offs: if has(b'b') { 3 } else { 0 },
         batch: number(letters, usize::MAX),
     }
 }
 
-/// `n` a lost conversation is begun again, `f` it is a failure, `i` the prompt goes on standard input.
+/// `n` a lost conversation is begun again, `f` it is a failure, `i` the prompt goes on standard input, `g` codex gets no
+/// instructions, `c` other ones begin a new conversation.
 fn settings(letters: &[u8]) -> Settings {
     let has = |letter| letters.contains(&letter);
     Settings {
@@ -91,7 +99,11 @@ fn settings(letters: &[u8]) -> Settings {
             (_, true) => LostSession::Fail,
             _ => LostSession::Replay,
         },
-        instructions: Instructions::Developer,
+        instructions: if has(b'g') {
+            Instructions::Ignore
+        } else {
+            Instructions::Developer
+        },
         changed_instructions: if has(b'c') {
             ChangedInstructions::Restart
         } else {
@@ -100,14 +112,18 @@ fn settings(letters: &[u8]) -> Settings {
     }
 }
 
-/// `e` there are earlier messages, `y` instructions.
+/// `e` there are earlier messages, `v` a message of role `system`, `y` instructions, `h` an effort, `o` an output schema.
 fn request(letters: &[u8], prompt: &[u8]) -> Request {
     let message = |role, text: &str| Message {
         role,
         content: vec![Content::Text(text.into())],
     };
+    let has = |letter| letters.contains(&letter);
     let mut messages = Vec::new();
-    if letters.contains(&b'e') {
+    if has(b'v') {
+        messages.push(message(Role::System, "Be just."));
+    }
+    if has(b'e') {
         messages.push(message(Role::User, "Remember seven."));
         messages.push(message(Role::Assistant, "I will."));
     }
@@ -116,20 +132,21 @@ fn request(letters: &[u8], prompt: &[u8]) -> Request {
     Request {
         model: None,
         session: None,
-        instructions: letters.contains(&b'y').then(|| "Be kind.".into()),
+        instructions: has(b'y').then(|| "Be kind.".into()),
         messages,
         options: Options {
-            effort: None,
-            output_schema: None,
+            effort: has(b'h').then(|| "high".into()),
+            output_schema: has(b'o').then(|| "{}".into()),
         },
     }
 }
 
-/// What the contract in `wit/` says of the events of a turn.
-fn check(mut turn: Turn<Host<'_>>, host: &Host<'_>) {
+/// What the contract in `wit/` says of the events of a turn. It may be cancelled when the first of them have come.
+fn check(mut turn: Turn<Host<'_>>, host: &Host<'_>, is_cancelled: bool) {
     let mut open = HashSet::new();
     let mut tools = HashSet::new();
     let (mut text, mut thinking) = (0, 0);
+    let (mut ended_text, mut ended_thinking) = (0, 0);
     let mut began = false;
     loop {
         let events = turn.next_events();
@@ -145,22 +162,27 @@ fn check(mut turn: Turn<Host<'_>>, host: &Host<'_>) {
                 Event::ToolStart(tool) => {
                     assert!(tools.insert(tool.id.clone()), "`{}` is not unique", tool.id);
                     open.insert(tool.id);
-                    let input = serde_json::from_str::<serde_json::Value>(&tool.input);
+                    let input = serde_json::from_str::<&RawValue>(&tool.input);
                     assert!(input.is_ok(), "no JSON: {}", tool.input);
                 }
                 Event::ToolUpdate(tool) => {
                     assert!(open.contains(&tool.id), "`{}` is not open", tool.id)
                 }
                 Event::ToolEnd(tool) => assert!(open.remove(&tool.id), "`{}` is not open", tool.id),
-                Event::BlockEnd(_)
-                | Event::ModelChange(_)
-                | Event::Plan(_)
-                | Event::Usage(_)
-                | Event::Notice(_) => {}
+                Event::BlockEnd(BlockEnd { kind, index, .. }) => match kind {
+                    BlockKind::Text => in_order(&mut ended_text, index),
+                    BlockKind::Thinking => in_order(&mut ended_thinking, index),
+                },
+                Event::ModelChange(_) | Event::Plan(_) | Event::Usage(_) | Event::Notice(_) => {}
                 Event::MessageEnd(end) => {
                     assert_eq!(nth + 1, count, "something comes behind the end");
                     assert!(open.is_empty(), "tools without an end: {open:?}");
                     assert!(!host.runs(), "the turn is over, and codex is not");
+                    assert_eq!(
+                        (ended_text, ended_thinking),
+                        (text, thinking),
+                        "blocks without an end"
+                    );
                     let failed = matches!(end.stop_reason, StopReason::Error | StopReason::Aborted);
                     assert_eq!(end.failure.is_some(), failed);
                     if let Some(usage) = end.usage {
@@ -174,6 +196,9 @@ fn check(mut turn: Turn<Host<'_>>, host: &Host<'_>) {
                     return;
                 }
             }
+        }
+        if is_cancelled {
+            turn.cancel();
         }
     }
 }

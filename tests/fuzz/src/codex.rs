@@ -42,6 +42,8 @@ pub struct Answers {
     pub loads: bool,
     pub saves: bool,
     pub sets_aside: bool,
+    /// Which parts of the request the host holds ready for codex.
+    pub request: RequestWords,
     /// How many processes can be started.
     pub starts: usize,
     /// How often codex may be started again because the thread is busy.
@@ -101,7 +103,7 @@ impl<'a> Capabilities for Host<'a> {
             prompt_on_stdin: prompt_on_stdin.is_some(),
             stored: threads.held(),
             images: 0..0,
-            request: RequestWords::ALL,
+            request: host.answers.request,
         };
         if let Err(refused) = GRANT.check(args, &call) {
             panic!("the component asks for what is not granted: {refused}\n{args:?}");

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use plexum_openai_provider::{COMPONENT, SESSION_FILE};
+use plexum_openai_provider::{COMPONENT, SESSION_FILE, SessionFiles, SessionKey};
 use plexum_openai_provider_tests::json_schema::violations;
 use plexum_openai_provider_tests::workspace::{Workspace, program};
 use serde_json::{Value, json};
@@ -364,12 +364,16 @@ fn a_diff_shows_what_one_component_may_do_more_than_another() {
 }
 
 fn explain(workspace: &Workspace, args: &[&str]) -> Output {
-    let begin = ["--images", "1", "--workspace"].map(OsStr::new);
+    explain_of(workspace, &["--images", "1"], args)
+}
+
+/// The same, of a call in a turn whose request is as these options say.
+fn explain_of(workspace: &Workspace, options: &[&str], args: &[&str]) -> Output {
+    let workspace_option = [OsStr::new("--workspace"), workspace.path().as_os_str()];
+    let options = options.iter().map(OsStr::new).chain(workspace_option);
     let args = args.iter().map(OsStr::new);
-    let args = [workspace.path().as_os_str(), OsStr::new("--")]
-        .into_iter()
-        .chain(args);
-    run(workspace, "explain", begin.into_iter().chain(args))
+    let words = options.chain([OsStr::new("--")]).chain(args);
+    run(workspace, "explain", words)
 }
 
 #[test]
@@ -451,4 +455,75 @@ fn a_refused_call_is_explained_with_what_would_allow_it() {
         );
     }
     assert!(!workspace.outside("codex.was-run").exists());
+}
+
+#[test]
+fn parts_of_the_request_are_allowed_where_it_holds_them() {
+    const PARTS: [&str; 6] = [
+        "-c",
+        "developer_instructions=request:instructions",
+        "-c",
+        "model_reasoning_effort=request:effort",
+        "--output-schema",
+        "request:output-schema",
+    ];
+    let workspace = workspace();
+    let call = [&FLAGS[..], &PARTS, &["--", "x"]].concat();
+    let all = ["--instructions", "--effort", "--output-schema"];
+    let Output { stdout, code, .. } = explain_of(&workspace, &all, &call);
+    assert_eq!(code, Some(0), "{stdout}");
+    let parts: Vec<&str> = stdout.lines().skip(FLAGS.len()).take(PARTS.len()).collect();
+    assert_eq!(
+        parts,
+        [
+            " 5  -c                                           ok: hands over the request's instructions",
+            " 6  developer_instructions=request:instructions  ok: the request's instructions; codex gets the text, quoted",
+            " 7  -c                                           ok: hands over the request's effort",
+            " 8  model_reasoning_effort=request:effort        ok: the request's effort; codex gets the text, quoted",
+            " 9  --output-schema                              ok: hands over the request's output schema",
+            "10  request:output-schema                        ok: the request's output schema; codex gets the path of the host's copy",
+        ]
+    );
+
+    // Where one of them is missing, what stands before it is no part of the request either.
+    for missing in 0..all.len() {
+        let mut options = all.to_vec();
+        options.remove(missing);
+        let Output { stdout, code, .. } = explain_of(&workspace, &options, &call);
+        assert_eq!(code, Some(1), "{stdout}");
+        let refused = "\nrefused at argument 5: ";
+        assert!(
+            stdout.contains(refused),
+            "without {}: {stdout}",
+            all[missing]
+        );
+    }
+    // And so is a value of the component's own, whatever the request holds.
+    let own = [&FLAGS[..], &["-c", "developer_instructions=x", "--", "x"]].concat();
+    assert_eq!(explain_of(&workspace, &all, &own).code, Some(1));
+    // Where the operator has the instructions left out, nothing can be put in their place.
+    let codex = workspace.outside("codex").canonicalize().unwrap();
+    workspace
+        .configure(&json!({ "binary": codex, "instructions": "ignore" }))
+        .unwrap();
+    assert_eq!(explain_of(&workspace, &all, &call).code, Some(1));
+    assert!(!workspace.outside("codex.was-run").exists());
+}
+
+#[test]
+fn a_conversation_with_a_name_has_a_thread_of_its_own() {
+    let workspace = workspace();
+    let key = SessionKey::new(workspace.path(), Some("review".to_owned()));
+    std::fs::write(SessionFiles::session_file(&key), ID).unwrap();
+    let mut call = FLAGS.to_vec();
+    call.splice(1..1, ["resume", ID]);
+    call.extend(["--", "x"]);
+    for (options, expected) in [
+        (&["--session", "review"][..], Some(0)),
+        (&["--session", "another"], Some(1)),
+        (&[], Some(1)),
+    ] {
+        let Output { stdout, code, .. } = explain_of(&workspace, options, &call);
+        assert_eq!(code, expected, "{options:?}: {stdout}");
+    }
 }

@@ -261,3 +261,23 @@ fn a_file_that_this_user_may_not_read_is_named_with_the_remedy() {
     .unwrap();
     assert!(said.contains("let this user read it"), "{said}");
 }
+
+#[test]
+fn a_log_that_is_asked_for_in_wrong_words_is_an_error_and_not_silence() {
+    let run = |filter: &str| {
+        let mut command = Command::new(program());
+        command.arg("new-config").env("PLEXUM_LOG", filter);
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), stderr)
+    };
+    for filter in ["debug", "info,plexum_openai_provider::turn=trace", "off"] {
+        assert_eq!(run(filter), (Some(0), String::new()), "{filter}");
+    }
+    let (code, stderr) = run("info,plexum_openai_provider=loud");
+    assert_eq!(code, Some(2));
+    assert!(
+        stderr.starts_with("error: PLEXUM_LOG is ") && stderr.contains("such as `debug`"),
+        "{stderr}"
+    );
+}

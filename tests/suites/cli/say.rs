@@ -81,8 +81,7 @@ fn events_tell_the_turn_in_order() {
         let (usage, thread_usage) = said.usage();
         assert_eq!(usage.unwrap().input_tokens, Usage::TURN.input_tokens);
         assert_eq!(thread_usage.unwrap().output_tokens, total.output_tokens);
-        // A start, a text, the end of its block, and the end.
-        assert_eq!(said.events.len(), 4, "{said:?}");
+        assert_eq!(said.events.len(), 3, "{said:?}");
     }
 }
 

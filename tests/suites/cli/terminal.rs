@@ -86,13 +86,13 @@ fn a_spinner_turns_and_tools_are_one_dim_line_each() {
     };
     assert!(shown.contains("\u{1b}[2m- ls -l\u{1b}[0m\r\n"), "{shown:?}");
     // What the model wrote moves no cursor.
-    assert!(shown.contains("half\u{fffd}[2Jway\r\n"), "{shown:?}");
+    assert!(shown.contains("half\\u{1b}[2Jway\r\n"), "{shown:?}");
     // The spinner is gone whenever something else is shown, and at the end.
     assert!(shown.contains("\u{1b}[2K\r\ndone\r\n"), "{shown:?}");
     let (_, after) = shown.split_once("done").unwrap();
     assert!(!after.contains(AT_WORK), "{shown:?}");
     // Nor does what the service or codex said of the failure.
-    assert!(after.contains("no\u{fffd}]52;c;"), "{shown:?}");
+    assert!(after.contains("no\\u{1b}]52;c;"), "{shown:?}");
     assert!(
         !after.contains('\u{7}') && !after.contains("\u{1b}]"),
         "{shown:?}"

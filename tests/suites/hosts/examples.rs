@@ -105,9 +105,9 @@ fn own_store() {
         .iter()
         .map(|event| event["type"].as_str().unwrap())
         .collect();
-    let expected = ["message_start", "text_delta", "block_end", "message_end"];
+    let expected = ["message_start", "text_delta", "message_end"];
     assert_eq!(types, expected);
-    assert_eq!(stderr, "4 events, turns completed: 1\n");
+    assert_eq!(stderr, "3 events, turns completed: 1\n");
     let kept = fs::read_to_string(workspace.join(SESSION_FILE)).unwrap();
     assert_eq!(events[0]["thread_id"], kept);
 }

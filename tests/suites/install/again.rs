@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
 
-use super::home::{CONFIG, Home, PLUGIN, PROGRAM};
+use super::home::{CONFIG, Home, PLUGIN, PROGRAM, Tree};
 use super::repository::Repository;
 
 const NONE: [&str; 0] = [];
@@ -73,13 +75,13 @@ fn an_upgrade_replaces_its_files_and_removes_those_that_are_no_more() {
         let ran = home.run(script.arg("--program").arg(home.program(version)));
         assert_eq!(ran.code, Some(0), "{ran:?}");
     };
-    repository.write("wit/old.wit", "// old\n");
-    repository.write("wit/changed.wit", "// old\n");
-    repository.write("wit/log.wit", "// one\n");
+    repository.write("wit/codex/old.wit", "// old\n");
+    repository.write("wit/codex/changed.wit", "// old\n");
+    repository.write("wit/codex/log.wit", "// one\n");
     install("first");
     let (old, changed) = (
-        home.path.join(PLUGIN).join("wit/old.wit"),
-        home.path.join(PLUGIN).join("wit/changed.wit"),
+        home.path.join(PLUGIN).join("wit/codex/old.wit"),
+        home.path.join(PLUGIN).join("wit/codex/changed.wit"),
     );
     assert!(old.exists());
     std::fs::write(&changed, "by the operator").unwrap();
@@ -87,18 +89,60 @@ fn an_upgrade_replaces_its_files_and_removes_those_that_are_no_more() {
 
     // Whoever has the old one open, because it runs, goes on with it.
     let mut running = File::open(home.path.join(PROGRAM)).unwrap();
-    std::fs::remove_file(repository.path("wit/old.wit")).unwrap();
-    std::fs::remove_file(repository.path("wit/changed.wit")).unwrap();
-    repository.write("wit/log.wit", "// two\n");
+    std::fs::remove_file(repository.path("wit/codex/old.wit")).unwrap();
+    std::fs::remove_file(repository.path("wit/codex/changed.wit")).unwrap();
+    repository.write("wit/codex/log.wit", "// two\n");
     install("second");
     let mut text = String::new();
     running.read_to_string(&mut text).unwrap();
     assert!(text.contains("# first"), "{text}");
     assert!(home.read(PROGRAM).contains("# second"));
-    assert_eq!(home.read(&format!("{PLUGIN}/wit/log.wit")), "// two\n");
+    assert_eq!(
+        home.read(&format!("{PLUGIN}/wit/codex/log.wit")),
+        "// two\n"
+    );
     assert!(!old.exists());
     assert!(changed.exists(), "the operator's change was lost");
     assert_eq!(home.read(CONFIG), "{\"sandbox\": \"read-only\"}");
+}
+
+#[test]
+fn an_upgrade_leaves_nothing_of_the_wit_that_was_in_one_folder() {
+    let home = Home::new();
+    home.install(NONE);
+    let expected = home.tree();
+
+    // As an earlier version installed it.
+    let flat = format!("{PLUGIN}/wit/worlds.wit");
+    home.write(&flat, "// flat\n");
+    let path = home.path.join(&flat);
+    let output = Command::new("sha256sum").arg(&path).output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let (digest, _) = output.split_once(' ').unwrap();
+    let record = format!("{PLUGIN}/.installed");
+    let mut lines: Vec<String> = home
+        .read(&record)
+        .lines()
+        .filter(|line| !line.contains("/wit/"))
+        .map(str::to_owned)
+        .collect();
+    lines.push(format!("file {digest} {}\n", path.display()));
+    home.write(&record, &lines.join("\n"));
+    for package in ["provider", "codex"] {
+        std::fs::remove_dir_all(home.path.join(PLUGIN).join("wit").join(package)).unwrap();
+    }
+
+    let ran = home.install(NONE);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let without_record = |mut tree: Tree| {
+        // It lists the new folders later than it did.
+        tree.remove(Path::new(&record));
+        tree
+    };
+    assert_eq!(without_record(home.tree()), without_record(expected));
+    let mut script = home.script();
+    home.run(script.args(["--uninstall", "--purge"]));
+    assert_eq!(home.tree(), Tree::new());
 }
 
 #[test]

@@ -8,9 +8,10 @@ use std::process::Command;
 use plexum_openai_provider::COMPONENT;
 use plexum_openai_provider_tests::workspace::program;
 use serde_json::{Value, json};
+use wit_parser::{Resolve, UnresolvedPackageGroup};
 
 use super::home::{CONFIG, Home, PLUGIN, PROGRAM, Ran, Tree, write_script};
-use super::repository::{Repository, root};
+use super::repository::{Repository, root, wit};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -65,18 +66,6 @@ fn the_plugin_is_the_component_with_its_manifest_its_wit_and_a_configuration() {
     golden.sort();
     assert_eq!(imports, golden);
 
-    for file in std::fs::read_dir(root().join("wit")).unwrap() {
-        let file = file.unwrap().path();
-        if file.extension().is_none_or(|extension| extension != "wit") {
-            continue;
-        }
-        let name = Path::new("wit").join(file.file_name().unwrap());
-        assert_eq!(
-            read(name.to_str().unwrap()),
-            std::fs::read(&file).unwrap(),
-            "{name:?}"
-        );
-    }
     assert_eq!(json(&home.read(CONFIG))["binary"], json!(home.codex));
 
     for next in [
@@ -92,6 +81,47 @@ fn the_plugin_is_the_component_with_its_manifest_its_wit_and_a_configuration() {
     let mode = |path: &str| home.tree()[Path::new(path)].0 & 0o111;
     assert_ne!(mode(PROGRAM), 0);
     assert_eq!(mode(&format!("{PLUGIN}/plugin.wasm")), 0);
+}
+
+#[test]
+fn the_wit_of_both_packages_is_there_and_can_be_built_against() {
+    let home = Home::new();
+    home.install([] as [&str; 0]);
+    let plugin = home.path.join(PLUGIN);
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let files = wit();
+    for package in ["provider", "codex"] {
+        let folder = Path::new("wit").join(package);
+        assert!(files.contains(&folder.join("world.wit")), "{files:?}");
+    }
+    for file in &files {
+        assert_eq!(
+            read(&plugin.join(file)),
+            read(&root().join(file)),
+            "{file:?}"
+        );
+    }
+    let tree = home.tree();
+    let installed = tree.keys().filter_map(|path| {
+        let path = path.strip_prefix(PLUGIN).ok()?;
+        (path.starts_with("wit") && path.extension().is_some()).then(|| path.to_owned())
+    });
+    let installed: BTreeSet<_> = installed.collect();
+    assert_eq!(installed, files.into_iter().collect());
+
+    let package = |name: &str| {
+        let folder = plugin.join("wit").join(name);
+        UnresolvedPackageGroup::parse_dir(folder).unwrap()
+    };
+    let mut resolve = Resolve::default();
+    let codex = resolve
+        .push_groups(package("codex"), vec![package("provider")])
+        .unwrap();
+    assert!(
+        resolve.packages[codex]
+            .worlds
+            .contains_key("codex-provider")
+    );
 }
 
 #[test]
@@ -323,7 +353,7 @@ fn without_a_program_it_is_built_and_a_build_that_fails_installs_nothing() {
         "cargo",
         &format!(
             "[ \"$* ${{CARGO_BUILD_TARGET-}}\" = 'build --release --locked --package plexum-openai-provider --bin plexum-openai-provider ' ] || exit 9
-            [ -f wit/worlds.wit ] || exit 8
+            [ -f wit/provider/world.wit ] && [ -f wit/codex/world.wit ] || exit 8
             mkdir -p '{target}/release' && cp '{built}' '{target}/release/plexum-openai-provider'"
         ),
     );

@@ -9,6 +9,22 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
+/// The files of the WIT packages, by their places in the repository. What wkg writes beside them is none of them.
+pub fn wit() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for package in ["provider", "codex"] {
+        let folder = Path::new("wit").join(package);
+        for file in std::fs::read_dir(root().join(&folder)).unwrap() {
+            let name = file.unwrap().file_name();
+            let extension = Path::new(&name).extension();
+            if name == "wkg.toml" || extension.is_some_and(|extension| extension == "wit") {
+                files.push(folder.join(name));
+            }
+        }
+    }
+    files
+}
+
 /// A copy.
 pub struct Repository(TempDir);
 
@@ -16,14 +32,10 @@ impl Repository {
     /// Copies the script and the WIT.
     pub fn new() -> Self {
         let repository = Repository(TempDir::new().unwrap());
-        std::fs::create_dir(repository.path("scripts")).unwrap();
-        std::fs::create_dir(repository.path("wit")).unwrap();
-        let mut files = vec![PathBuf::from("scripts/install.sh")];
-        for file in std::fs::read_dir(root().join("wit")).unwrap() {
-            files.push(Path::new("wit").join(file.unwrap().file_name()));
-        }
-        for file in files {
-            std::fs::copy(root().join(&file), repository.path(&file)).unwrap();
+        for file in wit().into_iter().chain(["scripts/install.sh".into()]) {
+            let copy = repository.path(&file);
+            std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            std::fs::copy(root().join(&file), copy).unwrap();
         }
         repository
     }

@@ -4,8 +4,8 @@
 //
 // Plan: { command, schema, garbage, turns: [{ params, cancelAt }] }. Starts the command, begins all turns at
 // once with some garbage in between, cancels a turn when it says `cancelAt`, and shuts down when all have
-// ended. Prints { answers, errors, events, exit } as JSON: what each turn/start and turn/cancel was answered,
-// the errors that had no id, the events by turn id, and the exit code.
+// ended. Prints { answers, errors, events, metrics, exit } as JSON: what each turn/start and turn/cancel was answered,
+// the errors that had no id, the events by turn id, the counters after the last turn, and the exit code.
 
 const { spawn } = require("node:child_process");
 const { once } = require("node:events");
@@ -69,9 +69,10 @@ async function main(plan) {
     await ended;
   });
   await Promise.all(ends);
+  const { metrics } = await rpc.request("metrics/get");
   await rpc.request("shutdown");
   const [code] = await exit;
-  return { component, models, answers, errors, events, exit: code };
+  return { component, models, answers, errors, events, metrics, exit: code };
 }
 
 main(JSON.parse(readFileSync(process.argv[2], "utf8"))).then(

@@ -128,7 +128,12 @@ fn twenty_turns_at_once_with_garbage_in_between() {
     assert_eq!(seen.0["exit"], 0);
     assert_eq!(
         seen.0["models"],
-        json!([{ "id": "codex", "default": true }])
+        json!([{ "id": "codex", "default": true, "images": true, "efforts": [] }])
+    );
+    let metrics = &seen.0["metrics"];
+    assert_eq!(
+        (&metrics["turns_completed"], &metrics["turns_aborted"]),
+        (&json!(TURNS - 1), &json!(1))
     );
     // Three of the four kinds are answered.
     let errors = seen.0["errors"].as_array().unwrap();
@@ -157,10 +162,18 @@ fn turns_on_the_real_codex() {
     let codex = codexes.last().unwrap();
     let agent = Agent::new(codex).unwrap();
     let other = Workspace::new(&codex.path).unwrap();
+    let schema = json!({ "type": "object", "properties": {}, "required": [], "additionalProperties": false });
     let turns = [
         json!({ "params": { "workspace": agent.workspace.path(), "prompt": "my name is Ada" } }),
         json!({ "params": { "workspace": other.path(), "prompt": "--help" } }),
         json!({ "params": { "workspace": other.outside("nowhere"), "prompt": "x" } }),
+        json!({ "params": {
+            "workspace": agent.workspace.path(),
+            "session": "review",
+            "instructions": "Be \"kind\".",
+            "prompt": "mock:text={}",
+            "options": { "effort": "high", "outputSchema": schema },
+        }}),
     ];
     let carry_out = |turns| {
         carry_out(
@@ -193,6 +206,19 @@ fn turns_on_the_real_codex() {
         panic!("{nowhere:?}")
     };
     assert_eq!(failure.kind, FailureKind::InvalidRequest);
+
+    // Everything else that a request may hold reaches the model, in a conversation of its own.
+    let (texts, review, _) = seen.turn(3);
+    assert_eq!(texts.concat(), "{}");
+    assert_ne!(review, seen.turn(0).1);
+    let requests = agent.model.requests();
+    let got = requests
+        .iter()
+        .find(|request| request.prompts() == ["mock:text={}"])
+        .unwrap();
+    assert!(got.developer_texts().any(|text| text == "Be \"kind\"."));
+    assert_eq!(got.body["reasoning"]["effort"], "high");
+    assert_eq!(got.body["text"]["format"]["schema"], schema);
 
     // Another server goes on with the conversation.
     let again =

@@ -15,7 +15,13 @@ fn workspace() -> Workspace {
 fn initialize_reports_what_runs() {
     let workspace = workspace();
     workspace
-        .configure(&json!({ "binary": fake_codex(), "supported_models": ["a", "b"] }))
+        .configure(&json!({ "binary": fake_codex(), "supported_models": ["a", {
+            "id": "b",
+            "display_name": "Bee",
+            "context_window": 272_000,
+            "images": false,
+            "efforts": ["low", "high"],
+        }] }))
         .unwrap();
     let mut server = Server::start(&workspace);
     let client = json!({ "name": "test", "version": "1" });
@@ -34,12 +40,26 @@ fn initialize_reports_what_runs() {
                 "version": "0.1.0",
                 "sha256": provider.component_sha256(),
             },
-            "capabilities": { "imageSources": ["path", "base64"], "maxLineBytes": 67_108_864 },
+            "capabilities": {
+                "provider": ["images", "resumable", "instructions", "structured_output", "effort"],
+                "imageSources": ["path", "base64"],
+                "maxLineBytes": 67_108_864,
+            },
         })
     );
     assert_eq!(
         server.call("models/list", json!({})),
-        json!({ "models": [{ "id": "a", "default": true }, { "id": "b", "default": false }] })
+        json!({ "models": [
+            { "id": "a", "default": true, "images": true, "efforts": [] },
+            {
+                "id": "b",
+                "default": false,
+                "displayName": "Bee",
+                "contextWindow": 272_000,
+                "images": false,
+                "efforts": ["low", "high"],
+            },
+        ] })
     );
     assert_eq!(server.call("ping", Value::Null), json!({}));
     assert_eq!(
@@ -55,6 +75,7 @@ fn before_initialize_nothing_else_is_answered() {
     for method in [
         "ping",
         "models/list",
+        "metrics/get",
         "turn/start",
         "turn/cancel",
         "shutdown",

@@ -8,6 +8,7 @@ use std::fs;
 
 use plexum_openai_provider_tests::fake_codex::{Script, Step};
 use plexum_openai_provider_tests::workspace::Workspace;
+use regex_lite::Regex;
 use serde_json::{Value, json};
 
 use super::client::{Server, fake_codex};
@@ -62,10 +63,12 @@ fn normal(line: String) -> String {
         ("/result/component/sha256", SHA256),
         ("/params/event/thread_id", THREAD),
     ];
-    differs.iter().fold(line, |line, (place, value)| {
+    let line = differs.iter().fold(line, |line, (place, value)| {
         let found = message.pointer(place).and_then(Value::as_str);
         found.map_or(line.clone(), |found| line.replace(found, value))
-    })
+    });
+    let seconds = Regex::new(r#"seconds":[0-9.e-]+"#).unwrap();
+    seconds.replace_all(&line, r#"seconds":0.25"#).into_owned()
 }
 
 #[test]
@@ -85,11 +88,13 @@ fn the_transcript_is_what_is_said() {
         Step::message("I shall think for long."),
         Step::Forever,
     ];
-    let third = Step::failed_turn("You’ve hit your usage limit. Try again later.");
+    let third = Step::turn(r#"{"good":true}"#);
+    let fourth = Step::failed_turn("You’ve hit your usage limit. Try again later.");
     Script::new()
         .call(first)
         .call(second)
         .call(third)
+        .call(fourth)
         .write_to(workspace.path())
         .unwrap();
     let mut conversation = Conversation {
@@ -114,13 +119,16 @@ fn the_transcript_is_what_is_said() {
         r#"{"jsonrpc":"2.0","id":7,"method":"turn/cancel","params":{"turnId":"turn-2"}}"#,
         1,
     );
-    c.say(r#"{"jsonrpc":"2.0","id":8,"method":"turn/start","params":{"workspace":"/home/me/agents/scribe","prompt":"And now?"}}"#, 3);
-    c.say_wrong(r#"{"jsonrpc":"2.0","id":9,"method":"turn/start","params":{"workspace":"scribe","prompt":"x"}}"#);
-    c.say_wrong(r#"{"jsonrpc":"2.0","id":10,"method":"turn/start","params":{"workspace":"/home/me/agents/scribe","messages":[{"role":"you"}]}}"#);
-    c.say_wrong(r#"{"jsonrpc":"2.0","id":11,"method":"turn/begin","params":{}}"#);
-    c.say_wrong(r#"[{"jsonrpc":"2.0","id":12,"method":"ping"}]"#);
+    // Another conversation in the same workspace.
+    c.say(r#"{"jsonrpc":"2.0","id":8,"method":"turn/start","params":{"workspace":"/home/me/agents/scribe","session":"review","instructions":"You review notes. Be brief.","prompt":"Is notes.md any good?","options":{"effort":"low","outputSchema":{"type":"object","properties":{"good":{"type":"boolean"}},"required":["good"],"additionalProperties":false}}}}"#, 4);
+    c.say(r#"{"jsonrpc":"2.0","id":9,"method":"turn/start","params":{"workspace":"/home/me/agents/scribe","prompt":"And now?"}}"#, 3);
+    c.say(r#"{"jsonrpc":"2.0","id":10,"method":"metrics/get"}"#, 1);
+    c.say_wrong(r#"{"jsonrpc":"2.0","id":11,"method":"turn/start","params":{"workspace":"scribe","prompt":"x"}}"#);
+    c.say_wrong(r#"{"jsonrpc":"2.0","id":12,"method":"turn/start","params":{"workspace":"/home/me/agents/scribe","messages":[{"role":"you"}]}}"#);
+    c.say_wrong(r#"{"jsonrpc":"2.0","id":13,"method":"turn/begin","params":{}}"#);
+    c.say_wrong(r#"[{"jsonrpc":"2.0","id":14,"method":"ping"}]"#);
     c.say_wrong("this is not JSON");
-    c.say(r#"{"jsonrpc":"2.0","id":13,"method":"shutdown"}"#, 1);
+    c.say(r#"{"jsonrpc":"2.0","id":15,"method":"shutdown"}"#, 1);
     let Conversation { server, said, .. } = conversation;
     assert_eq!(server.end(), (Some(0), String::new(), String::new()));
 

@@ -1,7 +1,9 @@
 //! Turns, one and many.
 
+use std::os::unix::fs::PermissionsExt;
+
 use plexum_openai_provider::{Event, FailureKind, StopReason};
-use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::fake_codex::{Script, Step, Usage};
 use plexum_openai_provider_tests::wait::is_running;
 use plexum_openai_provider_tests::workspace::Workspace;
 use serde_json::{Value, json};
@@ -173,4 +175,151 @@ fn a_turn_that_cannot_begin_fails_in_its_events() {
         };
         assert_eq!(failure.kind, kind);
     }
+}
+
+#[test]
+fn everything_that_a_request_holds_reaches_codex() {
+    let workspace = scripted([
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::Echo,
+        Step::TurnCompleted,
+    ]);
+    // The schema's file is gone when the turn has ended, so this codex copies it.
+    let codex = workspace.outside("codex");
+    let script = format!(
+        "#!/bin/sh\nfor word; do [ \"$last\" != --output-schema ] || cp \"$word\" schema.json; last=$word; done\nexec '{}' \"$@\"\n",
+        fake_codex().display()
+    );
+    std::fs::write(&codex, script).unwrap();
+    std::fs::set_permissions(&codex, PermissionsExt::from_mode(0o755)).unwrap();
+    workspace.configure(&json!({ "binary": codex })).unwrap();
+    let mut server = Server::initialized(&workspace);
+
+    // Written by hand: no value of `serde_json` keeps the schema as it is.
+    let schema = r#"{ "type":"object","properties":{"z":{"maximum":1.50E+2},"a":{},"z":{}}}"#;
+    let folder = workspace.path().display();
+    server.line(&format!(
+        r#"{{"jsonrpc":"2.0","id":"whole","method":"turn/start","params":{{"workspace":"{folder}","session":"team/1","instructions":"Be \"kind\".","messages":[{{"role":"system","content":"Be just."}},{{"role":"user","content":"one"}},{{"role":"assistant","content":"two"}},{{"role":"user","content":"three"}}],"options":{{"effort":"high","outputSchema":{schema}}}}}}}"#
+    ));
+    assert_eq!(server.receive()["result"]["turnId"], "turn-1");
+    let events = server.until("turn-1", None);
+    let Some(Event::MessageStart {
+        thread_id, resumed, ..
+    }) = events.first()
+    else {
+        panic!("{events:?}")
+    };
+    assert!(!resumed);
+    let notices = events
+        .iter()
+        .filter(|event| matches!(event, Event::Notice { .. }));
+    assert_eq!(notices.count(), 0, "{events:?}");
+
+    let argv = workspace.calls().unwrap().remove(0).argv;
+    let at = |word: &str| {
+        let place = argv.iter().position(|found| found == word);
+        place.unwrap_or_else(|| panic!("{word}: {argv:?}"))
+    };
+    let instructions = "developer_instructions=\"\"\"\nBe \"kind\".\n\nBe just.\"\"\"";
+    assert_eq!(argv[at(instructions) - 1], "-c");
+    assert_eq!(
+        argv[at("model_reasoning_effort=\"\"\"high\"\"\"") - 1],
+        "-c"
+    );
+    assert!(argv[at("--output-schema") + 1].starts_with('/'));
+    let prompt = argv.last().unwrap();
+    assert!(
+        prompt.contains("User: one\n\nAssistant: two") && prompt.ends_with("three"),
+        "{prompt}"
+    );
+    let copied = std::fs::read_to_string(workspace.path().join("schema.json"));
+    assert_eq!(copied.unwrap(), schema);
+
+    // The same conversation, and the workspace's own.
+    let named = json!({ "workspace": workspace.path(), "session": "team/1", "prompt": "four" });
+    let own = json!({ "workspace": workspace.path(), "session": null, "prompt": "five" });
+    for (params, expected) in [(named, Some(thread_id)), (own, None)] {
+        let turn = server.call("turn/start", params)["turnId"].clone();
+        let events = server.until(turn.as_str().unwrap(), None);
+        let Some(Event::MessageStart {
+            thread_id, resumed, ..
+        }) = events.first()
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(resumed.then_some(thread_id), expected, "{events:?}");
+    }
+}
+
+#[test]
+fn a_tools_input_is_passed_on_as_codex_wrote_it() {
+    let input =
+        r#"{"z":[1e400,18446744073709551616,1.10,-0],"a":{"type":"x"},"z":"\u00e9\ud83e\udd80"}"#;
+    let line = format!(
+        r#"{{"type":"item.started","item":{{"id":"item_0","type":"mcp_tool_call","server":"s","tool":"t","arguments":{input},"status":"in_progress"}}}}"#
+    );
+    let workspace = scripted([
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::emit(line),
+        Step::message("done"),
+        Step::TurnCompleted,
+    ]);
+    let event = format!(
+        r#"{{"type":"tool_start","id":"item_0","kind":"mcp_call","title":"s.t","input":{input}}}"#
+    );
+    let say = workspace.say(["--json", "--", "x"]).output().unwrap();
+    let said = String::from_utf8(say.stdout).unwrap();
+    assert!(said.lines().any(|line| line == event), "{said}");
+
+    let mut server = Server::initialized(&workspace);
+    server.ask(
+        "turn/start",
+        json!({ "workspace": workspace.path(), "prompt": "x" }),
+    );
+    let message = format!(
+        r#"{{"jsonrpc":"2.0","method":"turn/event","params":{{"turnId":"turn-1","event":{event}}}}}"#
+    );
+    // The answer and the beginning come first.
+    let lines: Vec<String> = (0..3).map(|_| server.read()).collect();
+    assert_eq!(lines[2], message);
+    server.until("turn-1", None);
+}
+
+#[test]
+fn the_metrics_count_what_has_happened() {
+    let workspace = Workspace::new(fake_codex()).unwrap();
+    let steps = [
+        Step::turn("hi").to_vec(),
+        Step::failed_turn("You’ve hit your usage limit.").to_vec(),
+    ];
+    let script = steps.into_iter().fold(Script::new(), Script::call);
+    script.write_to(workspace.path()).unwrap();
+    let mut server = Server::initialized(&workspace);
+    let metrics = |server: &mut Server| server.call("metrics/get", json!({}))["metrics"].clone();
+    let before = metrics(&mut server);
+    assert_eq!(
+        (&before["turns_completed"], &before["turns_failed"]),
+        (&json!(0), &json!({}))
+    );
+    for _ in 0..2 {
+        let turn = server.turn(&workspace, "x");
+        server.until(&turn, None);
+    }
+    let after = metrics(&mut server);
+    for (name, expected) in [
+        ("turns_waiting", json!(0)),
+        ("turns_open", json!(0)),
+        ("turns_completed", json!(1)),
+        ("turns_failed", json!({ "usage_limit": 1 })),
+        ("codex_starts", json!(2)),
+        ("codex_restarts", json!(0)),
+        ("input_tokens", json!(Usage::TURN.input_tokens)),
+    ] {
+        assert_eq!(after[name], expected, "{name}: {after}");
+    }
+    assert_eq!(after["to_first_text"]["count"], 1);
+    assert_eq!(after["to_end"]["count"], 2);
+    assert!(after["to_end"]["longest_seconds"].as_f64() > Some(0.0));
 }

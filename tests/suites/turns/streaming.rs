@@ -8,9 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use plexum_openai_provider::{
-    BlockOutcome, Config, Event, FailureKind, Provider, Request, StopReason, Turn,
-};
+use plexum_openai_provider::{Config, Event, FailureKind, Provider, Request, StopReason, Turn};
 use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, children};
 use plexum_openai_provider_tests::wait::{is_running, wait_until};
 use plexum_openai_provider_tests::workspace::Workspace;
@@ -55,10 +53,6 @@ async fn until(turn: &mut Turn, event: Option<Event>) {
     }
 }
 
-fn is_end_of_block(event: Option<Event>, block: u32) -> bool {
-    matches!(event, Some(Event::BlockEnd { index, outcome: BlockOutcome::Complete, .. }) if index == block)
-}
-
 #[tokio::test]
 async fn an_event_arrives_while_codex_waits() {
     let (workspace, mut turn) = paused([
@@ -76,11 +70,9 @@ async fn an_event_arrives_while_codex_waits() {
         "the id is kept before anything is told"
     );
     assert_eq!(turn.next().await, text("first", 0));
-    assert!(is_end_of_block(turn.next().await, 0));
     assert!(is_running(workspace.calls().unwrap()[0].pid));
     std::fs::write(workspace.path().join("go"), "").unwrap();
     assert_eq!(turn.next().await, text("second", 1));
-    assert!(is_end_of_block(turn.next().await, 1));
     assert!(matches!(
         turn.next().await,
         Some(Event::MessageEnd {
@@ -104,7 +96,6 @@ async fn texts_of_every_length_arrive_whole() {
     let (_workspace, mut turn) = paused(messages.chain([Step::TurnCompleted]));
     until(&mut turn, text("first", 0)).await;
     for (index, expected) in (1..).zip(&texts) {
-        assert!(is_end_of_block(turn.next().await, index - 1));
         assert_eq!(turn.next().await, text(expected, index));
     }
 }
@@ -113,7 +104,6 @@ async fn texts_of_every_length_arrive_whole() {
 async fn a_cancelled_turn_ends_and_leaves_no_codex() {
     let (workspace, mut turn) = paused([Step::Forever]);
     until(&mut turn, text("first", 0)).await;
-    assert!(is_end_of_block(turn.next().await, 0));
     turn.cancel();
     let Some(Event::MessageEnd {
         stop_reason,
@@ -143,7 +133,6 @@ async fn a_codex_that_ignores_the_interrupt_is_killed() {
         Step::Forever,
     ]);
     until(&mut turn, text("deaf", 1)).await;
-    assert!(is_end_of_block(turn.next().await, 1));
     turn.cancel();
     assert!(matches!(
         turn.next().await,
