@@ -10,7 +10,7 @@ use super::session::{Beginning, Replaced};
 use super::thread_id::{is_plain, is_thread_id};
 use super::usage;
 use crate::bindings::log::Level;
-use crate::bindings::session::{Entry, Totals};
+use crate::bindings::session::{Entry, Error as StoreError, Totals};
 use crate::bindings::turns::{
     Event, Failure, FailureKind, MessageStart, NoticeKind, Replacement, ReplacementReason, Usage,
 };
@@ -101,7 +101,16 @@ impl Thread {
         }
         if resumable && !resumed {
             host.save_session(&self.entry(&thread_id, None))
-                .map_err(failure::session)?;
+                .map_err(|error| match error {
+                    // The host keeps only a thread that codex names when it opens it.
+                    StoreError::Denied(reason) if self.id.is_some() => {
+                        let said = format!(
+                            "codex named another thread, `{thread_id}`, in the middle of the turn: {reason}"
+                        );
+                        failure::failure(FailureKind::Protocol, Some(&said))
+                    }
+                    error => failure::session(error),
+                })?;
         }
         let changed_midway = self.id.is_some();
         let replaced = match (&self.beginning, self.id.take()) {

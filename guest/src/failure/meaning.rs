@@ -138,7 +138,7 @@ pub fn meaning(kind: Kind) -> Meaning {
         ),
         Kind::Denied => (
             false,
-            "The grant does not allow this call of codex",
+            "The host does not allow what this turn needs",
             "Change config.json if it should be allowed.",
         ),
         Kind::Internal => (

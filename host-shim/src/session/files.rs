@@ -229,6 +229,12 @@ impl SessionFiles {
         };
         let temporary = with_suffix(path, ".tmp");
         step(SaveStep::Begun);
+        if loss == Loss::Tolerable {
+            // Wrong totals are worse than none: on a full disk, the old ones must not stay. Besides, the room that they
+            // leave may be all that there is. And some file systems (ext4, btrfs) write a file to the disk when it takes
+            // another's place, so that nothing is lost; that costs more than all the rest of this.
+            remove(path)?;
+        }
         let written = (|| {
             let mut file = create_new(&temporary)?;
             step(SaveStep::Created);
@@ -250,11 +256,6 @@ impl SessionFiles {
                 Ok(()) => error,
                 Err(leftover) => io::Error::new(error.kind(), format!("{error}; {leftover}")),
             });
-        }
-        if loss == Loss::Tolerable {
-            // Some file systems (ext4, btrfs) write a file to the disk when it takes another's place, so that
-            // nothing is lost. That costs more than all the rest of this.
-            remove(path)?;
         }
         std::fs::rename(&temporary, path).map_err(|error| at(path, "cannot be replaced", error))?;
         step(SaveStep::Renamed);

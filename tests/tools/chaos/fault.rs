@@ -281,17 +281,18 @@ impl Fault {
             Fault::SilentMiddle | Fault::IgnoresSignals | Fault::StubbornFamily => {
                 failed(Kind::IdleTimeout)
             }
-            Fault::TooMuchOutput | Fault::HalfLine | Fault::ClosesOutput | Fault::NoEnd => {
-                failed(Kind::Protocol)
-            }
+            // A thread that codex names later than at its start is not kept.
+            Fault::TooMuchOutput
+            | Fault::HalfLine
+            | Fault::ClosesOutput
+            | Fault::NoEnd
+            | Fault::OtherThread => failed(Kind::Protocol),
             Fault::FailsThenCompletes => failed(Kind::InvalidRequest),
             Fault::FailedTurn => failed(Kind::Auth),
             Fault::DiesWithWords => failed(Kind::Config),
             Fault::ProgramRemoved => failed(Kind::NotInstalled),
-            // A thread that codex names later than at its start is not kept.
-            Fault::DiskFull | Fault::SessionIsFolder | Fault::OtherThread => {
-                failed(Kind::SessionUnreadable)
-            }
+            Fault::SessionIsFolder => failed(Kind::SessionUnreadable),
+            Fault::DiskFull => failed(Kind::Resources),
             Fault::NoWorkspace => failed(Kind::InvalidRequest),
             Fault::ComponentTraps | Fault::ComponentSpins => failed(Kind::Internal),
             Fault::Cancelled => vec![(StopReason::Aborted, Some(Kind::Killed))],
