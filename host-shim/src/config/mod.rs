@@ -33,7 +33,7 @@ pub use model::SupportedModel;
 pub use schema::schema;
 
 /// The model that is on offer when nothing else is configured. It leaves the choice to
-/// codex: a ChatGPT account takes no other.
+/// codex: a ChatGPT account may refuse any other.
 pub const DEFAULT_MODEL: &str = "codex";
 
 /// The operator's settings. Every field may be left out of the file.
