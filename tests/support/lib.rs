@@ -8,6 +8,8 @@
 //! - [`json_schema`]: whether a value is what one of the published schemas says.
 //! - [`workspace`]: a scratch workspace, and turns in it through the real program.
 //! - [`census`]: what a run holds and leaves: processes, descriptors, files, memory.
+//! - [`faulty_store`]: a store of the conversation that hangs or fails.
+//! - [`jail`]: a run in which something of the machine is scarce.
 //! - [`hostile`]: a component that tries what it must not be able to do.
 //! - [`echo_provider`]: a second provider, which knows nothing of codex.
 //! - [`jco_host`], [`python_host`]: the hosts in other languages.
@@ -32,6 +34,7 @@ mod component;
 pub mod cpu_time;
 pub mod echo_provider;
 pub mod fake_codex;
+pub mod faulty_store;
 pub mod hostile;
 pub mod jail;
 pub mod jco_host;

@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 use anyhow::{Context as _, Result, ensure};
 use escargot::CargoBuild;
 use escargot::format::Message;
-use plexum_openai_provider::{Event, Failure, FailureKind, SESSION_FILE, Usage};
+use plexum_openai_provider::{
+    Event, Failure, FailureKind, NoticeKind, RequestPart, SESSION_FILE, Usage,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -253,6 +255,19 @@ impl Said {
             }) => (*usage, *thread_usage),
             _ => (None, None),
         }
+    }
+
+    /// The parts of the request that a notice calls unsupported.
+    #[must_use]
+    pub fn unsupported(&self) -> Vec<RequestPart> {
+        let parts = self.events.iter().filter_map(|event| match event {
+            Event::Notice {
+                kind: NoticeKind::Unsupported { part, .. },
+                ..
+            } => Some(*part),
+            _ => None,
+        });
+        parts.collect()
     }
 
     /// The failure that ended the turn.

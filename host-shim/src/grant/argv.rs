@@ -13,15 +13,10 @@
 
 use std::ops::Range;
 
+use super::argument::MAX_ARGUMENT_BYTES;
 use super::request_word::{RequestWord, RequestWords};
 use crate::config::{Config, Sandbox};
 use crate::contract::thread_id::is_uuid;
-
-/// The longest single argument that Linux takes, less the closing NUL (`MAX_ARG_STRLEN`).
-///
-/// The component has the same limit in `guest/src/transport/exec/argv.rs`, written twice on purpose: the host checks
-/// what the component hands over, and neither relies on the other.
-pub(crate) const MAX_ARGUMENT_BYTES: usize = 131_071;
 
 /// The calls that are allowed.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** what is in here decides and never starts anything; `codex/` starts and never decides.
 
+mod argument;
 mod argv;
 pub mod environment;
 #[cfg(feature = "audit")]
@@ -17,7 +18,7 @@ pub(crate) mod program;
 pub(crate) mod request_word;
 
 #[cfg(feature = "audit")]
-pub(crate) use argv::MAX_ARGUMENT_BYTES;
+pub(crate) use argument::MAX_ARGUMENT_BYTES;
 pub use argv::{Allowed, Call, Grant, Refused, Role};
 #[cfg(feature = "audit")]
 pub use explanation::{Change, Explanation};

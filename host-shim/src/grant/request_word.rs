@@ -5,7 +5,7 @@
 
 use toml_writer::{ToTomlValue, TomlStringBuilder};
 
-use super::argv::MAX_ARGUMENT_BYTES;
+use super::argument::MAX_ARGUMENT_BYTES;
 
 /// A part of the request that a call may hand over, besides its images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,15 +9,14 @@
 
 use std::future::pending;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plexum_openai_provider::spawner::{Command, SpawnFuture, Spawned};
 use plexum_openai_provider::{
-    Config, Event, Failure, FailureKind, Limits, Provider, Request, SessionEntry, SessionFiles,
-    SessionGuard, SessionKey, SessionStore, Spawner, StopReason, StoreFuture, Turn,
+    Config, Event, Failure, FailureKind, Limits, Provider, Request, Spawner, StopReason, Turn,
 };
 use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, children};
+use plexum_openai_provider_tests::faulty_store::{FaultyStore, METHODS};
 use plexum_openai_provider_tests::wait::{is_running, wait_until};
 use plexum_openai_provider_tests::workspace::Workspace;
 
@@ -219,47 +218,9 @@ async fn a_slow_caller_gets_all_the_output_of_a_codex_that_ended_long_ago() {
     assert_eq!((texts.len(), texts.last()), (65, Some(&4)));
 }
 
-/// A store, one of whose methods never returns.
-#[derive(Clone)]
-struct Stuck {
-    at: &'static str,
-    files: Arc<SessionFiles>,
-}
-
-impl Stuck {
-    fn or<'a, T>(&self, method: &str, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T>
-    where
-        T: Send + 'a,
-    {
-        if self.at == method {
-            Box::pin(pending())
-        } else {
-            answer
-        }
-    }
-}
-
-impl SessionStore for Stuck {
-    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
-        self.or("lock", self.files.lock(key))
-    }
-
-    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
-        self.or("load", self.files.load(key))
-    }
-
-    fn save<'a>(&'a self, key: &'a SessionKey, entry: SessionEntry) -> StoreFuture<'a, ()> {
-        self.or("save", self.files.save(key, entry))
-    }
-
-    fn set_aside<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
-        self.or("set_aside", self.files.set_aside(key))
-    }
-}
-
 #[tokio::test]
 async fn a_store_that_hangs_does_not_keep_a_turn_from_ending() {
-    for at in ["lock", "load", "save", "set_aside"] {
+    for at in METHODS {
         for in_time in [true, false] {
             let steps = vec![Step::ThreadStarted, Step::TurnStarted, Step::Forever];
             let workspace = Workspace::scripted(codex(), [steps]).unwrap();
@@ -268,15 +229,11 @@ async fn a_store_that_hangs_does_not_keep_a_turn_from_ending() {
                 std::fs::write(session, "not an id").unwrap();
             }
             let turn_seconds = if in_time { 600 } else { 1 };
-            let stuck = Stuck {
-                at,
-                files: Arc::default(),
-            };
             let provider = provider(Limits {
                 turn_seconds,
                 ..one_second_of_grace()
             })
-            .with_session_store(stuck);
+            .with_session_store(FaultyStore::hangs_at(at));
             let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
             if at == "save" {
                 let calls = workspace.path().to_owned();

@@ -5,53 +5,14 @@
 )]
 
 use std::path::Path;
-use std::sync::Arc;
 
 use plexum_openai_provider::{
-    Config, Event, FailureKind, Provider, Request, SESSION_FILE, SessionEntry, SessionError,
-    SessionErrorKind, SessionFiles, SessionGuard, SessionKey, SessionStore, StopReason,
-    StoreFuture,
+    Config, Event, FailureKind, Provider, Request, SESSION_FILE, SessionError, SessionErrorKind,
+    StopReason,
 };
 use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::faulty_store::{FaultyStore, METHODS};
 use plexum_openai_provider_tests::workspace::Workspace;
-
-/// The files of the workspace, and an error where they are asked for one thing.
-struct Failing {
-    at: &'static str,
-    kind: SessionErrorKind,
-    files: SessionFiles,
-}
-
-impl Failing {
-    fn or<'a, T>(&self, method: &str, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T>
-    where
-        T: Send + 'a,
-    {
-        if self.at != method {
-            return answer;
-        }
-        let error = SessionError::new(self.kind, "the shelf is not where it was");
-        Box::pin(async { Err(error) })
-    }
-}
-
-impl SessionStore for Failing {
-    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
-        self.or("lock", self.files.lock(key))
-    }
-
-    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
-        self.or("load", self.files.load(key))
-    }
-
-    fn save<'a>(&'a self, key: &'a SessionKey, entry: SessionEntry) -> StoreFuture<'a, ()> {
-        self.or("save", self.files.save(key, entry))
-    }
-
-    fn set_aside<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
-        self.or("set_aside", self.files.set_aside(key))
-    }
-}
 
 #[tokio::test]
 async fn each_kind_of_error_of_a_store_is_a_kind_of_failure() {
@@ -65,7 +26,7 @@ async fn each_kind_of_error_of_a_store_is_a_kind_of_failure() {
         (SessionErrorKind::Resources, FailureKind::Resources),
         (SessionErrorKind::Denied, FailureKind::Denied),
     ] {
-        for at in ["lock", "load", "save", "set_aside"] {
+        for at in METHODS {
             let workspace = Workspace::scripted(codex, [Step::turn("hi").to_vec()]).unwrap();
             if at == "set_aside" {
                 std::fs::write(workspace.path().join(SESSION_FILE), "not an id").unwrap();
@@ -74,11 +35,8 @@ async fn each_kind_of_error_of_a_store_is_a_kind_of_failure() {
                 binary: Some(codex.into()),
                 ..Config::default()
             };
-            let failing = Failing {
-                at,
-                kind,
-                files: SessionFiles::default(),
-            };
+            let error = SessionError::new(kind, "the shelf is not where it was");
+            let failing = FaultyStore::fails_at(at, error);
             let provider = Provider::new(config).unwrap().with_session_store(failing);
             let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
             let mut last = None;

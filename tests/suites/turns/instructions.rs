@@ -34,18 +34,6 @@ fn got<'a>(agent: &Agent, texts: &[&'a str]) -> Vec<&'a str> {
     texts.filter(|text| developer.contains(text)).collect()
 }
 
-/// The parts of the request that a notice calls unsupported.
-fn unsupported(said: &Said) -> Vec<RequestPart> {
-    let parts = said.events.iter().filter_map(|event| match event {
-        Event::Notice {
-            kind: NoticeKind::Unsupported { part, .. },
-            ..
-        } => Some(*part),
-        _ => None,
-    });
-    parts.collect()
-}
-
 fn replaced(said: &Said) -> Option<ReplacementReason> {
     said.events.iter().find_map(|event| match event {
         Event::Notice {
@@ -62,19 +50,19 @@ fn the_model_gets_those_that_the_conversation_began_with_and_a_change_is_said() 
         let agent = Agent::new(&codex).unwrap();
         let all = ["Be kind.", "Be just."];
         let one = say(&agent, &["--instructions", "Be kind."], "one");
-        assert_eq!((one.code, unsupported(&one)), (Some(0), vec![]), "{one:?}");
+        assert_eq!((one.code, one.unsupported()), (Some(0), vec![]), "{one:?}");
         assert_eq!(got(&agent, &all), ["Be kind."]);
         let thread = one.start().unwrap().0;
 
         // The same, none, and others.
         let two = say(&agent, &["--instructions", "Be kind."], "two");
-        assert_eq!(unsupported(&two), [], "{two:?}");
+        assert_eq!(two.unsupported(), [], "{two:?}");
         assert_eq!(got(&agent, &all), ["Be kind."]);
         let three = say(&agent, &[], "three");
-        assert_eq!(unsupported(&three), [], "{three:?}");
+        assert_eq!(three.unsupported(), [], "{three:?}");
         assert_eq!(got(&agent, &all), ["Be kind."]);
         let four = say(&agent, &["--instructions", "Be just."], "four");
-        assert_eq!(unsupported(&four), [RequestPart::Instructions], "{four:?}");
+        assert_eq!(four.unsupported(), [RequestPart::Instructions], "{four:?}");
         assert_eq!(four.start(), Some((thread, true)));
         assert_eq!(got(&agent, &all), ["Be kind."], "codex keeps the first");
         assert_eq!(say(&agent, &[], "five").start(), Some((thread, true)));
@@ -97,7 +85,7 @@ fn changed_instructions_begin_a_new_conversation_where_the_operator_wants_that()
         let one = say(&agent, &["--instructions", "Be kind."], "one");
         let two = say_messages(&agent, &[], &earlier);
         assert_eq!(
-            (replaced(&two), unsupported(&two)),
+            (replaced(&two), two.unsupported()),
             (Some(ReplacementReason::InstructionsChanged), vec![]),
             "{two:?}"
         );
@@ -111,7 +99,7 @@ fn changed_instructions_begin_a_new_conversation_where_the_operator_wants_that()
         assert!(!prompt.contains("Be just."), "told once: {prompt}");
         let three = say_messages(&agent, &[], &earlier);
         assert_eq!(three.start(), two.start().map(|(id, _)| (id, true)));
-        assert_eq!((replaced(&three), unsupported(&three)), (None, vec![]));
+        assert_eq!((replaced(&three), three.unsupported()), (None, vec![]));
     }
 }
 
@@ -127,10 +115,10 @@ fn ignored_instructions_reach_nobody_and_that_is_said() {
             { "role": "user", "content": "one" },
         ]);
         let said = say_messages(&agent, &["--instructions", "Be kind."], &messages);
-        assert_eq!(unsupported(&said), [RequestPart::Instructions], "{said:?}");
+        assert_eq!(said.unsupported(), [RequestPart::Instructions], "{said:?}");
         let request = agent.model.requests().pop().unwrap().body.to_string();
         assert!(!request.contains("Be kind.") && !request.contains("Be just."));
-        assert_eq!(unsupported(&say(&agent, &[], "two")), []);
+        assert_eq!(say(&agent, &[], "two").unsupported(), []);
     }
 }
 
@@ -208,7 +196,7 @@ fn of_a_conversation_whose_beginning_is_unknown_nothing_is_claimed() {
         // As a host that does not keep it leaves it.
         std::fs::remove_file(agent.workspace.path().join(".plexum-codex-state.json")).unwrap();
         let two = say(&agent, &["--instructions", "Be kind."], "two");
-        assert_eq!(unsupported(&two), [RequestPart::Instructions], "{two:?}");
-        assert_eq!(unsupported(&say(&agent, &[], "three")), []);
+        assert_eq!(two.unsupported(), [RequestPart::Instructions], "{two:?}");
+        assert_eq!(say(&agent, &[], "three").unsupported(), []);
     }
 }

@@ -20,17 +20,6 @@ fn fake_codex() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_fake-codex"))
 }
 
-fn unsupported(said: &Said) -> Vec<RequestPart> {
-    let parts = said.events.iter().filter_map(|event| match event {
-        Event::Notice {
-            kind: NoticeKind::Unsupported { part, .. },
-            ..
-        } => Some(*part),
-        _ => None,
-    });
-    parts.collect()
-}
-
 #[test]
 fn everything_reaches_the_model_of_a_real_codex() {
     for codex in real_codex!() {
@@ -55,7 +44,7 @@ fn an_effort_and_a_schema_are_of_one_turn() {
             let output = agent.say(options).args(["--", prompt]).output().unwrap();
             let said = Said::by(&output).unwrap();
             assert_eq!(
-                (said.code, unsupported(&said)),
+                (said.code, said.unsupported()),
                 (Some(0), vec![]),
                 "{said:?}"
             );
@@ -97,7 +86,7 @@ fn a_new_conversation_is_told_the_history_of_the_request() {
             let mut say = agent.say(["--messages"]);
             let said = Said::by(&say.arg(&file).output().unwrap()).unwrap();
             assert_eq!(said.start().unwrap().1, resumed, "{said:?}");
-            assert_eq!(unsupported(&said), []);
+            assert_eq!(said.unsupported(), []);
             let got = agent.model.requests().pop().unwrap().last_user_text();
             assert_eq!(got.as_deref(), Some(prompt));
         }
@@ -283,9 +272,9 @@ fn nothing_that_a_request_holds_is_dropped_in_silence() {
         match fate {
             Fate::Argument(words) => {
                 assert!(argv.contains(words), "{field}: {argv}");
-                assert_eq!(unsupported(&said), [], "{field}: {said:?}");
+                assert_eq!(said.unsupported(), [], "{field}: {said:?}");
             }
-            Fate::Notice(part) => assert_eq!(unsupported(&said), [part], "{field}: {said:?}"),
+            Fate::Notice(part) => assert_eq!(said.unsupported(), [part], "{field}: {said:?}"),
             Fate::Refused(kind) => {
                 assert_eq!(said.failure_kind(), Some(kind), "{field}: {said:?}");
                 assert!(calls.is_empty(), "{field}");

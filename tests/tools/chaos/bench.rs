@@ -3,16 +3,15 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{
-    Config, Event, GuestLimits, LOCK_FILE, Limits, Metrics, Provider, Request, SESSION_FILE,
-    SessionEntry, SessionFiles, SessionGuard, SessionKey, SessionStore, StoreFuture, Turn,
+    Config, Event, GuestLimits, LOCK_FILE, Limits, Metrics, Provider, Request, SESSION_FILE, Turn,
 };
 use plexum_openai_provider_tests::census::{leftovers, parent_of, processes_below};
 use plexum_openai_provider_tests::fake_codex::{Script, calls};
+use plexum_openai_provider_tests::faulty_store::FaultyStore;
 use plexum_openai_provider_tests::hostile::SEPARATOR;
 use plexum_openai_provider_tests::random::Random;
 use plexum_openai_provider_tests::real_codex::TURN_FLAGS;
@@ -80,8 +79,9 @@ impl Bench {
         Ok(Bench {
             honest: Provider::new(config(fake_codex))?,
             trapping: Provider::with_component(config(fake_codex), hostile)?,
-            on_full_disk: Provider::new(config(fake_codex))?
-                .with_session_store(FullDisk(SessionFiles::default())),
+            on_full_disk: Provider::new(config(fake_codex))?.with_session_store(
+                FaultyStore::fails_at("save", io::Error::from(io::ErrorKind::StorageFull)),
+            ),
             with_own_program: Provider::new(config(&own_program))?,
             patient: Provider::new(with_limits(fake_codex, PATIENT))?,
             fake_codex: fake_codex.to_owned(),
@@ -262,25 +262,4 @@ fn kill_supervisor(workspace: &Path) -> Result<()> {
     // SAFETY: takes numbers only. The parent of codex is its supervisor.
     unsafe { libc::kill(supervisor, libc::SIGKILL) };
     Ok(())
-}
-
-/// A disk on which nothing can be kept.
-struct FullDisk(SessionFiles);
-
-impl SessionStore for FullDisk {
-    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
-        self.0.lock(key)
-    }
-
-    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
-        self.0.load(key)
-    }
-
-    fn save<'a>(&'a self, _: &'a SessionKey, _: SessionEntry) -> StoreFuture<'a, ()> {
-        Box::pin(async { Err(io::Error::from(io::ErrorKind::StorageFull).into()) })
-    }
-
-    fn set_aside<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
-        self.0.set_aside(key)
-    }
 }

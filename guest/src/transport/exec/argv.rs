@@ -20,7 +20,7 @@ use crate::bindings::settings::{Model, PromptTransport, Sandbox, Settings};
 
 /// The longest single argument that Linux takes: 128 KiB less the closing NUL (`MAX_ARG_STRLEN`).
 ///
-/// The host has the same limit in `host-shim/src/grant/argv.rs`, written twice on purpose: the host checks what the
+/// The host has the same limit in `host-shim/src/grant/argument.rs`, written twice on purpose: the host checks what the
 /// component hands over, and neither relies on the other.
 const MAX_ARGUMENT_BYTES: usize = 131_071;
 
