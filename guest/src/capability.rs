@@ -2,6 +2,7 @@
 //! natively against a script.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::bindings::codex::{Awaited, Exit, Output, Refusal};
 use crate::bindings::log::Level;
@@ -19,9 +20,9 @@ pub trait Capabilities {
     /// See `codex.back-off`.
     fn back_off(&self) -> bool;
     /// See `session.load`.
-    fn load_session(&self) -> Result<Option<Entry>, session::Error>;
+    fn load_session(&self) -> Result<session::Loaded, session::Error>;
     /// See `session.save`.
-    fn save_session(&self, entry: &Entry) -> Result<(), session::Error>;
+    fn save_session(&self, entry: &Entry) -> Result<Vec<String>, session::Error>;
     /// See `session.set-aside`.
     fn set_session_aside(&self) -> Result<(), session::Error>;
     /// See `log.write`.

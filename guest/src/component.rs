@@ -62,11 +62,11 @@ impl Capabilities for Imports {
         codex::back_off()
     }
 
-    fn load_session(&self) -> Result<Option<Entry>, session::Error> {
+    fn load_session(&self) -> Result<session::Loaded, session::Error> {
         session::load()
     }
 
-    fn save_session(&self, entry: &Entry) -> Result<(), session::Error> {
+    fn save_session(&self, entry: &Entry) -> Result<Vec<String>, session::Error> {
         session::save(entry)
     }
 

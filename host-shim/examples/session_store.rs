@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use plexum_openai_provider::{
-    Config, Event, Provider, Request, SessionEntry, SessionGuard, SessionKey, SessionStore,
+    Config, Event, Loaded, Provider, Request, Session, SessionEntry, SessionKey, SessionStore,
     StoreFuture,
 };
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
@@ -21,36 +21,44 @@ struct InMemory {
     locks: Arc<Mutex<HashMap<SessionKey, Arc<Lock<()>>>>>,
 }
 
-/// Held while a turn runs. A store that others share, on any machine, holds a lease there.
-struct Guard(#[allow(dead_code, reason = "it is held")] OwnedMutexGuard<()>);
-
-impl SessionGuard for Guard {}
+/// The conversation of a turn, while it runs. A store that others share, on any machine, holds a lease there.
+struct Held {
+    store: InMemory,
+    key: SessionKey,
+    _lock: OwnedMutexGuard<()>,
+}
 
 fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SessionStore for InMemory {
-    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>> {
         let lock = Arc::clone(held(&self.locks).entry(key.clone()).or_default());
-        Box::pin(
-            async move { Ok(Arc::new(Guard(lock.lock_owned().await)) as Arc<dyn SessionGuard>) },
-        )
+        Box::pin(async move {
+            Ok(Arc::new(Held {
+                store: self.clone(),
+                key: key.clone(),
+                _lock: lock.lock_owned().await,
+            }) as Arc<dyn Session>)
+        })
+    }
+}
+
+impl Session for Held {
+    fn load(&self) -> StoreFuture<'_, Loaded> {
+        let entry = held(&self.store.entries).get(&self.key).cloned();
+        Box::pin(async move { Ok(entry.into()) })
     }
 
-    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
-        let entry = held(&self.entries).get(key).cloned();
-        Box::pin(async move { Ok(entry) })
-    }
-
-    fn save<'a>(&'a self, key: &'a SessionKey, entry: SessionEntry) -> StoreFuture<'a, ()> {
+    fn save(&self, entry: SessionEntry) -> StoreFuture<'_, Vec<String>> {
         // A real store has made this durable before it returns: after a crash the conversation must be there.
-        held(&self.entries).insert(key.clone(), entry);
-        Box::pin(async { Ok(()) })
+        held(&self.store.entries).insert(self.key.clone(), entry);
+        Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn set_aside<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
-        let removed = held(&self.entries).remove(key);
+    fn set_aside(&self) -> StoreFuture<'_, ()> {
+        let removed = held(&self.store.entries).remove(&self.key);
         eprintln!("put aside: {removed:?}");
         Box::pin(async { Ok(()) })
     }

@@ -54,9 +54,10 @@ pub use engine::builtin::COMPONENT;
 pub use engine::cache::Cache;
 pub use engine::load_error::LoadError;
 pub use provider::Provider;
-pub use session::files::{LOCK_FILE, SESSION_FILE, STATE_FILE, SaveStep, SessionFiles};
+pub use session::files::{SESSION_FILE, SessionFiles};
+pub use session::folder::SaveStep;
 pub use session::store::{
-    SessionEntry, SessionError, SessionErrorKind, SessionGuard, SessionKey, SessionStore,
+    Loaded, Session, SessionEntry, SessionError, SessionErrorKind, SessionKey, SessionStore,
     StoreFuture,
 };
 pub use spawner::Spawner;

@@ -2,18 +2,26 @@
 
 use std::fmt;
 use std::future::pending;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use plexum_openai_provider::{
-    SessionEntry, SessionError, SessionFiles, SessionGuard, SessionKey, SessionStore, StoreFuture,
+    Loaded, Session, SessionEntry, SessionError, SessionFiles, SessionKey, SessionStore,
+    StoreFuture,
 };
 
 /// The names of all methods of a store.
 pub const METHODS: [&str; 4] = ["lock", "load", "save", "set_aside"];
 
 /// The files of the workspace, but for one method.
+#[derive(Clone)]
 pub struct FaultyStore {
     files: SessionFiles,
+    fault: Fault,
+}
+
+#[derive(Clone, Debug)]
+struct Fault {
     method: &'static str,
     /// Without one, the method never answers.
     error: Option<SessionError>,
@@ -24,21 +32,24 @@ impl FaultyStore {
     #[must_use]
     pub fn hangs_at(method: &'static str) -> Self {
         FaultyStore {
-            files: SessionFiles::default(),
-            method,
-            error: None,
+            files: SessionFiles::default().without_state(),
+            fault: Fault {
+                method,
+                error: None,
+            },
         }
     }
 
     /// Whose method of this name, one of [`METHODS`], always ends with this error.
     #[must_use]
     pub fn fails_at(method: &'static str, error: impl Into<SessionError>) -> Self {
-        FaultyStore {
-            error: Some(error.into()),
-            ..Self::hangs_at(method)
-        }
+        let mut store = Self::hangs_at(method);
+        store.fault.error = Some(error.into());
+        store
     }
+}
 
+impl Fault {
     fn or<'a, T>(&self, method: &str, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T>
     where
         T: Send + 'a,
@@ -56,24 +67,44 @@ impl FaultyStore {
 
 impl fmt::Debug for FaultyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FaultyStore({}: {:?})", self.method, self.error)
+        write!(
+            f,
+            "FaultyStore({}: {:?})",
+            self.fault.method, self.fault.error
+        )
     }
 }
 
 impl SessionStore for FaultyStore {
-    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
-        self.or("lock", self.files.lock(key))
+    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>> {
+        let locked = Box::pin(async {
+            let session = self.files.lock(key).await?;
+            let fault = self.fault.clone();
+            Ok(Arc::new(Faulty { session, fault }) as Arc<dyn Session>)
+        });
+        self.fault.or("lock", locked)
+    }
+}
+
+struct Faulty {
+    session: Arc<dyn Session>,
+    fault: Fault,
+}
+
+impl Session for Faulty {
+    fn lock(&self) -> Option<BorrowedFd<'_>> {
+        self.session.lock()
     }
 
-    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
-        self.or("load", self.files.load(key))
+    fn load(&self) -> StoreFuture<'_, Loaded> {
+        self.fault.or("load", self.session.load())
     }
 
-    fn save<'a>(&'a self, key: &'a SessionKey, entry: SessionEntry) -> StoreFuture<'a, ()> {
-        self.or("save", self.files.save(key, entry))
+    fn save(&self, entry: SessionEntry) -> StoreFuture<'_, Vec<String>> {
+        self.fault.or("save", self.session.save(entry))
     }
 
-    fn set_aside<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
-        self.or("set_aside", self.files.set_aside(key))
+    fn set_aside(&self) -> StoreFuture<'_, ()> {
+        self.fault.or("set_aside", self.session.set_aside())
     }
 }

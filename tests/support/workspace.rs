@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use escargot::CargoBuild;
 use escargot::format::Message;
 use plexum_openai_provider::{
-    Event, Failure, FailureKind, NoticeKind, RequestPart, SESSION_FILE, Usage,
+    Event, Failure, FailureKind, NoticeKind, RequestPart, SESSION_FILE, SessionFiles, Usage,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -111,6 +111,26 @@ impl Workspace {
         self.outside.path().join(name)
     }
 
+    /// What `XDG_STATE_HOME` names in the turns of this workspace.
+    #[must_use]
+    pub fn state_home(&self) -> PathBuf {
+        self.outside("state")
+    }
+
+    /// The store of this workspace's turns, for a provider in this process.
+    #[must_use]
+    pub fn sessions(&self) -> SessionFiles {
+        SessionFiles::default().with_state_folder(self.state_home().join("plexum-openai-provider"))
+    }
+
+    /// The file that knows whose this thread is.
+    #[must_use]
+    pub fn thread_file(&self, thread_id: &str) -> PathBuf {
+        self.state_home()
+            .join("plexum-openai-provider/threads")
+            .join(format!("{thread_id}.json"))
+    }
+
     /// Replaces the configuration.
     ///
     /// # Errors
@@ -140,6 +160,7 @@ impl Workspace {
         command
             .args(args)
             .envs(cache)
+            .env("XDG_STATE_HOME", self.state_home())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

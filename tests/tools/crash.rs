@@ -20,14 +20,16 @@ async fn main() -> Result<()> {
         binary: Some(PathBuf::from(codex)),
         ..Config::default()
     };
-    let sessions = SessionFiles::observed(move |path, reached| {
-        if path.file_name().is_some_and(|name| name == file.as_str())
-            && format!("{reached:?}") == step
-        {
-            // SAFETY: `kill` and `getpid` take plain numbers and touch no memory.
-            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
-        }
-    });
+    let sessions = SessionFiles::default()
+        .without_state()
+        .observed(move |path, reached| {
+            if path.file_name().is_some_and(|name| name == file.as_str())
+                && format!("{reached:?}") == step
+            {
+                // SAFETY: `kill` and `getpid` take plain numbers and touch no memory.
+                unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+            }
+        });
     let provider = Provider::new(config)?.with_session_store(sessions);
     let mut turn = provider.turn(workspace, Request::prompt("hello"));
     while turn.next().await.is_some() {}

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{
-    Config, Event, GuestLimits, Limits, Provider, Request, StopReason, Turn,
+    Config, Event, GuestLimits, Limits, Provider, Request, SessionFiles, StopReason, Turn,
 };
 use plexum_openai_provider_tests::census::{Census, parent_of, processes_below};
 use plexum_openai_provider_tests::fake_codex::{Script, Step};
@@ -68,8 +68,13 @@ fn measure(mut args: impl Iterator<Item = String>) -> Result<Value> {
     }
 }
 
-fn provider(codex: &Path, turns: usize) -> Result<Provider> {
-    Ok(Provider::new(Config {
+/// What turns need besides a workspace: a state of their own.
+fn sessions(state: &TempDir) -> SessionFiles {
+    SessionFiles::default().with_state_folder(state.path())
+}
+
+fn provider(codex: &Path, turns: usize, state: &TempDir) -> Result<Provider> {
+    let provider = Provider::new(Config {
         binary: Some(codex.to_owned()),
         limits: Limits {
             turns: u32::try_from(turns)?,
@@ -79,12 +84,14 @@ fn provider(codex: &Path, turns: usize) -> Result<Provider> {
             ..Limits::default()
         },
         ..Config::default()
-    })?)
+    })?;
+    Ok(provider.with_session_store(sessions(state)))
 }
 
 async fn open(codex: &Path, turns: usize, seconds: u64) -> Result<Value> {
     raise_descriptor_limit()?;
-    let provider = provider(codex, turns + 1)?;
+    let state = TempDir::new()?;
+    let provider = provider(codex, turns + 1, &state)?;
     let root = TempDir::new()?;
     let steps = [
         Step::ThreadStarted,
@@ -174,7 +181,8 @@ async fn end_of(turn: &mut Turn) -> Result<StopReason> {
 }
 
 async fn sequence(codex: &Path, turns: usize) -> Result<Value> {
-    let provider = provider(codex, 1)?;
+    let state = TempDir::new()?;
+    let provider = provider(codex, 1, &state)?;
     let workspace = TempDir::new()?;
     let first = (turns / 10).max(1);
     let mut after_first = None;
@@ -210,6 +218,7 @@ async fn sequence(codex: &Path, turns: usize) -> Result<Value> {
 }
 
 async fn stream(codex: &Path, mib: u64) -> Result<Value> {
+    let state = TempDir::new()?;
     let provider = Provider::new(Config {
         binary: Some(codex.to_owned()),
         guest: GuestLimits {
@@ -223,6 +232,7 @@ async fn stream(codex: &Path, mib: u64) -> Result<Value> {
         },
         ..Config::default()
     })?;
+    let provider = provider.with_session_store(sessions(&state));
     // What there is once is there after a short one.
     let workspace = TempDir::new()?;
     end_of(&mut provider.turn(workspace.path(), Request::prompt("hello"))).await?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use plexum_openai_provider::{Config, Event, Provider, Request, SESSION_FILE};
+use plexum_openai_provider::{Config, Event, Provider, Request, SESSION_FILE, SessionFiles};
 use plexum_openai_provider_tests::fake_codex::{Script, Step};
 use plexum_openai_provider_tests::random::Random;
 use tempfile::TempDir;
@@ -28,6 +28,9 @@ fn main() -> Result<()> {
         binary: Some(codex),
         ..Config::default()
     })?;
+    let state = TempDir::new()?;
+    let sessions = SessionFiles::default().with_state_folder(state.path());
+    let provider = provider.with_session_store(sessions);
 
     let mut random = Random(seed);
     let mut workspace = TempDir::new()?;

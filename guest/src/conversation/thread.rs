@@ -99,8 +99,10 @@ impl Thread {
             self.baseline = None;
             self.stored_totals = false;
         }
+        let mut said = Vec::new();
         if resumable && !resumed {
-            host.save_session(&self.entry(&thread_id, None))
+            said = host
+                .save_session(&self.entry(&thread_id, None))
                 .map_err(|error| match error {
                     // The host keeps only a thread that codex names when it opens it.
                     StoreError::Denied(reason) if self.id.is_some() => {
@@ -140,6 +142,10 @@ impl Thread {
             };
             events.push(notice(NoticeKind::SessionReplaced(replacement), message));
         }
+        events.extend(
+            said.iter()
+                .map(|message| notice(NoticeKind::Warning, message)),
+        );
         if !resumable {
             let message = format!(
                 "codex named the thread `{thread_id}`, which is not a UUID; it is not stored, and the next turn begins a new thread."
@@ -165,6 +171,21 @@ impl Thread {
         }
     }
 
+    /// Codex has ended, and the model has answered nothing: the stored totals are still those before the next turn,
+    /// although codex has written to its record of the thread.
+    pub fn confirm_totals(&self, host: &impl Capabilities) {
+        if self.stored_totals
+            && let (Some(thread_id), Some(totals)) = (&self.id, self.baseline)
+            && let Err(error) = host.save_session(&self.entry(thread_id, Some(totals)))
+        {
+            let error = failure::store_words(&error);
+            host.log(
+                Level::Warn,
+                &format!("the stored token totals could not be confirmed: {error}"),
+            );
+        }
+    }
+
     /// What is kept of it.
     fn entry(&self, thread_id: &str, totals: Option<Totals>) -> Entry {
         Entry {
@@ -179,12 +200,18 @@ impl Thread {
         let Some(thread_id) = self.id.as_ref().filter(|id| is_thread_id(id)) else {
             return;
         };
-        if let Err(error) = host.save_session(&self.entry(thread_id, Some(totals))) {
-            let error = failure::store_words(&error);
-            let message = format!(
-                "The token totals could not be stored, so the usage of the next turn will be unknown: {error}"
-            );
-            events.push(notice(NoticeKind::Warning, message));
+        match host.save_session(&self.entry(thread_id, Some(totals))) {
+            Ok(said) => events.extend(
+                said.iter()
+                    .map(|message| notice(NoticeKind::Warning, message)),
+            ),
+            Err(error) => {
+                let error = failure::store_words(&error);
+                let message = format!(
+                    "The token totals could not be stored, so the usage of the next turn will be unknown: {error}"
+                );
+                events.push(notice(NoticeKind::Warning, message));
+            }
         }
     }
 
@@ -208,7 +235,7 @@ mod tests {
 
     use super::*;
     use crate::bindings::codex::{Awaited, Exit, Output, Refusal};
-    use crate::bindings::session::Error;
+    use crate::bindings::session::{Error, Loaded};
     use crate::capability::Child;
 
     const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
@@ -266,16 +293,16 @@ mod tests {
             unreachable!()
         }
 
-        fn load_session(&self) -> Result<Option<Entry>, Error> {
+        fn load_session(&self) -> Result<Loaded, Error> {
             unreachable!()
         }
 
-        fn save_session(&self, entry: &Entry) -> Result<(), Error> {
+        fn save_session(&self, entry: &Entry) -> Result<Vec<String>, Error> {
             if self.broken {
                 return Err(Error::Resources("the disk is full".into()));
             }
             self.saved.borrow_mut().push(entry.clone());
-            Ok(())
+            Ok(Vec::new())
         }
 
         fn set_session_aside(&self) -> Result<(), Error> {
@@ -370,6 +397,20 @@ mod tests {
         assert_eq!(store.saved(), [(ID.into(), Some("old".into()), None)]);
         thread.keep_totals(&store, TOTALS, &mut Vec::new());
         assert_eq!(store.saved(), [(ID.into(), Some("old".into()), Some(7))]);
+    }
+
+    #[test]
+    fn totals_are_confirmed_unless_the_model_has_answered() {
+        let (mut thread, store) = (resumed(), Store::default());
+        thread.confirm_totals(&store);
+        assert!(store.saved().is_empty(), "codex never opened it");
+        open(&mut thread, &store, ID);
+        thread.confirm_totals(&store);
+        assert_eq!(store.saved(), [(ID.into(), Some("old".into()), Some(7))]);
+        thread.model_answered(&store);
+        store.saved();
+        thread.confirm_totals(&store);
+        assert!(store.saved().is_empty());
     }
 
     #[test]

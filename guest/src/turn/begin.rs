@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use crate::bindings::session::{Entry, Error};
 use crate::bindings::settings::{ChangedInstructions, LostSession, Settings};
-use crate::bindings::turns::{Event, ReplacementReason, RequestPart};
+use crate::bindings::turns::{Event, NoticeKind, ReplacementReason, RequestPart};
 use crate::capability::Capabilities;
 use crate::conversation::session::{self, Beginning, Replaced};
-use crate::notice::unsupported;
+use crate::notice::{notice, unsupported};
 use crate::request::Asked;
 use crate::request::replay::Reason;
 
@@ -18,7 +18,10 @@ pub fn decide(
     asked: &Asked,
     notices: &mut Vec<Event>,
 ) -> Result<Beginning, Error> {
-    match session::decide(host.load_session()?) {
+    let loaded = host.load_session()?;
+    let said = loaded.notices.iter();
+    notices.extend(said.map(|message| notice(NoticeKind::Warning, message)));
+    match session::decide(loaded) {
         Beginning::Resume(entry) => Ok(with_instructions(entry, settings, asked, notices)),
         fresh => {
             if let Beginning::Fresh { replaces: Some(_) } = &fresh {

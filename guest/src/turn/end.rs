@@ -100,6 +100,8 @@ pub fn conclude<C: Capabilities>(
         }
         // Codex counts from 0 after this.
         (FailureKind::ContextOverflow, _) => run.thread.keep_totals(host, usage::ZERO, events),
+        // A turn that was stopped may have spent tokens that codex had not reported yet.
+        _ if exit.stopped.is_none() => run.thread.confirm_totals(host),
         _ => {}
     }
     let stop_reason = match exit.stopped {

@@ -145,7 +145,7 @@ function handoverOf(request, config) {
 /** What the grant goes by: what is stored now, not what the component will store. */
 function storedThread(session) {
   try {
-    return session.load()?.threadId;
+    return session.load().entry?.threadId;
   } catch (error) {
     return unusable(error);
   }
@@ -178,7 +178,7 @@ function sessionImports(session, codex) {
       if (entry.instructions !== undefined && !DIGEST.test(entry.instructions)) {
         throw denied('only a plain word of at most 128 bytes can be kept as the digest of instructions');
       }
-      orError(() => session.save(entry));
+      return orError(() => session.save(entry));
     },
     setAside: () => orError(() => session.setAside()),
   };

@@ -1,14 +1,18 @@
-// The capability `session`: what is kept of a conversation, in the files of the Rust host in the workspace, so that
-// either host goes on where the other stopped. The agent can write to the workspace: no link is followed.
+// The capability `session`: what is kept of a conversation, in the files of the Rust host, so that either host goes on
+// where the other stopped. The agent can write to the workspace: no link is followed. Left out: whose a thread is. This
+// host resumes whatever the session file names.
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants;
-const MAX_FILE_BYTES = 4096;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const MAX_FILE_BYTES = 65536;
 
 /** The token counts, and whether codex always gives them. */
 const TOTALS = {
@@ -25,18 +29,18 @@ export function errorOf({ code, message }) {
 }
 
 export class Session {
-  #workspace;
   #idFile;
-  #stateFile;
+  #state;
   #lockFile;
 
   /** `name` is the request's `session`, if it has one. It may be any text, so the files have a digest of it. */
   constructor(workspace, name) {
     const digest = name === undefined ? '' : `-${createHash('sha256').update(name).digest('hex').slice(0, 32)}`;
-    this.#workspace = workspace;
     this.#idFile = join(workspace, `.plexum-codex-session${digest}`);
-    this.#stateFile = join(workspace, `.plexum-codex-state${digest}.json`);
-    this.#lockFile = join(workspace, `.plexum-codex-lock${digest}`);
+    this.#state = join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'), 'plexum-openai-provider');
+    for (const folder of ['threads', 'workspaces', 'locks']) mkdirSync(join(this.#state, folder), { recursive: true, mode: 0o700 });
+    // The workspace's own conversation is locked by its folder, which the agent cannot take away.
+    this.#lockFile = name === undefined ? workspace : join(this.#state, 'locks', lockName(workspace, name));
   }
 
   /**
@@ -44,7 +48,8 @@ export class Session {
    * another turn has gone on for longer than `seconds`.
    */
   async lock(seconds) {
-    const file = openSync(this.#lockFile, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+    const flags = basename(dirname(this.#lockFile)) === 'locks' ? O_CREAT | O_NOFOLLOW : O_DIRECTORY;
+    const file = openSync(this.#lockFile, O_RDONLY | flags, 0o600);
     // Node.js cannot lock a file. The program `flock` locks the description that it shares with us, and then ends;
     // the lock stays until the file is closed, and be it because this process dies.
     const flock = spawn('flock', ['--wait', String(seconds), '3'], { stdio: ['ignore', 'ignore', 'inherit', file] });
@@ -54,49 +59,82 @@ export class Session {
     return undefined;
   }
 
-  /** The entry, if there is one. */
+  /** What the conversation goes on with. */
   load() {
     const threadId = readSmall(this.#idFile)?.trim();
-    return threadId === undefined ? undefined : { threadId, ...this.#state(threadId) };
+    const entry = threadId === undefined ? undefined : { threadId, ...this.#known(threadId) };
+    return { entry, foreign: undefined, notices: [] };
   }
 
+  /** Returns what a person should know. */
   save({ threadId, totals, instructions }) {
     // Rewriting what is there would cost a sync and risk it for nothing.
-    if (readSmall(this.#idFile) !== threadId) this.#replace(this.#idFile, threadId);
-    if (totals === undefined && instructions === undefined) {
-      rmSync(this.#stateFile, { force: true });
-      return;
-    }
-    const state = { thread_id: threadId, totals: totals && toSnakeCase(totals), instructions };
-    this.#replace(this.#stateFile, JSON.stringify(state));
+    if (readSmall(this.#idFile) !== threadId) replace(this.#idFile, threadId);
+    const { rollout: before, ...kept } = this.#thread(threadId);
+    const rollout = totals && rolloutOf(threadId, before);
+    const thread = { ...kept, totals: totals && toSnakeCase(totals), instructions, rollout };
+    replace(this.#threadFile(threadId), JSON.stringify(thread));
+    return [];
   }
 
   setAside() {
     renameSync(this.#idFile, `${this.#idFile}.bad`);
   }
 
-  /** What is known besides the id. It may be lost: what cannot be read counts as unknown. */
-  #state(threadId) {
+  /** What is known besides the id. The totals are not, if codex's own record has grown since. */
+  #known(threadId) {
+    const { totals, instructions, rollout } = this.#thread(threadId);
+    const now = rolloutOf(threadId, rollout);
+    const believed = totals !== undefined && rollout?.path === now?.path && rollout?.bytes === now?.bytes;
+    return { totals: believed ? toCamelCase(totals) : undefined, instructions };
+  }
+
+  /** The file of the state about this thread. It may be lost: what cannot be read counts as unknown. */
+  #thread(threadId) {
     try {
-      const { thread_id, totals, instructions } = JSON.parse(readSmall(this.#stateFile));
-      const known = thread_id === threadId && (instructions === undefined || typeof instructions === 'string');
-      return known ? { totals: totals === undefined ? undefined : toCamelCase(totals), instructions } : {};
+      return JSON.parse(readSmall(this.#threadFile(threadId)) ?? '{}');
     } catch {
       return {};
     }
   }
 
-  /** A crash leaves the old content or the new one, whole. */
-  #replace(path, content) {
-    const temporary = `${path}.tmp`;
-    rmSync(temporary, { force: true });
-    withFile(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, (file) => {
-      writeSync(file, content);
-      fsyncSync(file);
-    });
-    renameSync(temporary, path);
-    withFile(this.#workspace, O_RDONLY | O_DIRECTORY, fsyncSync);
+  #threadFile(threadId) {
+    if (!UUID.test(threadId)) throw new Error('not a thread id');
+    return join(this.#state, 'threads', `${threadId.toLowerCase()}.json`);
   }
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** As the Rust host names the lock of a conversation that has a name. */
+function lockName(workspace, name) {
+  const inode = Buffer.alloc(8);
+  inode.writeBigUInt64LE(statSync(workspace, { bigint: true }).ino);
+  return createHash('sha256').update(inode).update(name).digest('hex').slice(0, 32);
+}
+
+/** Codex's own record of the thread: where it is, and how long. */
+function rolloutOf(threadId, known) {
+  const home = process.env.CODEX_HOME ?? join(homedir(), '.codex');
+  try {
+    const path = known?.path ?? join('sessions', readdirSync(join(home, 'sessions'), { recursive: true })
+      .find((name) => basename(name).startsWith('rollout-') && name.endsWith(`-${threadId}.jsonl`)));
+    return { path, bytes: statSync(join(home, path)).size };
+  } catch {
+    return undefined;
+  }
+}
+
+/** A crash leaves the old content or the new one, whole. */
+function replace(path, content) {
+  const temporary = `${path}.tmp`;
+  rmSync(temporary, { force: true });
+  withFile(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, (file) => {
+    writeSync(file, content);
+    fsyncSync(file);
+  });
+  renameSync(temporary, path);
+  withFile(dirname(path), O_RDONLY | O_DIRECTORY, fsyncSync);
 }
 
 function readSmall(path) {

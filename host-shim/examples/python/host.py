@@ -89,20 +89,28 @@ class Stopped(Exception):
 
 
 class Session:
-    """What is kept of a conversation, in the files of the Rust host, under its lock."""
+    """What is kept of a conversation, in the files of the Rust host, under its lock. Left out: whose a thread is. This
+    host resumes whatever the session file names."""
 
     def __init__(self, workspace, name):
         """`name` is the request's `session`. It may be any text, so the files have a digest of it."""
         digest = "" if name is None else "-" + hashlib.sha256(name.encode()).hexdigest()[:32]
-        self.workspace = workspace
         self.id_file = workspace / f".plexum-codex-session{digest}"
-        self.state_file = workspace / f".plexum-codex-state{digest}.json"
-        self.lock_path = workspace / f".plexum-codex-lock{digest}"
+        states = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+        self.folder = states / "plexum-openai-provider"
+        for folder in ["threads", "workspaces", "locks"]:
+            (self.folder / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        if name is None:
+            # The agent cannot take it away.
+            self.lock_path, self.lock_flags = workspace, os.O_DIRECTORY
+        else:
+            inode = os.stat(workspace).st_ino.to_bytes(8, "little")
+            digest = hashlib.sha256(inode + name.encode()).hexdigest()[:32]
+            self.lock_path, self.lock_flags = self.folder / "locks" / digest, os.O_CREAT | os.O_NOFOLLOW
 
     def lock(self, seconds):
         """Keeps other turns out until this process ends; false when one has gone on for longer than that."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        self.lock_file = os.open(self.lock_path, flags, 0o600)
+        self.lock_file = os.open(self.lock_path, os.O_RDONLY | self.lock_flags, 0o600)
         until = time.monotonic() + seconds
         while True:
             try:
@@ -114,33 +122,48 @@ class Session:
                 time.sleep(0.05)
 
     def load(self):
-        thread_id = read_small(self.id_file)
-        if thread_id is None:
-            return None
-        thread_id = thread_id.strip()
-        try:
-            totals, instructions = self.state(thread_id)
-        except (AttributeError, OSError, RecursionError, ValueError):
-            totals = instructions = None
-        return record(thread_id=thread_id, totals=totals, instructions=instructions)
+        """What the conversation goes on with."""
+        thread_id, entry = read_small(self.id_file), None
+        if thread_id is not None:
+            thread_id = thread_id.strip()
+            try:
+                totals, instructions = self.known(thread_id)
+            except (AttributeError, OSError, RecursionError, TypeError, ValueError):
+                totals = instructions = None
+            entry = record(thread_id=thread_id, totals=totals, instructions=instructions)
+        return record(entry=entry, foreign=None, notices=[])
 
-    def state(self, thread_id):
-        """What is known besides the id. It may be lost: what cannot be read counts as unknown."""
-        state = json.loads(read_small(self.state_file) or "{}")
-        totals, instructions = state.get("totals"), state.get("instructions")
-        if state.get("thread_id") != thread_id or not isinstance(instructions, (str, type(None))):
-            return None, None
-        return None if totals is None else counts(totals), instructions
+    def known(self, thread_id):
+        """What is known besides the id. The totals are not, if codex's own record has grown since."""
+        thread = self.thread(thread_id)
+        totals, instructions, before = thread.get("totals"), thread.get("instructions"), thread.get("rollout")
+        believed = totals is not None and before == rollout(thread_id, before)
+        return counts(totals) if believed else None, instructions
+
+    def thread(self, thread_id):
+        """The file of the state about this thread. It may be lost."""
+        return json.loads(read_small(self.thread_file(thread_id)) or "{}")
+
+    def thread_file(self, thread_id):
+        if not UUID.fullmatch(thread_id):
+            raise ValueError("not a thread id")
+        return self.folder / "threads" / f"{thread_id.lower()}.json"
 
     def save(self, entry):
-        state = to_json(entry)
-        thread_id = state["thread_id"]
+        """Returns what a person should know."""
+        saved = to_json(entry)
+        thread_id = saved.pop("thread_id")
         if read_small(self.id_file) != thread_id:
             self.replace(self.id_file, thread_id)
-        if state.keys() == {"thread_id"}:
-            self.state_file.unlink(missing_ok=True)
-        else:
-            self.replace(self.state_file, json.dumps(state))
+        try:
+            thread = self.thread(thread_id)
+        except ValueError:
+            thread = {}
+        owner, before = thread.get("owner"), thread.get("rollout")
+        kept = {"owner": owner, **saved, "rollout": rollout(thread_id, before) if "totals" in saved else None}
+        kept = {name: value for name, value in kept.items() if value is not None}
+        self.replace(self.thread_file(thread_id), json.dumps(kept))
+        return []
 
     def set_aside(self):
         self.id_file.rename(f"{self.id_file}.bad")
@@ -155,9 +178,23 @@ class Session:
             written.flush()
             os.fsync(file)
         temporary.rename(path)
-        folder = os.open(self.workspace, os.O_RDONLY | os.O_DIRECTORY)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         os.fsync(folder)
         os.close(folder)
+
+
+def rollout(thread_id, known):
+    """Codex's own record of the thread: where it is, and how long."""
+    home = Path(os.environ.get("CODEX_HOME") or Path.home() / ".codex")
+    if known is None:
+        found = next(home.glob(f"sessions/*/*/*/rollout-*-{thread_id}.jsonl"), None)
+        path = found and str(found.relative_to(home))
+    else:
+        path = known["path"]
+    try:
+        return path and {"path": path, "bytes": (home / path).stat().st_size}
+    except OSError:
+        return None
 
 
 def counts(totals):
@@ -176,7 +213,7 @@ def read_small(path):
     except FileNotFoundError:
         return None
     with os.fdopen(file) as opened:
-        return opened.read(4096)
+        return opened.read(65536)
 
 
 class Handover:
@@ -392,7 +429,7 @@ class Turn:
         except OSError as error:
             yield failed("invalid-request", f"The output schema could not be copied to a temporary file: {error}.")
             return
-        self.stored = getattr(stored, "thread-id", None)
+        self.stored = getattr(stored.entry, "thread-id", None)
         store, linker = Store(engine), Linker(engine)
         self.add_to(linker)
         instance = linker.instantiate(store, component)
@@ -514,9 +551,9 @@ class Turn:
 
 
 def or_error(work):
-    """What `work` does has no result, or the error of the contract."""
+    """What `work` returns, or the error of the contract."""
     try:
-        work()
+        return work()
     except OSError as error:
         return session_error(error)
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::session::files::{LOCK_FILE, SESSION_FILE, STATE_FILE};
+use crate::session::files::SESSION_FILE;
 
 /// A file that the host keeps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,13 +32,12 @@ pub fn files() -> Vec<KeptFile> {
             "the thread id (.tmp while it is replaced, .bad when set aside)",
         ),
         kept(
-            STATE_FILE,
-            "its token totals, and a digest of its instructions (.tmp as above)",
-        ),
-        kept(LOCK_FILE, "locked during a turn; always empty"),
-        kept(
-            "*-<digest>",
+            ".plexum-codex-session-<digest>",
             "the same, for each conversation that the runtime names",
+        ),
+        kept(
+            "$XDG_STATE_HOME/plexum-openai-provider",
+            "whose a thread is, its token totals, a digest of its instructions",
         ),
         kept(
             "a temporary folder",

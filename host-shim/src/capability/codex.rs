@@ -143,7 +143,7 @@ impl CodexCtx {
             workspace: &self.workspace,
             environment: &environment,
             prompt_on_stdin,
-            guard: self.guard.clone(),
+            session: Some(Arc::clone(&self.session)),
             start_timeout: limits.start(),
             grace: limits.grace(),
             max_output_bytes: limits.output_bytes(),

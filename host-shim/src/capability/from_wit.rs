@@ -254,7 +254,8 @@ same_enum!(ReplacementReason {
     Lost,
     NotAThreadId,
     OtherThread,
-    InstructionsChanged
+    InstructionsChanged,
+    BelongsElsewhere
 });
 same_enum!(RequestPart {
     Instructions,

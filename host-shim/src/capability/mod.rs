@@ -31,7 +31,7 @@ use crate::grant::Grant;
 use crate::grant::known_threads::KnownThreads;
 use crate::grant::program::PinnedProgram;
 use crate::session::queue::Foremost;
-use crate::session::store::{SessionEntry, SessionGuard, SessionKey, SessionStore};
+use crate::session::store::{Loaded, Session};
 use crate::telemetry::metrics::Meter;
 use crate::telemetry::record::TurnRecord;
 
@@ -40,20 +40,17 @@ use crate::telemetry::record::TurnRecord;
 pub struct CodexCtx {
     pub(crate) config: Arc<Config>,
     pub(crate) grant: Arc<Grant>,
-    pub(crate) sessions: Arc<dyn SessionStore>,
     pub(crate) workspace: PathBuf,
-    /// The conversation that the session is kept for.
-    pub(crate) key: Arc<SessionKey>,
-    /// What the store held when the turn began, until the component has asked for it or changes it. Nothing else
-    /// changes it meanwhile.
-    pub(crate) stored: Option<Option<SessionEntry>>,
+    /// The conversation, which is this turn's alone.
+    pub(crate) session: Arc<dyn Session>,
+    /// What it held when the turn began, until the component has asked for it or changes it. Nothing else changes it
+    /// meanwhile.
+    pub(crate) loaded: Option<Loaded>,
     /// The thread ids that may be kept; the one that the store held when the turn began may be
     /// resumed.
     pub(crate) threads: KnownThreads,
     pub(crate) program: Arc<PinnedProgram>,
     pub(crate) record: TurnRecord,
-    /// Keeps other turns out of the workspace.
-    pub(crate) guard: Option<Arc<dyn SessionGuard>>,
     /// How codex is started.
     pub(crate) spawner: Arc<dyn Spawner>,
     /// What the request hands over.

@@ -11,39 +11,37 @@ use crate::capability::bindings::session;
 use crate::contract::event::Usage;
 use crate::contract::thread_id::is_plain;
 use crate::session::store::{
-    SessionEntry, SessionError, SessionErrorKind, SessionKey, SessionStore, StoreFuture,
+    Loaded, Session, SessionEntry, SessionError, SessionErrorKind, StoreFuture,
 };
 
 impl session::Host for CodexCtx {
-    async fn load(&mut self) -> Result<Result<Option<session::Entry>, session::Error>> {
-        let loaded = match self.stored.take() {
-            Some(stored) => Ok(stored),
+    async fn load(&mut self) -> Result<Result<session::Loaded, session::Error>> {
+        let loaded = match self.loaded.take() {
+            Some(loaded) => Ok(loaded),
             None => {
-                let (sessions, key) = (Arc::clone(&self.sessions), Arc::clone(&self.key));
-                self.answered(sessions.load(&key)).await?
+                let session = Arc::clone(&self.session);
+                self.answered(session.load()).await?
             }
         };
-        Ok(loaded
-            .map(|entry| entry.map(Into::into))
-            .map_err(Into::into))
+        Ok(loaded.map(Into::into).map_err(Into::into))
     }
 
-    async fn save(&mut self, entry: session::Entry) -> Result<Result<(), session::Error>> {
+    async fn save(&mut self, entry: session::Entry) -> Result<Result<Vec<String>, session::Error>> {
         if let Err(reason) = self.check_entry(&entry) {
             tracing::warn!(reason, "a thread id is not kept");
             self.budget.refused(reason)?;
             return Ok(Err(session::Error::Denied(reason.into())));
         }
-        self.stored = None;
+        self.loaded = None;
         let entry = entry.into();
-        let saved = self.change_session(|sessions, key| sessions.save(key, entry));
+        let saved = self.change_session(|session| session.save(entry));
         let saved = self.answered(saved).await?;
         Ok(saved.map_err(Into::into))
     }
 
     async fn set_aside(&mut self) -> Result<Result<(), session::Error>> {
-        self.stored = None;
-        let set_aside = self.change_session(|sessions, key| sessions.set_aside(key));
+        self.loaded = None;
+        let set_aside = self.change_session(|session| session.set_aside());
         let set_aside = self.answered(set_aside).await?;
         Ok(set_aside.map_err(Into::into))
     }
@@ -71,27 +69,31 @@ impl CodexCtx {
 
     /// Changes what is kept of the session. That is finished even if the turn is dropped meanwhile, and other turns are
     /// kept out until then: two that replace a file at the same time could put half of one in its place.
-    fn change_session<F>(
+    fn change_session<T, F>(
         &self,
         change: F,
-    ) -> impl Future<Output = StdResult<(), SessionError>> + use<F>
+    ) -> impl Future<Output = StdResult<T, SessionError>> + use<T, F>
     where
-        F: for<'a> FnOnce(&'a dyn SessionStore, &'a SessionKey) -> StoreFuture<'a, ()>
-            + Send
-            + 'static,
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a dyn Session) -> StoreFuture<'a, T> + Send + 'static,
     {
-        let (sessions, key) = (Arc::clone(&self.sessions), Arc::clone(&self.key));
-        let guard = self.guard.clone();
-        let task = async move {
-            let changed = change(&*sessions, &key).await;
-            drop(guard);
-            changed
-        };
+        let session = Arc::clone(&self.session);
+        let task = async move { change(&*session).await };
         let task = tokio::spawn(task.in_current_span());
         async {
             task.await.map_err(|error| {
                 SessionError::new(SessionErrorKind::Unreadable, error.to_string())
             })?
+        }
+    }
+}
+
+impl From<Loaded> for session::Loaded {
+    fn from(loaded: Loaded) -> Self {
+        session::Loaded {
+            entry: loaded.entry.map(Into::into),
+            foreign: loaded.foreign,
+            notices: loaded.notices,
         }
     }
 }

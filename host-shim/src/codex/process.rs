@@ -55,7 +55,7 @@ impl Process {
             environment: start.environment,
             stdin: start.prompt_on_stdin.is_some(),
             grace: start.grace,
-            lock: start.guard.as_ref().and_then(|guard| guard.lock()),
+            lock: start.session.as_ref().and_then(|session| session.lock()),
         });
         // A file system that does not answer holds up the start too.
         let spawned = tokio::time::timeout(start.start_timeout, spawned);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::stop::StopCause;
-use crate::session::store::SessionGuard;
+use crate::session::store::Session;
 
 /// What to start.
 pub struct Start<'a> {
@@ -22,7 +22,7 @@ pub struct Start<'a> {
     /// What its standard input holds; without it, standard input is empty.
     pub prompt_on_stdin: Option<String>,
     /// Keeps other turns out of the workspace; held until nothing of codex is left.
-    pub guard: Option<Arc<dyn SessionGuard>>,
+    pub session: Option<Arc<dyn Session>>,
     /// How long it may take to print its first line.
     pub start_timeout: Duration,
     /// How long it has to exit on its own when it is stopped.

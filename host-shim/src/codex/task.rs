@@ -24,7 +24,7 @@ use super::spawner::{Child, Gone, Spawned};
 use super::start::Start;
 use super::stderr::Stderr;
 use super::stop::{Bounds, StopCause};
-use crate::session::store::SessionGuard;
+use crate::session::store::Session;
 
 /// The most bytes of lines that are handed out at a time, unless one line is longer. It is also how far codex's output
 /// is read ahead of the component.
@@ -90,7 +90,7 @@ pub struct Task {
     waiting: Vec<oneshot::Sender<Exit>>,
     bounds: Bounds,
     /// Kept until nothing of codex is left.
-    guard: Option<Arc<dyn SessionGuard>>,
+    session: Option<Arc<dyn Session>>,
     grace: Duration,
     began: Instant,
     state: State,
@@ -151,7 +151,7 @@ impl Task {
             requests: Some(requests),
             waiting: Vec::new(),
             bounds,
-            guard: start.guard,
+            session: start.session,
             grace: start.grace,
             began,
             state: State::Running,
@@ -341,7 +341,7 @@ impl Task {
 
     fn all_gone(&mut self, left_behind: u32) {
         if let State::Ended { status, .. } = self.state {
-            self.guard = None;
+            self.session = None;
             self.state = State::Gone {
                 ended: Ended {
                     status,

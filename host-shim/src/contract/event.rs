@@ -294,6 +294,8 @@ pub enum ReplacementReason {
     OtherThread,
     /// The instructions changed, and the stored one cannot be given others.
     InstructionsChanged,
+    /// The stored one belongs to another workspace or session, of which this one may be a copy.
+    BelongsElsewhere,
 }
 
 /// A part of a request.

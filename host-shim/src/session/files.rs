@@ -1,4 +1,4 @@
-//! The session as files in the workspace.
+//! The session as a file in the workspace, and what is known of it outside.
 //!
 //! `.plexum-codex-session` holds the thread id and nothing else, not even a line feed (codex takes an id
 //! with one for a name, and silently begins a new thread), so that `codex resume
@@ -6,557 +6,648 @@
 //! `.plexum-codex-session.tmp`, which is synced and renamed, and then the folder is synced. A crash
 //! at any moment leaves the old file or the new one, whole, and at worst a stale `.tmp`.
 //!
-//! `.plexum-codex-lock` is locked while a turn runs, so that the turns of a conversation follow each other.
-//!
-//! A conversation that the caller names has files of its own, whose names end in a digest of that name: it may be
+//! A conversation that the caller names has a file of its own, whose name ends in a digest of that name: it may be
 //! any text.
 //!
-//! The agent may write anything into the workspace, so nothing here follows a symbolic link, and nothing is read that
-//! is not a small plain file.
+//! The agent may write anything into the workspace, so the file is only a claim: [`state`](super::state) knows whose a
+//! thread is, and [`decision`](super::decision) decides. Nothing here follows a symbolic link below the workspace, and
+//! nothing is read that is not a small plain file.
+//!
+//! The lock is on the workspace's folder itself, or for a conversation that has a name on a file of the state: an agent
+//! cannot remove the one, and has no business at the other.
 
-use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::contract::event::Usage;
-use crate::contract::thread_id::is_plain;
-use crate::session::lock::LockFile;
-use crate::session::place::{at, blocking, refused};
-use crate::session::store::{SessionEntry, SessionGuard, SessionKey, SessionStore, StoreFuture};
+use crate::contract::thread_id::{is_plain, is_uuid};
+use crate::scarcity;
+use crate::session::decision::{self, Decision, Found, Known, decide};
+use crate::session::folder::{Folder, SaveStep, Sync, is_obstacle};
+use crate::session::git;
+use crate::session::lock;
+use crate::session::place::{blocking, refused};
+use crate::session::rollout::Rollout;
+use crate::session::state::{Belongs, Owner, State, Thread};
+use crate::session::store::{
+    Loaded, Session, SessionEntry, SessionError, SessionErrorKind, SessionKey, SessionStore,
+    StoreFuture,
+};
 
 /// The file that holds the thread id.
 pub const SESSION_FILE: &str = ".plexum-codex-session";
-/// The file that holds the thread's token totals and a digest of its instructions.
-pub const STATE_FILE: &str = ".plexum-codex-state.json";
 
-/// The file that keeps other turns out; it stays, empty.
-pub const LOCK_FILE: &str = ".plexum-codex-lock";
-
-/// Far more than an id or the totals need.
+/// Far more than an id needs.
 pub(crate) const MAX_FILE_BYTES: u64 = 4096;
 
-/// The steps of replacing a file, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SaveStep {
-    /// Nothing has been touched yet.
-    Begun,
-    /// The temporary file exists, empty.
-    Created,
-    /// It holds the first half of its content.
-    HalfWritten,
-    /// It holds its content.
-    Written,
-    /// Its content is on the disk. The state file is not synced, and so skips this step and the last.
-    Synced,
-    /// It has taken the place of the real file.
-    Renamed,
-    /// The rename itself is on the disk.
-    FolderSynced,
-}
+type Observer = Arc<dyn Fn(&Path, SaveStep) + Send + std::marker::Sync>;
 
-impl SaveStep {
-    /// All of them, in order.
-    pub const ALL: [SaveStep; 7] = [
-        SaveStep::Begun,
-        SaveStep::Created,
-        SaveStep::HalfWritten,
-        SaveStep::Written,
-        SaveStep::Synced,
-        SaveStep::Renamed,
-        SaveStep::FolderSynced,
-    ];
-}
-
-/// What may be lost of a file if this process or the machine dies while it is replaced, or a little later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Loss {
-    /// Nothing: either the old content or the new one is left.
-    Never,
-    /// Everything: perhaps neither content is left.
-    Tolerable,
-}
-
-type Observer = Arc<dyn Fn(&Path, SaveStep) + Send + Sync>;
-
-/// Keeps the session in `.plexum-codex-session` and `.plexum-codex-state.json`.
-#[derive(Clone, Default)]
+/// Keeps the thread id in `.plexum-codex-session` in the workspace, and what is known of the thread in a folder of this
+/// user's.
+#[derive(Clone)]
 pub struct SessionFiles {
+    state: Option<PathBuf>,
+    codex_home: Option<PathBuf>,
     observer: Option<Observer>,
 }
 
-/// The content of the state file. It names its thread, because a person may change the
-/// session file by hand.
-#[derive(Serialize, Deserialize)]
-struct State {
-    thread_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    totals: Option<Usage>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    instructions: Option<String>,
-}
-
-/// The files of one conversation.
-#[derive(Debug, Clone)]
-pub(crate) struct Files {
-    /// Like [`SESSION_FILE`].
-    pub session: PathBuf,
-    /// Like [`STATE_FILE`].
-    pub state: PathBuf,
-    /// Like [`LOCK_FILE`].
-    pub lock: PathBuf,
-}
-
-impl Files {
-    /// Those of this conversation.
-    pub fn of(key: &SessionKey) -> Self {
-        let name = |name: &str| match &key.session {
-            None => key.workspace.join(name),
-            Some(session) => {
-                let digest = format!("{:x}", Sha256::digest(session));
-                // 128 bits: no two names share them.
-                let digest = digest.get(..32).unwrap_or_default();
-                let (stem, extension) = match name.rsplit_once(".json") {
-                    Some((stem, _)) => (stem, ".json"),
-                    None => (name, ""),
-                };
-                key.workspace.join(format!("{stem}-{digest}{extension}"))
-            }
-        };
-        Files {
-            session: name(SESSION_FILE),
-            state: name(STATE_FILE),
-            lock: name(LOCK_FILE),
+impl Default for SessionFiles {
+    /// As the environment of this process has it: the state in `$XDG_STATE_HOME/plexum-openai-provider`
+    /// (`~/.local/state/…`), codex's home in `$CODEX_HOME` (`~/.codex`).
+    fn default() -> Self {
+        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".codex"));
+        SessionFiles {
+            state: State::default_path(),
+            codex_home: std::env::var_os("CODEX_HOME")
+                .map(PathBuf::from)
+                .or_else(home),
+            observer: None,
         }
     }
 }
 
 impl SessionFiles {
-    /// Calls `observer` with the file and each step while a file is being replaced, so that a test can crash there.
+    /// Keeps the state in this folder, which must be this user's alone. It is made if it is missing.
     #[must_use]
-    pub fn observed(observer: impl Fn(&Path, SaveStep) + Send + Sync + 'static) -> Self {
+    pub fn with_state_folder(self, folder: impl Into<PathBuf>) -> Self {
+        SessionFiles {
+            state: Some(folder.into()),
+            ..self
+        }
+    }
+
+    /// Looks for codex's own records of threads in this home of codex.
+    #[must_use]
+    pub fn with_codex_home(self, home: impl Into<PathBuf>) -> Self {
+        SessionFiles {
+            codex_home: Some(home.into()),
+            ..self
+        }
+    }
+
+    /// Keeps no state: each session file is believed, and what turns cost in an earlier process is not known.
+    #[must_use]
+    pub fn without_state(self) -> Self {
+        SessionFiles {
+            state: None,
+            ..self
+        }
+    }
+
+    /// Calls `observer` with the file and each step while a session file is being replaced, so that a test can crash
+    /// there.
+    #[must_use]
+    pub fn observed(
+        self,
+        observer: impl Fn(&Path, SaveStep) + Send + std::marker::Sync + 'static,
+    ) -> Self {
         SessionFiles {
             observer: Some(Arc::new(observer)),
+            ..self
         }
     }
 
     /// The file that holds the thread id of this conversation.
     #[must_use]
     pub fn session_file(key: &SessionKey) -> PathBuf {
-        Files::of(key).session
+        key.workspace.join(file_name(key))
     }
 
-    pub(crate) fn load_blocking(files: &Files) -> io::Result<Option<SessionEntry>> {
-        let Some(text) = read_small(&files.session)? else {
-            return Ok(None);
-        };
-        let thread_id = text.trim().to_owned();
-        // Without this the turn's usage is unknown, and whether its instructions are new.
-        let state = match read_small(&files.state) {
-            Ok(state) => state
-                .and_then(|state| serde_json::from_str::<State>(&state).ok())
-                .filter(|state| state.thread_id == thread_id),
-            Err(error) => {
-                tracing::warn!(%error, "the stored token totals cannot be read; this turn's usage is unknown");
-                None
-            }
-        };
-        let (totals, instructions) =
-            state.map_or((None, None), |state| (state.totals, state.instructions));
-        Ok(Some(SessionEntry {
-            thread_id,
-            totals,
-            instructions,
-        }))
+    /// What the next turn would go on with. Changes nothing, and does not wait for a running turn.
+    ///
+    /// # Errors
+    /// As those of [`Session::load`].
+    pub async fn peek(&self, key: &SessionKey) -> Result<Loaded, SessionError> {
+        let (this, key) = (self.clone(), key.clone());
+        Ok(blocking(move || this.peek_blocking(&key)).await?)
     }
 
-    fn save_blocking(&self, files: &Files, entry: &SessionEntry) -> io::Result<()> {
-        // What is saved must be loaded unchanged; white space at the ends, for example, would be lost.
-        if !is_plain(&entry.thread_id) {
-            return Err(refused(
-                &files.session,
-                "cannot hold this thread id, which is not a plain word of at most 128 bytes",
-            ));
+    pub(crate) fn peek_blocking(&self, key: &SessionKey) -> io::Result<Loaded> {
+        let conversation = self.open(key, OpenState::IfThere)?;
+        Ok(conversation.loaded(&conversation.decision()?))
+    }
+
+    /// Makes a thread this conversation's, as a person orders; whose it was before is told.
+    ///
+    /// # Errors
+    /// If the thread id is not one, or nothing can be written.
+    pub async fn adopt(
+        &self,
+        key: &SessionKey,
+        thread_id: &str,
+    ) -> Result<Option<PathBuf>, SessionError> {
+        if !is_uuid(thread_id) {
+            let message = format!("{thread_id:?} is not a thread id, which is a UUID");
+            return Err(SessionError::new(SessionErrorKind::Denied, message));
         }
+        let locked = self.locked(key).await?;
+        let thread_id = thread_id.to_owned();
+        Ok(blocking(move || locked.conversation.adopt(&thread_id)).await?)
+    }
+
+    fn open(&self, key: &SessionKey, how: OpenState) -> io::Result<Conversation> {
+        let folder = Folder::open(&key.workspace)?;
+        let here = Owner {
+            path: std::path::absolute(&key.workspace)?,
+            folder: folder.identity()?,
+            session: key.session.clone(),
+        };
+        let state = self.state.as_deref().map_or(Ok(None), |path| match how {
+            OpenState::IfThere => State::open_existing(path),
+            OpenState::OrMade => State::open(path).map(Some),
+        });
+        let (state, no_state) = match state {
+            Ok(state) => (state, None),
+            // It passes, and what is known must not be passed over meanwhile. On a full disk, nothing is known.
+            Err(error)
+                if scarcity::limit(&error).is_some()
+                    && !matches!(
+                        error.kind(),
+                        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                    ) =>
+            {
+                return Err(error);
+            }
+            Err(error) => (None, Some(error.to_string())),
+        };
+        Ok(Conversation {
+            file: file_name(key),
+            folder,
+            here,
+            state,
+            no_state,
+            codex_home: self.codex_home.clone(),
+            observer: self.observer.clone(),
+            held: Mutex::default(),
+        })
+    }
+
+    /// Waits until the conversation is this turn's alone. What it goes on with is read too if that needs no waiting:
+    /// each way to a thread that may block and back costs time.
+    async fn locked(&self, key: &SessionKey) -> Result<Locked, SessionError> {
+        let (this, key) = (self.clone(), key.clone());
+        let (locked, is_locked) = blocking(move || {
+            let conversation = this.open(&key, OpenState::OrMade)?;
+            let lock = conversation.own_lock()?;
+            let locked = Locked {
+                conversation: Arc::new(conversation),
+                lock,
+                loaded: Mutex::default(),
+            };
+            let is_locked = lock::try_lock(locked.file(), locked.conversation.folder.path())?;
+            if is_locked {
+                let loaded = locked.conversation.load();
+                *locked.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+            }
+            Ok::<_, SessionError>((locked, is_locked))
+        })
+        .await?;
+        if !is_locked {
+            lock::wait(locked.file(), locked.conversation.folder.path()).await?;
+        }
+        Ok(locked)
+    }
+}
+
+impl SessionStore for SessionFiles {
+    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>> {
+        Box::pin(async move { Ok(Arc::new(self.locked(key).await?) as Arc<dyn Session>) })
+    }
+}
+
+/// Whether to make the folder of the state if it is missing.
+#[derive(Clone, Copy)]
+enum OpenState {
+    IfThere,
+    OrMade,
+}
+
+/// A conversation that is this turn's alone until this is dropped.
+struct Locked {
+    conversation: Arc<Conversation>,
+    /// What is locked, unless it is the workspace's folder.
+    lock: Option<File>,
+    /// What was read when it was locked.
+    loaded: Mutex<Option<Result<Loaded, SessionError>>>,
+}
+
+impl Locked {
+    fn file(&self) -> &File {
+        self.lock
+            .as_ref()
+            .unwrap_or(self.conversation.folder.file())
+    }
+}
+
+impl Session for Locked {
+    fn lock(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file().as_fd())
+    }
+
+    fn load(&self) -> StoreFuture<'_, Loaded> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        match loaded.take() {
+            Some(loaded) => Box::pin(std::future::ready(loaded)),
+            None => {
+                let conversation = Arc::clone(&self.conversation);
+                Box::pin(blocking(move || conversation.load()))
+            }
+        }
+    }
+
+    fn save(&self, entry: SessionEntry) -> StoreFuture<'_, Vec<String>> {
+        let conversation = Arc::clone(&self.conversation);
+        let thread_id = entry.thread_id.clone();
+        Box::pin(async move {
+            let saving = Arc::clone(&conversation);
+            let saved = blocking(move || saving.save(&entry)).await?;
+            if saved.claimed {
+                // Codex need not wait for this; the next turn does.
+                tokio::task::spawn_blocking(move || conversation.sync(&thread_id));
+            }
+            Ok(saved.notices)
+        })
+    }
+
+    fn set_aside(&self) -> StoreFuture<'_, ()> {
+        let conversation = Arc::clone(&self.conversation);
+        Box::pin(blocking(move || conversation.set_aside()))
+    }
+}
+
+/// A conversation, its workspace held open.
+struct Conversation {
+    /// The session file's name.
+    file: String,
+    folder: Folder,
+    /// Its place.
+    here: Owner,
+    state: Option<State>,
+    /// Why there is no state, although there should be one.
+    no_state: Option<String>,
+    codex_home: Option<PathBuf>,
+    observer: Option<Observer>,
+    /// The thread that it goes on with, and what the state knows of it.
+    held: Mutex<Option<(String, Thread)>>,
+}
+
+impl Conversation {
+    /// What to lock, unless it is the workspace's folder. That is the lock of the workspace's own conversation, and of
+    /// all where there is no state.
+    fn own_lock(&self) -> io::Result<Option<File>> {
+        let named = self.here.session.is_some();
+        let state = self.state.as_ref().filter(|_| named);
+        state.map(|state| state.lock_file(&self.here)).transpose()
+    }
+
+    /// Decides what to go on with. Changes nothing.
+    fn decision(&self) -> io::Result<Decision> {
+        let read = self.folder.read(&self.file, MAX_FILE_BYTES);
+        let named = match (&read, &self.state) {
+            (Ok(Some(text)), Some(state)) => state.thread(text.trim(), &self.here)?,
+            _ => Belongs::Unknown,
+        };
+        let latest = match &self.state {
+            // Nothing else is asked then.
+            _ if matches!(named, Belongs::Here(_)) => None,
+            None => None,
+            Some(state) => match state.latest(&self.here)? {
+                None => None,
+                Some(latest) => match state.thread(&latest.thread_id, &self.here)? {
+                    Belongs::Here(thread) => Some((latest, Some(thread))),
+                    Belongs::Unknown => Some((latest, None)),
+                    // A person gave it to another workspace, or this one is a copy.
+                    Belongs::Nobody(_) | Belongs::Elsewhere(_) => None,
+                },
+            },
+        };
+        let found = match read {
+            Ok(None) => Found::Nothing,
+            Ok(Some(text)) => Found::Text(text),
+            Err(error) if is_obstacle(&error) => Found::Obstacle(error.to_string()),
+            Err(error) if latest.is_some() => Found::Unreadable(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        let known = Known {
+            named,
+            latest,
+            says_when_born: self.here.folder.born.is_some(),
+        };
+        Ok(decide(found, known))
+    }
+
+    /// Decides what to go on with, and puts right what the decision found wrong.
+    fn load(&self) -> Result<Loaded, SessionError> {
+        let mut decision = self.decision()?;
+        let mut notices: Vec<String> = Vec::new();
+        notices.extend(self.no_state.as_ref().map(|why| {
+            format!("What is known of this conversation cannot be kept outside of the workspace, so the session file is believed: {why}.")
+        }));
+        if let Some(thread_id) = decision.thread_id.clone().filter(|_| decision.claims) {
+            match self.claim(&thread_id, decision.known.clone(), Claim::IfFree) {
+                Ok(Claimed::Here(_)) => {}
+                // Between the two looks at it, a copy of this workspace was faster.
+                Ok(Claimed::Elsewhere(_)) => decision = self.decision()?,
+                Err(error) => notices.push(not_kept(&error)),
+            }
+        }
+        if decision.file == decision::File::SetAside {
+            let aside = self.folder.set_aside(&self.file);
+            notices.extend(aside.err().map(|error| format!("{error}.")));
+        }
+        if let Some(thread_id) = &decision.thread_id
+            && decision.file != decision::File::Stays
+            && let Err(error) = self.write(thread_id)
+        {
+            notices.push(not_written(&error));
+        }
+        // Renamed, or on a file system that has got another number.
+        if let (Some(thread_id), Some(known)) = (&decision.thread_id, &decision.known)
+            && !decision.claims
+            && known.owner.as_ref() != Some(&self.here)
+        {
+            let moved = self.claim(thread_id, Some(known.clone()), Claim::IfFree);
+            notices.extend(moved.err().map(|error| not_kept(&error)));
+        }
+        let mut loaded = self.loaded(&decision);
+        notices.extend(decision.notice);
+        loaded.notices = notices;
+        *self.held() = decision.thread_id.map(|thread_id| {
+            let known = decision.known.unwrap_or_else(|| self.nothing_known());
+            (thread_id, known)
+        });
+        Ok(loaded)
+    }
+
+    /// What a decision means for the component.
+    fn loaded(&self, decision: &Decision) -> Loaded {
+        let entry = decision.thread_id.clone().map(|thread_id| {
+            let known = decision.known.as_ref();
+            let totals = known.and_then(|known| {
+                // Codex's record has grown: somebody else has gone on with the thread, or our last turn had no end.
+                (self.rollout(&thread_id, known.rollout.as_ref()) == known.rollout)
+                    .then_some(known.totals)?
+            });
+            SessionEntry {
+                totals,
+                instructions: known.and_then(|known| known.instructions.clone()),
+                ..SessionEntry::new(thread_id)
+            }
+        });
+        Loaded {
+            entry,
+            foreign: decision.foreign.clone(),
+            notices: decision.notice.clone().into_iter().collect(),
+        }
+    }
+
+    fn save(&self, entry: &SessionEntry) -> Result<Saved, SessionError> {
         let SessionEntry {
             thread_id,
             totals,
             instructions,
         } = entry;
-        let known = totals.is_some() || instructions.is_some();
-        let state = known.then(|| {
-            serde_json::to_vec(&State {
-                thread_id: thread_id.clone(),
-                totals: *totals,
-                instructions: instructions.clone(),
-            })
-        });
-        let state = state.transpose()?;
-        // Rewriting what is there would cost a sync and risk it for nothing.
-        if !matches!(read_small(&files.session), Ok(Some(held)) if held == *thread_id) {
-            self.replace(&files.session, thread_id.as_bytes(), Loss::Never)?;
+        // What is saved must be loaded unchanged; white space at the ends, for example, would be lost.
+        if !is_plain(thread_id) {
+            let path = self.folder.path().join(&self.file);
+            let why = "cannot hold this thread id, which is not a plain word of at most 128 bytes";
+            return Err(refused(&path, why).into());
         }
-        match state {
-            // What is lost of it counts as unknown, and that is not worth waiting for the disk in every turn.
-            Some(state) => self.replace(&files.state, &state, Loss::Tolerable),
-            None => remove(&files.state),
+        let known = Thread {
+            owner: Some(self.here.clone()),
+            totals: *totals,
+            instructions: instructions.clone(),
+            rollout: None,
+        };
+        let held = self.held().clone();
+        match held.filter(|(held, _)| held.eq_ignore_ascii_case(thread_id)) {
+            Some((_, before)) => self.keep(thread_id, known, &before),
+            None => self.begin(thread_id, known),
         }
     }
 
-    fn set_aside_blocking(path: &Path) -> io::Result<()> {
-        let bad = with_suffix(path, ".bad");
-        std::fs::rename(path, &bad).map_err(|error| {
-            at(
-                path,
-                &format!("cannot be renamed to {}", bad.display()),
-                error,
-            )
-        })
+    /// Keeps what is new of the thread that is already this conversation's.
+    fn keep(
+        &self,
+        thread_id: &str,
+        mut known: Thread,
+        before: &Thread,
+    ) -> Result<Saved, SessionError> {
+        if known.totals.is_none()
+            && before.rollout.is_some()
+            && known.instructions == before.instructions
+        {
+            // Codex's record grows, so the old totals are not believed even if this process dies now.
+            return Ok(Saved::default());
+        }
+        if known.totals.is_some() {
+            known.rollout = self.rollout(thread_id, before.rollout.as_ref());
+        }
+        // The agent may have changed it or removed it. Rewriting what is there would cost a sync for nothing.
+        let written = self.write_if_other(thread_id);
+        let mut saved = Saved::default();
+        match &self.state {
+            Some(state) => {
+                state.keep_thread(thread_id, &known)?;
+                saved
+                    .notices
+                    .extend(written.err().map(|error| not_written(&error)));
+            }
+            None => written?,
+        }
+        *self.held() = Some((thread_id.to_owned(), known));
+        Ok(saved)
     }
 
-    /// Replaces the content of a file, completely or not at all.
-    fn replace(&self, path: &Path, content: &[u8], loss: Loss) -> io::Result<()> {
-        let step = |step| {
+    /// Goes on with another thread than until now.
+    fn begin(&self, thread_id: &str, known: Thread) -> Result<Saved, SessionError> {
+        let mut notices = Vec::new();
+        let claimed = match self.claim(thread_id, Some(known.clone()), Claim::IfFree) {
+            Ok(Claimed::Here(claimed)) => claimed,
+            Ok(Claimed::Elsewhere(owner)) => {
+                let message = format!(
+                    "the thread {thread_id} belongs to the workspace {}",
+                    owner.display()
+                );
+                return Err(SessionError::new(SessionErrorKind::Denied, message));
+            }
+            Err(error) => {
+                notices.push(not_kept(&error));
+                false
+            }
+        };
+        match self.write_if_other(thread_id) {
+            Ok(()) => {}
+            // The conversation goes on without it.
+            Err(error) if claimed => {
+                notices.push(not_written(&error));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if let Err(error) = git::exclude(self.folder.path()) {
+            tracing::warn!(%error, "git may see the session file");
+        }
+        *self.held() = Some((thread_id.to_owned(), known));
+        Ok(Saved { notices, claimed })
+    }
+
+    /// Puts on the disk whose this thread is.
+    fn sync(&self, thread_id: &str) {
+        if let Some(state) = &self.state
+            && let Err(error) = state.sync(&self.here, thread_id)
+        {
+            tracing::warn!(%error, "what is known of the conversation may not survive a crash of the machine");
+        }
+    }
+
+    /// Makes a thread this place's, unless it is another's. Whether that is kept: not without a state.
+    fn claim(&self, thread_id: &str, known: Option<Thread>, how: Claim) -> io::Result<Claimed> {
+        let Some(state) = self.state.as_ref().filter(|_| is_uuid(thread_id)) else {
+            return Ok(Claimed::Here(false));
+        };
+        let _claiming = state.claiming()?;
+        let belongs = state.thread(thread_id, &self.here)?;
+        if how == Claim::IfFree
+            && let Belongs::Elsewhere(owner) = belongs
+        {
+            return Ok(Claimed::Elsewhere(owner));
+        }
+        let thread = Thread {
+            owner: Some(self.here.clone()),
+            ..known.unwrap_or_else(|| self.nothing_known())
+        };
+        let kept = state
+            .keep_thread(thread_id, &thread)
+            .and_then(|()| state.keep_latest(&self.here, thread_id));
+        if let Err(error) = kept {
+            // The old one must not stay: it would be taken for the truth.
+            state.forget_latest(&self.here)?;
+            return Err(error);
+        }
+        Ok(Claimed::Here(true))
+    }
+
+    /// Makes a thread this place's by order of a person; whose it was.
+    fn adopt(&self, thread_id: &str) -> io::Result<Option<PathBuf>> {
+        let before = match &self.state {
+            Some(state) => state.thread(thread_id, &self.here)?,
+            None => Belongs::Unknown,
+        };
+        let (known, owner) = match before {
+            Belongs::Unknown => (None, None),
+            Belongs::Here(known) | Belongs::Nobody(known) => (Some(known), None),
+            // What it cost is not known here: its workspace may be in the middle of a turn.
+            Belongs::Elsewhere(owner) => (None, Some(owner)),
+        };
+        self.claim(thread_id, known, Claim::Anyway)?;
+        self.write_if_other(thread_id)?;
+        if let Some(state) = &self.state {
+            state.sync(&self.here, thread_id)?;
+        }
+        Ok(owner)
+    }
+
+    fn set_aside(&self) -> Result<(), SessionError> {
+        let renamed = self.folder.set_aside(&self.file);
+        let forgotten = self
+            .state
+            .as_ref()
+            .map_or(Ok(()), |state| state.forget_latest(&self.here));
+        *self.held() = None;
+        match renamed {
+            // It is known outside only.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.state.is_some() => {}
+            renamed => renamed?,
+        }
+        Ok(forgotten?)
+    }
+
+    fn write_if_other(&self, thread_id: &str) -> io::Result<()> {
+        let read = self.folder.read(&self.file, MAX_FILE_BYTES);
+        if matches!(read, Ok(Some(held)) if held == thread_id) {
+            return Ok(());
+        }
+        self.write(thread_id)
+    }
+
+    fn write(&self, thread_id: &str) -> io::Result<()> {
+        let step = |path: &Path, step| {
             if let Some(observer) = &self.observer {
                 observer(path, step);
             }
         };
-        let temporary = with_suffix(path, ".tmp");
-        step(SaveStep::Begun);
-        if loss == Loss::Tolerable {
-            // Wrong totals are worse than none: on a full disk, the old ones must not stay. Besides, the room that they
-            // leave may be all that there is. And some file systems (ext4, btrfs) write a file to the disk when it takes
-            // another's place, so that nothing is lost; that costs more than all the rest of this.
-            remove(path)?;
+        self.folder
+            .replace(&self.file, thread_id.as_bytes(), Sync::Now, &step)
+    }
+
+    fn rollout(&self, thread_id: &str, known: Option<&Rollout>) -> Option<Rollout> {
+        Rollout::now(self.codex_home.as_deref()?, thread_id, known)
+    }
+
+    fn nothing_known(&self) -> Thread {
+        Thread {
+            owner: Some(self.here.clone()),
+            totals: None,
+            instructions: None,
+            rollout: None,
         }
-        let written = (|| {
-            let mut file = create_new(&temporary)?;
-            step(SaveStep::Created);
-            let (first, second) = content.split_at(content.len() / 2);
-            file.write_all(first)?;
-            step(SaveStep::HalfWritten);
-            file.write_all(second)?;
-            step(SaveStep::Written);
-            if loss == Loss::Never {
-                file.sync_all()?;
-                step(SaveStep::Synced);
-            }
-            Ok(())
-        })();
-        if let Err(error) = written {
-            let error = at(&temporary, "cannot be written", error);
-            // The error that counts is the first; a leftover is only untidy.
-            return Err(match remove(&temporary) {
-                Ok(()) => error,
-                Err(leftover) => io::Error::new(error.kind(), format!("{error}; {leftover}")),
-            });
-        }
-        std::fs::rename(&temporary, path).map_err(|error| at(path, "cannot be replaced", error))?;
-        step(SaveStep::Renamed);
-        if loss == Loss::Never
-            && let Some(folder) = path.parent()
-        {
-            let synced = File::open(folder).and_then(|folder| folder.sync_all());
-            match synced {
-                // Network and foreign file systems: that is as durable as a file can be there.
-                Err(error) if has_no_folder_sync(&error) => {
-                    tracing::debug!(folder = %folder.display(), "the file system cannot sync a folder");
-                }
-                synced => synced.map_err(|error| at(folder, "cannot be synced", error))?,
-            }
-            step(SaveStep::FolderSynced);
-        }
-        Ok(())
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Option<(String, Thread)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl SessionStore for SessionFiles {
-    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
-        Box::pin(async move {
-            let lock = LockFile::acquire(&Files::of(key).lock).await?;
-            Ok(Arc::new(lock) as Arc<dyn SessionGuard>)
-        })
-    }
-
-    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
-        let files = Files::of(key);
-        Box::pin(async move { Ok(blocking(move || Self::load_blocking(&files)).await?) })
-    }
-
-    fn save<'a>(&'a self, key: &'a SessionKey, entry: SessionEntry) -> StoreFuture<'a, ()> {
-        let (this, files) = (self.clone(), Files::of(key));
-        Box::pin(async move { Ok(blocking(move || this.save_blocking(&files, &entry)).await?) })
-    }
-
-    fn set_aside<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
-        let path = Files::of(key).session;
-        Box::pin(async move { Ok(blocking(move || Self::set_aside_blocking(&path)).await?) })
-    }
+/// What came of saving.
+#[derive(Default)]
+struct Saved {
+    notices: Vec<String>,
+    /// Whether the state has a new thread.
+    claimed: bool,
 }
 
-/// Whether this is what a file system says that has no such thing as syncing a folder.
-fn has_no_folder_sync(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(errno, Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS))
+/// Which threads to claim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// One that belongs to no other workspace that is still there.
+    IfFree,
+    /// Any.
+    Anyway,
 }
 
-/// The text of a small plain file; `None` if there is no such file.
-fn read_small(path: &Path) -> io::Result<Option<String>> {
-    // NONBLOCK: a FIFO in the file's place must not hold the turn up.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-    {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Err(refused(
-                path,
-                "is a symbolic link, which is not followed: remove it",
-            ));
-        }
-        Err(error) => return Err(at(path, "cannot be opened", error)),
-    };
-    let metadata = file
-        .metadata()
-        .map_err(|error| at(path, "cannot be examined", error))?;
-    if !metadata.is_file() {
-        return Err(refused(path, "is not a plain file: remove it"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| at(path, "cannot be read", error))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(refused(
-            path,
-            "is too large to be a session file: remove it",
-        ));
-    }
-    // Bytes that are not text are not a thread id either, and are set aside.
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+/// Whose a thread is after a claim.
+enum Claimed {
+    /// This place's, and whether that is known to the state.
+    Here(bool),
+    /// Another's.
+    Elsewhere(PathBuf),
 }
 
-/// Creates a new file; one left over from a crash is removed first, and so is a link that someone put there.
-fn create_new(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    match options.open(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            remove(path)?;
-            options.open(path)
-        }
-        other => other,
-    }
+fn not_kept(error: &io::Error) -> String {
+    format!(
+        "What is known of this conversation could not be kept outside of the workspace: {error}."
+    )
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|error| at(path, "cannot be removed", error)),
-    }
+fn not_written(error: &io::Error) -> String {
+    format!(
+        "The session file could not be written, so only this user's hosts go on with the conversation here: {error}."
+    )
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or(OsStr::new("")).to_owned();
-    name.push(suffix);
-    path.with_file_name(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
-
-    fn entry(input_tokens: Option<u64>) -> SessionEntry {
-        let totals = input_tokens.map(|input_tokens| Usage {
-            input_tokens,
-            ..Usage::default()
-        });
-        SessionEntry {
-            totals,
-            ..SessionEntry::new(ID)
+/// The name of the file that holds the thread id of this conversation.
+fn file_name(key: &SessionKey) -> String {
+    match &key.session {
+        None => SESSION_FILE.to_owned(),
+        Some(session) => {
+            let digest = format!("{:x}", Sha256::digest(session));
+            // 128 bits: no two names share them.
+            let digest = digest.get(..32).unwrap_or_default();
+            format!("{SESSION_FILE}-{digest}")
         }
-    }
-
-    fn files_in(folder: &Path) -> Files {
-        Files::of(&SessionKey::of_workspace(folder))
-    }
-
-    #[test]
-    fn what_is_saved_is_loaded_and_nothing_else_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = SessionFiles::default();
-        assert_eq!(
-            SessionFiles::load_blocking(&files_in(folder.path())).unwrap(),
-            None
-        );
-        let told = |entry: SessionEntry| SessionEntry {
-            instructions: Some("digest".into()),
-            ..entry
-        };
-        for kept in [
-            entry(None),
-            told(entry(None)),
-            told(entry(Some(7))),
-            entry(Some(8)),
-            entry(None),
-        ] {
-            files
-                .save_blocking(&files_in(folder.path()), &kept)
-                .unwrap();
-            assert_eq!(
-                SessionFiles::load_blocking(&files_in(folder.path())).unwrap(),
-                Some(kept)
-            );
-        }
-        assert_eq!(
-            std::fs::read_to_string(folder.path().join(SESSION_FILE)).unwrap(),
-            ID
-        );
-        let names: Vec<_> = std::fs::read_dir(folder.path())
-            .unwrap()
-            .map(|file| file.unwrap().file_name())
-            .collect();
-        assert_eq!(names, [SESSION_FILE]);
-    }
-
-    #[test]
-    fn conversations_with_names_have_files_of_their_own() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SessionFiles::default();
-        let names = [None, Some(""), Some("a"), Some("../../b\0")];
-        let keys = names.map(|name| SessionKey::new(folder.path(), name.map(str::to_owned)));
-        for (number, key) in (0_u64..).zip(&keys) {
-            let files = Files::of(key);
-            assert_eq!(files.session.parent(), Some(folder.path()));
-            store.save_blocking(&files, &entry(Some(number))).unwrap();
-        }
-        for (number, key) in (0_u64..).zip(&keys) {
-            let loaded = SessionFiles::load_blocking(&Files::of(key)).unwrap();
-            assert_eq!(loaded, Some(entry(Some(number))), "{key:?}");
-        }
-        assert_eq!(
-            Files::of(&keys[0]).session,
-            folder.path().join(SESSION_FILE)
-        );
-    }
-
-    #[test]
-    fn an_id_that_would_not_be_loaded_again_is_refused_and_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = SessionFiles::default();
-        // Loaded as text, these bytes and the id below look the same.
-        let path = folder.path().join(SESSION_FILE);
-        std::fs::write(&path, b"\xff").unwrap();
-        let long = "a".repeat(5000);
-        for thread_id in ["", " ", "a ", "a\nb", "\u{fffd}", &long] {
-            let entry = SessionEntry {
-                thread_id: thread_id.into(),
-                ..entry(Some(7))
-            };
-            let error = files
-                .save_blocking(&files_in(folder.path()), &entry)
-                .unwrap_err();
-            assert!(error.to_string().contains(SESSION_FILE), "{error}");
-            assert_eq!(std::fs::read(&path).unwrap(), b"\xff");
-            assert!(!folder.path().join(STATE_FILE).exists());
-        }
-    }
-
-    #[test]
-    fn totals_of_another_thread_or_that_make_no_sense_are_unknown() {
-        let folder = tempfile::tempdir().unwrap();
-        SessionFiles::default()
-            .save_blocking(&files_in(folder.path()), &entry(Some(7)))
-            .unwrap();
-        let other = "01a203e6-c71a-7d50-bfec-000000000000";
-        std::fs::write(folder.path().join(SESSION_FILE), other).unwrap();
-        let loaded = SessionFiles::load_blocking(&files_in(folder.path()))
-            .unwrap()
-            .unwrap();
-        assert_eq!((loaded.thread_id.as_str(), loaded.totals), (other, None));
-        std::fs::write(folder.path().join(STATE_FILE), "{").unwrap();
-        assert!(
-            SessionFiles::load_blocking(&files_in(folder.path()))
-                .unwrap()
-                .unwrap()
-                .totals
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn links_folders_pipes_and_huge_files_are_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(SESSION_FILE);
-        let secret = folder.path().join("secret");
-        std::fs::write(&secret, ID).unwrap();
-        let refused = |expected: &str| {
-            let error = SessionFiles::load_blocking(&files_in(folder.path()))
-                .unwrap_err()
-                .to_string();
-            assert!(
-                error.contains(SESSION_FILE) && error.contains(expected),
-                "{error}"
-            );
-        };
-        std::os::unix::fs::symlink(&secret, &path).unwrap();
-        refused("is a symbolic link");
-        std::fs::remove_file(&path).unwrap();
-        std::fs::create_dir(&path).unwrap();
-        refused("not a plain file");
-        std::fs::remove_dir(&path).unwrap();
-        std::fs::write(&path, vec![b'x'; 5000]).unwrap();
-        refused("too large");
-        std::fs::remove_file(&path).unwrap();
-        let fifo = std::process::Command::new("mkfifo")
-            .arg(&path)
-            .status()
-            .unwrap();
-        assert!(fifo.success());
-        refused("not a plain file");
-    }
-
-    #[test]
-    fn saving_replaces_a_link_and_leaves_what_it_points_to() {
-        let folder = tempfile::tempdir().unwrap();
-        let secret = folder.path().join("secret");
-        std::fs::write(&secret, "untouched").unwrap();
-        for name in [".plexum-codex-session", ".plexum-codex-session.tmp"] {
-            std::os::unix::fs::symlink(&secret, folder.path().join(name)).unwrap();
-        }
-        SessionFiles::default()
-            .save_blocking(&files_in(folder.path()), &entry(None))
-            .unwrap();
-        assert_eq!(std::fs::read_to_string(&secret).unwrap(), "untouched");
-        assert_eq!(
-            SessionFiles::load_blocking(&files_in(folder.path())).unwrap(),
-            Some(entry(None))
-        );
-    }
-
-    #[test]
-    fn a_folder_that_cannot_be_written_is_an_error_that_names_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = SessionFiles::default()
-            .save_blocking(&files_in(&folder.path().join("gone")), &entry(None))
-            .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains(".plexum-codex-session.tmp cannot be written"),
-            "{error}"
-        );
     }
 }

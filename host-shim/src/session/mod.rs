@@ -1,7 +1,12 @@
 //! Where a workspace's conversation is remembered between turns.
 
+pub mod decision;
 pub mod files;
+pub mod folder;
+mod git;
 pub mod lock;
 pub mod place;
 pub mod queue;
+mod rollout;
+pub mod state;
 pub mod store;

@@ -61,9 +61,11 @@ pub fn refused(path: &Path, why: &str) -> io::Error {
 }
 
 /// Runs file work on a thread that may block. Once begun, it is finished even if the turn is dropped.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
+pub async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<io::Error> + Send + 'static,
+{
     tokio::task::spawn_blocking(work)
         .await
         .map_err(io::Error::other)?

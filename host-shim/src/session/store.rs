@@ -128,33 +128,56 @@ impl From<io::Error> for SessionError {
 /// What the methods of a [`SessionStore`] return.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + Send + 'a>>;
 
-/// Keeps other turns out while it lives.
-pub trait SessionGuard: Send + Sync + 'static {
-    /// The file whose lock (`flock(2)`) does so, if there is one. Codex's supervisor then holds the lock too, so that
-    /// others are kept out until codex is gone, even if this process is killed.
-    fn lock(&self) -> Option<BorrowedFd<'_>> {
-        None
+/// What a conversation goes on with.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// What is kept; `None` if no conversation has begun.
+    pub entry: Option<SessionEntry>,
+    /// A thread that is named where this conversation's should be, and that is another's. It is not resumed.
+    pub foreign: Option<String>,
+    /// What a person should know about this, each in a sentence. The component reports them as notices.
+    pub notices: Vec<String>,
+}
+
+impl From<Option<SessionEntry>> for Loaded {
+    fn from(entry: Option<SessionEntry>) -> Self {
+        Loaded {
+            entry,
+            ..Loaded::default()
+        }
     }
 }
 
-/// Keeps one small record per conversation. [`SessionFiles`](crate::SessionFiles) keeps it in the workspace itself; a
-/// runtime whose workspaces move between machines brings its own.
+/// A conversation that nobody else uses while this lives.
 ///
-/// An error ends the turn before the model is asked.
-pub trait SessionStore: Send + Sync + 'static {
-    /// Waits until no other turn of this conversation runs, on any machine, and keeps others out until the guard is
-    /// dropped. The caller gives up by dropping the future.
-    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>>;
+/// An error of any of its methods but [`save`](Self::save) at the end of a turn ends the turn before the model is asked.
+pub trait Session: Send + Sync + 'static {
+    /// The file or folder whose lock (`flock(2)`) keeps others out, if there is one. Codex's supervisor then holds the
+    /// lock too, so that others are kept out until codex is gone, even if this process is killed.
+    fn lock(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// What is kept for this conversation.
-    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>>;
+    fn load(&self) -> StoreFuture<'_, Loaded>;
 
     /// Keeps `entry`. When this returns, a crash of the machine does not lose its thread id; a crash before
     /// that leaves what was kept before, whole. The rest may be lost: it is then not known.
-    fn save<'a>(&'a self, key: &'a SessionKey, entry: SessionEntry) -> StoreFuture<'a, ()>;
+    ///
+    /// Returns what a person should know, each in a sentence.
+    fn save(&self, entry: SessionEntry) -> StoreFuture<'_, Vec<String>>;
 
     /// Moves what is kept out of the way, to where a person can still find it.
-    fn set_aside<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()>;
+    fn set_aside(&self) -> StoreFuture<'_, ()>;
+}
+
+/// Keeps one small record per conversation. [`SessionFiles`](crate::SessionFiles) keeps it on this machine; a runtime
+/// whose workspaces move between machines brings its own.
+pub trait SessionStore: Send + Sync + 'static {
+    /// Waits until no other turn of this conversation runs, on any machine, and keeps others out until what it returns
+    /// is dropped. The caller gives up by dropping the future.
+    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>>;
 }
 
 /// For `describe`, which has no workspace and so nothing to keep.
@@ -169,20 +192,16 @@ impl NoSession {
     }
 }
 
-impl SessionStore for NoSession {
-    fn lock<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+impl Session for NoSession {
+    fn load(&self) -> StoreFuture<'_, Loaded> {
         Self::refused()
     }
 
-    fn load<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
+    fn save(&self, _: SessionEntry) -> StoreFuture<'_, Vec<String>> {
         Self::refused()
     }
 
-    fn save<'a>(&'a self, _: &'a SessionKey, _: SessionEntry) -> StoreFuture<'a, ()> {
-        Self::refused()
-    }
-
-    fn set_aside<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, ()> {
+    fn set_aside(&self) -> StoreFuture<'_, ()> {
         Self::refused()
     }
 }

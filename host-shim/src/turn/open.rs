@@ -191,29 +191,35 @@ impl GrantedCodex {
         ticking: Option<Ticking>,
     ) -> Result<(CodexCtx, wit::Request), Event> {
         let failed = |kind, message| Event::failed(kind, StopReason::Error, message);
-        let is_folder = bounds.within(is_folder(workspace.clone())).await;
-        if !is_folder.map_err(|cause| gave_up_waiting(cause, "the file system"))? {
-            let message = format!(
-                "The workspace {} is not a folder: create it, or name another one.",
-                workspace.display()
-            );
-            return Err(failed(FailureKind::InvalidRequest, message));
-        }
-        let key = Arc::new(SessionKey::new(&workspace, request.session.clone()));
+        let key = SessionKey::new(&workspace, request.session.clone());
         // Held until codex is gone, even if the turn is dropped. Codex itself does not refuse a second writer before
         // 0.150.
         let locked = async {
             let foremost = self.queue.wait(&key).await;
-            let guard = self.sessions.lock(&key).await?;
-            Ok((foremost, guard))
+            let session = self.sessions.lock(&key).await?;
+            Ok((foremost, session))
         };
         let locked = tokio::time::timeout(self.config.limits.busy(), locked);
-        let (foremost, guard) = bounds
+        let locked = bounds
             .within(locked)
             .await
             .map_err(|cause| gave_up_waiting(cause, "another turn of this conversation"))?
-            .map_err(|_| self.busy(&key))?
-            .map_err(no_session)?;
+            .map_err(|_| self.busy(&key))?;
+        let (foremost, session) = match locked {
+            Ok(locked) => locked,
+            Err(error) => {
+                // Not asked in every turn: on a disk that does not answer, this may take forever.
+                let is_folder = bounds.within(is_folder(workspace.clone())).await;
+                if is_folder.map_err(|cause| gave_up_waiting(cause, "the file system"))? {
+                    return Err(no_session(error));
+                }
+                let message = format!(
+                    "The workspace {} is not a folder: create it, or name another one.",
+                    workspace.display()
+                );
+                return Err(failed(FailureKind::InvalidRequest, message));
+            }
+        };
         // After the workspace's lock, so that a turn that waits for the lock does not occupy a slot. First come, first
         // served.
         let slot = match Arc::clone(&self.turn_slots).try_acquire_owned() {
@@ -239,18 +245,17 @@ impl GrantedCodex {
             .map_err(|cause| gave_up_waiting(cause, "its images to be copied"))?
             .map_err(|error| failed(FailureKind::InvalidRequest, error.to_string()))?;
         // The grant goes by what is stored now, not by what the component will store.
-        let stored = bounds
-            .within(self.sessions.load(&key))
+        let loaded = bounds
+            .within(session.load())
             .await
             .map_err(|cause| gave_up_waiting(cause, "the session store"))?
             .map_err(no_session)?;
         let ctx = CodexCtx {
             record: self.record(&workspace),
             workspace,
-            key,
-            guard: Some(guard),
-            threads: KnownThreads::new(stored.as_ref().map(|entry| entry.thread_id.clone())),
-            stored: Some(stored),
+            threads: KnownThreads::new(loaded.entry.as_ref().map(|entry| entry.thread_id.clone())),
+            session,
+            loaded: Some(loaded),
             handover,
             _turn_slot: Some(slot),
             _foremost: Some(foremost),
@@ -264,7 +269,6 @@ impl GrantedCodex {
         // Not part of any turn, so its counters are not published.
         let meter = Counters::default().turn(Path::new(""), None);
         CodexCtx {
-            sessions: Arc::new(NoSession),
             budget: Budget::new(GuestLimits {
                 spawns: 0,
                 ..self.config.guest
@@ -278,14 +282,12 @@ impl GrantedCodex {
         CodexCtx {
             config: Arc::clone(&self.config),
             grant: Arc::clone(&self.grant),
-            sessions: Arc::clone(&self.sessions),
             workspace: PathBuf::new(),
-            key: Arc::new(SessionKey::of_workspace("")),
-            stored: None,
+            session: Arc::new(NoSession),
+            loaded: None,
             threads: KnownThreads::default(),
             program: Arc::clone(&self.program),
             record: self.record(Path::new("")),
-            guard: None,
             spawner: Arc::clone(&self.spawner),
             handover: Handover::default(),
             bounds,
@@ -383,7 +385,7 @@ mod tests {
 
     use super::*;
     use crate::capability::bindings::session::Host as _;
-    use crate::session::store::{SessionEntry, SessionGuard, StoreFuture};
+    use crate::session::store::{Loaded, Session, SessionEntry, StoreFuture};
 
     /// Saves when the test lets it.
     #[derive(Clone, Default)]
@@ -394,30 +396,36 @@ mod tests {
         saved: Arc<Mutex<Option<SessionEntry>>>,
     }
 
-    impl SessionGuard for OwnedMutexGuard<()> {}
+    struct Locked {
+        store: Slow,
+        _lock: OwnedMutexGuard<()>,
+    }
 
     impl SessionStore for Slow {
-        fn lock<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
+        fn lock<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>> {
             Box::pin(async {
-                let guard = Arc::clone(&self.lock).lock_owned().await;
-                Ok(Arc::new(guard) as Arc<dyn SessionGuard>)
+                let _lock = Arc::clone(&self.lock).lock_owned().await;
+                let store = self.clone();
+                Ok(Arc::new(Locked { store, _lock }) as Arc<dyn Session>)
+            })
+        }
+    }
+
+    impl Session for Locked {
+        fn load(&self) -> StoreFuture<'_, Loaded> {
+            Box::pin(std::future::ready(Ok(Some(entry()).into())))
+        }
+
+        fn save(&self, entry: SessionEntry) -> StoreFuture<'_, Vec<String>> {
+            Box::pin(async {
+                self.store.begun.notify_one();
+                self.store.go_on.notified().await;
+                *self.store.saved.lock().unwrap() = Some(entry);
+                Ok(Vec::new())
             })
         }
 
-        fn load<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
-            Box::pin(std::future::ready(Ok(Some(entry()))))
-        }
-
-        fn save<'a>(&'a self, _: &'a SessionKey, entry: SessionEntry) -> StoreFuture<'a, ()> {
-            Box::pin(async {
-                self.begun.notify_one();
-                self.go_on.notified().await;
-                *self.saved.lock().unwrap() = Some(entry);
-                Ok(())
-            })
-        }
-
-        fn set_aside<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, ()> {
+        fn set_aside(&self) -> StoreFuture<'_, ()> {
             Box::pin(std::future::ready(Ok(())))
         }
     }

@@ -229,6 +229,7 @@ fn notices() -> Vec<NoticeKind> {
         ReplacementReason::NotAThreadId,
         ReplacementReason::OtherThread,
         ReplacementReason::InstructionsChanged,
+        ReplacementReason::BelongsElsewhere,
     ];
     kinds.extend(reasons.map(replaced));
     let parts = [

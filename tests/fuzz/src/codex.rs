@@ -137,20 +137,24 @@ impl<'a> Capabilities for Host<'a> {
         nth < self.0.answers.back_offs
     }
 
-    fn load_session(&self) -> Result<Option<Entry>, Error> {
+    fn load_session(&self) -> Result<Loaded, Error> {
         if self.0.answers.loads {
-            Ok(self.0.answers.stored.clone())
+            Ok(Loaded {
+                entry: self.0.answers.stored.clone(),
+                foreign: None,
+                notices: Vec::new(),
+            })
         } else {
             Err(Error::Unreadable("the session cannot be read".into()))
         }
     }
 
-    fn save_session(&self, entry: &Entry) -> Result<(), Error> {
+    fn save_session(&self, entry: &Entry) -> Result<Vec<String>, Error> {
         let threads = self.0.threads.borrow();
         let known = threads.check(&entry.thread_id);
         known.map_err(|reason| Error::Denied(reason.into()))?;
         if self.0.answers.saves {
-            Ok(())
+            Ok(Vec::new())
         } else {
             Err(Error::Unreadable("the session cannot be written".into()))
         }

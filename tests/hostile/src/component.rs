@@ -344,7 +344,7 @@ fn save(thread_id: String) -> Vec<Event> {
 
 fn keep(entry: &Entry) -> Vec<Event> {
     match session::save(entry) {
-        Ok(()) => vec![text("saved"), end(None)],
+        Ok(_) => vec![text("saved"), end(None)],
         Err(session::Error::Denied(error)) => {
             vec![text(&format!("not saved: {error}")), denied(error)]
         }

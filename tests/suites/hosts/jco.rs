@@ -13,7 +13,7 @@ use std::process::{Output, Stdio};
 
 use plexum_openai_provider::config::Sandbox;
 use plexum_openai_provider::grant::{Call, Grant, RequestWord, RequestWords};
-use plexum_openai_provider::{Config, Event, FailureKind, LOCK_FILE, NoticeKind, RequestPart};
+use plexum_openai_provider::{Config, Event, FailureKind, NoticeKind, RequestPart};
 use plexum_openai_provider_tests::agent::Agent;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::jco_host::{JcoHost, succeed};
@@ -37,13 +37,21 @@ fn every_transcript_becomes_the_same_events_as_in_the_rust_host() {
     let keys = json!({ "binary": CODEX, "lost_session": "fail", "limits": { "busy_seconds": 1 } });
     fs::write(&config, keys.to_string()).unwrap();
     let recordings = recordings().unwrap();
+    let states = TempDir::new().unwrap();
+    let state_home = |number: usize| states.path().join(number.to_string());
     let workspaces: Vec<TempDir> = recordings
         .iter()
-        .map(|recording| recording.workspace().unwrap())
+        .enumerate()
+        .map(|(number, recording)| {
+            let state = state_home(number).join("plexum-openai-provider");
+            recording.workspace(&state).unwrap()
+        })
         .collect();
     let mut turns = host.test("turns.mjs");
     turns.arg(host.component()).arg(config);
-    turns.args(workspaces.iter().map(TempDir::path));
+    for (number, workspace) in workspaces.iter().enumerate() {
+        turns.arg(workspace.path()).arg(state_home(number));
+    }
     succeed(&mut turns);
 
     let mut wrong = String::new();
@@ -287,7 +295,7 @@ fn a_workspace_with_a_turn_in_it_is_busy() {
         .configure(&json!({ "binary": CODEX, "limits": { "busy_seconds": 1 } }))
         .unwrap();
     // As the Rust host holds it during a turn.
-    let lock = File::create(workspace.path().join(LOCK_FILE)).unwrap();
+    let lock = File::open(workspace.path()).unwrap();
     lock.lock().unwrap();
     let said = Said::by(&host.say(&workspace, &[], "hi").output().unwrap()).unwrap();
     assert_eq!(said.failure_kind(), Some(FailureKind::SessionBusy));

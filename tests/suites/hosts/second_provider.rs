@@ -10,11 +10,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use plexum_openai_provider::bindings::CodexProvider;
 use plexum_openai_provider::embed::{self, CodexView};
 use plexum_openai_provider::{
-    CodexCtx, Config, Event, GrantedCodex, LOCK_FILE, Message, Provider, Request, Role,
+    CodexCtx, Config, Event, GrantedCodex, Message, Provider, Request, Role,
 };
+use plexum_openai_provider::{SessionFiles, bindings::CodexProvider};
 use plexum_openai_provider_tests::echo_provider;
 use plexum_openai_provider_tests::jco_host::{JcoHost, succeed};
 use plexum_openai_provider_tests::python_host::PythonHost;
@@ -44,7 +44,9 @@ fn config() -> Config {
 }
 
 fn provider() -> Provider {
-    Provider::with_component(config(), &component()).unwrap()
+    Provider::with_component(config(), &component())
+        .unwrap()
+        .with_session_store(SessionFiles::default().without_state())
 }
 
 /// The events of a turn in the Rust host, one JSON object a line.
@@ -56,11 +58,8 @@ async fn turn(request: Request) -> String {
         lines += &serde_json::to_string(&event).unwrap();
         lines.push('\n');
     }
-    // It keeps no conversation, so the host only locks one.
-    for file in fs::read_dir(workspace.path()).unwrap() {
-        let name = file.unwrap().file_name();
-        assert!(name.to_str().unwrap().starts_with(LOCK_FILE), "{name:?}");
-    }
+    // It keeps no conversation.
+    assert_eq!(fs::read_dir(workspace.path()).unwrap().count(), 0);
     lines
 }
 
@@ -230,7 +229,9 @@ async fn a_turn_that_is_told_to_end_ends_in_its_own_words() {
     let compiled = Component::new(&engine, &component).unwrap();
     let mut linker = Linker::<State>::new(&engine);
     embed::add_to_linker(&mut linker).unwrap();
-    let codex = GrantedCodex::new(config(), &component).unwrap();
+    let codex = GrantedCodex::new(config(), &component)
+        .unwrap()
+        .with_session_store(SessionFiles::default().without_state());
     for (events_before, reason) in [(0, "aborted"), (2, "aborted"), (usize::MAX, "end_turn")] {
         let workspace = TempDir::new().unwrap();
         let request = Request::prompt("hello");

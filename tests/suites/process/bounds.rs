@@ -11,9 +11,12 @@ use std::future::pending;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plexum_openai_provider::spawner::{Command, SpawnFuture, Spawned};
 use plexum_openai_provider::{
     Config, Event, Failure, FailureKind, Limits, Provider, Request, Spawner, StopReason, Turn,
+};
+use plexum_openai_provider::{
+    SessionFiles,
+    spawner::{Command, SpawnFuture, Spawned},
 };
 use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, children};
 use plexum_openai_provider_tests::faulty_store::{FaultyStore, METHODS};
@@ -30,7 +33,9 @@ fn provider(limits: Limits) -> Provider {
         limits,
         ..Config::default()
     };
-    Provider::new(config).unwrap()
+    Provider::new(config)
+        .unwrap()
+        .with_session_store(SessionFiles::default().without_state())
 }
 
 fn one_second_of_grace() -> Limits {

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plexum_openai_provider::{Config, Event, FailureKind, Limits, Provider, Request};
+use plexum_openai_provider::{Config, Event, FailureKind, Limits, Provider, Request, SessionFiles};
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::workspace::{Said, Workspace};
 use serde_json::json;
@@ -59,7 +59,9 @@ async fn with_sigint_ignored_a_cancelled_turn_ends_by_sigint() {
         },
         ..Config::default()
     };
-    let provider = Provider::new(config).unwrap();
+    let provider = Provider::new(config)
+        .unwrap()
+        .with_session_store(SessionFiles::default().without_state());
     let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
     assert!(matches!(
         turn.next().await,

@@ -10,7 +10,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use plexum_openai_provider::{Config, Event, FailureKind, Provider, Request, StopReason, Turn};
+use plexum_openai_provider::{
+    Config, Event, FailureKind, Provider, Request, SessionFiles, StopReason, Turn,
+};
 use plexum_openai_provider_tests::agent::Agent;
 use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::real_codex::RealCodex;
@@ -166,7 +168,9 @@ fn provider(agent: &Agent, codex: &RealCodex) -> Provider {
         binary: Some(binary),
         ..Config::default()
     };
-    Provider::new(config).unwrap()
+    Provider::new(config)
+        .unwrap()
+        .with_session_store(SessionFiles::default().without_state())
 }
 
 fn runtime() -> tokio::runtime::Runtime {

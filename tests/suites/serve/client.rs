@@ -40,7 +40,11 @@ impl Server {
     /// Starts one with the configuration of this workspace.
     pub fn start(workspace: &Workspace) -> Self {
         let mut command = Command::new(program());
-        command.arg("serve").arg("--config").arg(workspace.config());
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(workspace.config())
+            .env("XDG_STATE_HOME", workspace.state_home());
         Self::spawn(&mut command)
     }
 

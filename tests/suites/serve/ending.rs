@@ -199,7 +199,8 @@ fn calls_of_codex_are_recorded() {
         .arg("--config")
         .arg(workspace.config())
         .arg("--record")
-        .arg(&record);
+        .arg(&record)
+        .env("XDG_STATE_HOME", workspace.state_home());
     let mut server = Server::spawn(&mut command);
     server.call("initialize", json!({ "protocolVersion": 1 }));
     let turn = server.turn(&workspace, "x");

@@ -8,8 +8,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use plexum_openai_provider::SaveStep::{self, FolderSynced, Renamed, Synced};
-use plexum_openai_provider::{SESSION_FILE, STATE_FILE};
+use plexum_openai_provider::SESSION_FILE;
+use plexum_openai_provider::SaveStep::{self, FolderSynced, Renamed};
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::workspace::Workspace;
 
@@ -88,17 +88,5 @@ fn an_id_that_takes_the_place_of_another_is_the_old_or_the_new_one() {
             (expected.to_owned(), true),
             "{step:?}"
         );
-    }
-}
-
-#[test]
-fn a_crash_while_the_totals_are_saved_costs_no_id() {
-    // They are not synced.
-    let steps = SaveStep::ALL.into_iter();
-    for step in steps.filter(|step| !matches!(step, Synced | FolderSynced)) {
-        let workspace = Workspace::new(fake_codex()).unwrap();
-        crash(&workspace, STATE_FILE, step);
-        let stored = workspace.session().unwrap().unwrap();
-        assert_eq!(recovers(&workspace), (stored, true), "{step:?}");
     }
 }

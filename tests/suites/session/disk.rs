@@ -10,9 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use plexum_openai_provider::{
-    Event, FailureKind, NoticeKind, ReplacementReason, SESSION_FILE, STATE_FILE,
-};
+use plexum_openai_provider::{Event, FailureKind, NoticeKind, ReplacementReason, SESSION_FILE};
 use plexum_openai_provider_tests::codex_home::CodexHome;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::mock_model::MockModel;
@@ -34,7 +32,7 @@ fn turn(make: impl FnOnce(&Path)) -> (Workspace, Said) {
 }
 
 #[test]
-fn what_is_not_a_small_plain_file_is_neither_read_nor_replaced() {
+fn what_is_not_a_small_plain_file_is_not_read_and_moved_away() {
     let elsewhere = tempfile::NamedTempFile::new().unwrap();
     fs::write(elsewhere.path(), ID).unwrap();
     type Make<'a> = Box<dyn Fn(&Path) + 'a>;
@@ -70,24 +68,23 @@ fn what_is_not_a_small_plain_file_is_neither_read_nor_replaced() {
             make(path);
             made = Some(fs::symlink_metadata(path).unwrap());
         });
-        let failure = said.failure().unwrap();
-        assert_eq!(failure.kind, FailureKind::SessionUnreadable, "{said:?}");
-        let message = format!("{} {:?}", failure.message, failure.detail);
-        for part in [named, SESSION_FILE, "remove it"] {
-            assert!(message.contains(part), "{part}: {message}");
+        // It cannot be known what was there, so a conversation begins, and that is said.
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let words = format!("{:?}", said.events);
+        for part in [named, SESSION_FILE, "a new conversation begins"] {
+            assert!(words.contains(part), "{part}: {words}");
         }
-        assert_eq!(
-            workspace.calls().unwrap().len(),
-            0,
-            "codex was started: {message}"
-        );
-        let left = fs::symlink_metadata(workspace.path().join(SESSION_FILE)).unwrap();
+        assert_eq!(said.start().map(|(_, resumed)| resumed), Some(false));
+        let aside = workspace.path().join(format!("{SESSION_FILE}.bad"));
+        let left = fs::symlink_metadata(aside).unwrap();
         let made = made.unwrap();
         assert_eq!(
             (left.file_type(), left.len()),
             (made.file_type(), made.len()),
-            "{message}"
+            "{words}"
         );
+        let kept = workspace.session().unwrap();
+        assert_eq!(kept.as_deref(), said.start().map(|(id, _)| id));
     }
     assert_eq!(fs::read_to_string(elsewhere.path()).unwrap(), ID);
 }
@@ -174,6 +171,8 @@ impl SmallDisk {
                 turns=$((turns + 1))
                 "$PROGRAM" say --json --workspace "$WORKSPACE" --config "$CONFIG" "${1-hello}" >"$SAID/$turns" || true
             }
+            small() { mkdir -p "$1"; mount -t tmpfs -o size=64k none "$1"; chmod 700 "$1"; }
+            fill_state() { dd if=/dev/zero of="$XDG_STATE_HOME/filler" bs=1k 2>/dev/null || true; }
             fill() { dd if=/dev/zero of="$WORKSPACE/filler" bs=1k 2>/dev/null || true; }
         "#;
         let output = Command::new("unshare")
@@ -185,6 +184,7 @@ impl SmallDisk {
             .env("SAID", &outside)
             .env("CODEX_HOME", self.home.path())
             .env("HOME", self.home.path())
+            .env("XDG_STATE_HOME", self.workspace.state_home())
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -255,35 +255,47 @@ fn machine_code_on_a_disk_from_which_nothing_runs_is_used_all_the_same() {
 }
 
 #[test]
-fn a_full_disk_stops_a_new_conversation_and_keeps_an_old_one() {
-    if !can_mount("a_full_disk_stops_a_new_conversation_and_keeps_an_old_one") {
+fn a_full_disk_costs_a_conversation_only_where_nothing_at_all_can_be_kept() {
+    if !can_mount("a_full_disk_costs_a_conversation_only_where_nothing_at_all_can_be_kept") {
         return;
     }
     for codex in real_codex!() {
-        // The totals of the turn before are removed as soon as the model acts. Without them, the file still keeps the
-        // room that new ones need.
-        let fill = format!(
-            "until [ -e {STATE_FILE} ] && ! grep -q totals {STATE_FILE}; do sleep 0.01; done; dd if=/dev/zero of=more bs=1k"
-        );
+        let is_told = |said: &Said, words: &str| {
+            let events = format!("{:?}", said.events);
+            assert!(events.contains(words), "{words}: {said:?}");
+        };
+        let goes_on = |said: &[Said]| {
+            let thread = said[0].start().unwrap().0;
+            for turn in said {
+                assert_eq!(turn.failure(), None, "{turn:?}");
+            }
+            for turn in &said[1..] {
+                assert_eq!(turn.start(), Some((thread, true)), "{turn:?}");
+            }
+        };
+        // The workspace's is full, before the first turn or during one. The next turns know all the same.
+        let clear = "rm \"$WORKSPACE/filler\"";
         let disk = SmallDisk::new(&codex);
-        let said = disk.run(&format!(
-            "say; fill; say 'mock:shell={fill}'; rm \"$WORKSPACE/filler\" \"$WORKSPACE/more\"; say"
-        ));
-        let thread = said[0].start().unwrap().0;
-        for turn in &said[1..] {
-            assert_eq!(
-                (turn.failure(), turn.start()),
-                (None, Some((thread, true))),
-                "{turn:?}"
-            );
-        }
+        let said = disk.run(&format!("fill; say; {clear}; say; fill; say; {clear}; say"));
+        goes_on(&said);
+        is_told(&said[0], "No space left");
+        is_told(&said[1], "was gone. It was written again");
         for turn in &said {
             assert!(turn.usage().0.is_some(), "{turn:?}");
         }
-
-        // With no id that can be kept, the conversation would be lost: it is not begun.
+        // That of the state: the file knows.
         let disk = SmallDisk::new(&codex);
-        let said = disk.run("fill; say; rm \"$WORKSPACE/filler\"; say");
+        let full = "small \"$XDG_STATE_HOME\"; fill_state; say; say; rm \"$XDG_STATE_HOME/filler\"; say; say";
+        let said = disk.run(full);
+        goes_on(&said);
+        is_told(&said[0], "No space left");
+        assert_eq!(said[1].usage().0, None, "what it had cost is not known");
+        assert!(said[3].usage().0.is_some(), "{:?}", said[3]);
+        // Both: with no id that can be kept, the conversation would be lost. It is not begun.
+        let disk = SmallDisk::new(&codex);
+        let said = disk.run(&format!(
+            "small \"$XDG_STATE_HOME\"; fill_state; fill; say; {clear}; say"
+        ));
         let failure = said[0].failure().unwrap();
         assert_eq!(failure.kind, FailureKind::Resources, "{failure:?}");
         assert!(
@@ -297,18 +309,26 @@ fn a_full_disk_stops_a_new_conversation_and_keeps_an_old_one() {
 }
 
 #[test]
-fn a_read_only_disk_is_named() {
-    if !can_mount("a_read_only_disk_is_named") {
+fn on_a_read_only_disk_a_conversation_goes_on_and_begins() {
+    if !can_mount("on_a_read_only_disk_a_conversation_goes_on_and_begins") {
         return;
     }
     for codex in real_codex!() {
-        let said = SmallDisk::new(&codex).run("say; mount -o remount,ro \"$WORKSPACE\"; say");
-        assert_eq!(said[0].failure(), None);
-        let failure = said[1].failure().unwrap();
-        assert_eq!(failure.kind, FailureKind::SessionUnreadable, "{failure:?}");
-        assert!(
-            format!("{failure:?}").contains("Read-only file system"),
-            "{failure:?}"
-        );
+        for script in [
+            "say; mount -o remount,ro \"$WORKSPACE\"; say; say",
+            "mount -o remount,ro \"$WORKSPACE\"; say; say",
+        ] {
+            let said = SmallDisk::new(&codex).run(script);
+            let thread = said[0].start().unwrap().0;
+            for turn in &said {
+                assert_eq!(turn.failure(), None, "{turn:?}");
+                assert!(turn.usage().0.is_some(), "{turn:?}");
+            }
+            for turn in &said[1..] {
+                assert_eq!(turn.start(), Some((thread, true)), "{turn:?}");
+            }
+            let could_not = format!("{:?}", said.last()).contains("Read-only file system");
+            assert_eq!(could_not, !script.starts_with("say"), "{said:?}");
+        }
     }
 }

@@ -230,6 +230,7 @@ fn the_session_command_shows_and_resets() {
         let output = Command::new(program())
             .args(["session", action, "--workspace"])
             .arg(workspace.path())
+            .env("XDG_STATE_HOME", workspace.state_home())
             .output()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

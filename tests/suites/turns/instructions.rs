@@ -192,9 +192,10 @@ fn codex_reads_the_quoted_text_as_it_was_whatever_it_holds() {
 fn of_a_conversation_whose_beginning_is_unknown_nothing_is_claimed() {
     for codex in real_codex!() {
         let agent = Agent::new(&codex).unwrap();
-        say(&agent, &["--instructions", "Be kind."], "one");
+        let one = say(&agent, &["--instructions", "Be kind."], "one");
         // As a host that does not keep it leaves it.
-        std::fs::remove_file(agent.workspace.path().join(".plexum-codex-state.json")).unwrap();
+        let file = agent.workspace.thread_file(one.start().unwrap().0);
+        std::fs::remove_file(file).unwrap();
         let two = say(&agent, &["--instructions", "Be kind."], "two");
         assert_eq!(two.unsupported(), [RequestPart::Instructions], "{two:?}");
         assert_eq!(say(&agent, &[], "three").unsupported(), []);

@@ -8,7 +8,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use plexum_openai_provider::{Config, Event, FailureKind, Provider, Request, StopReason, Turn};
+use plexum_openai_provider::{
+    Config, Event, FailureKind, Provider, Request, SessionFiles, StopReason, Turn,
+};
 use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, children};
 use plexum_openai_provider_tests::wait::{is_running, wait_until};
 use plexum_openai_provider_tests::workspace::Workspace;
@@ -31,6 +33,7 @@ fn paused(then: impl IntoIterator<Item = Step>) -> (Workspace, Turn) {
     };
     let turn = Provider::new(config)
         .unwrap()
+        .with_session_store(SessionFiles::default().without_state())
         .turn(workspace.path(), Request::prompt("hello"));
     (workspace, turn)
 }
@@ -170,7 +173,9 @@ async fn the_next_turn_waits_until_the_codex_of_a_dropped_one_is_gone() {
         binary: Some(codex.into()),
         ..Config::default()
     };
-    let provider = Provider::new(config).unwrap();
+    let provider = Provider::new(config)
+        .unwrap()
+        .with_session_store(SessionFiles::default().without_state());
     let mut first = provider.turn(workspace.path(), Request::prompt("one"));
     while first.next().await != text("deaf", 0) {}
     let pid = workspace.calls().unwrap()[0].pid;

@@ -10,10 +10,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use anyhow::ensure;
 use plexum_openai_provider::config::LostSession;
-use plexum_openai_provider::{Config, Event, Limits, NoticeKind, Provider, Request};
+use plexum_openai_provider::{Config, Event, Limits, NoticeKind, Provider, Request, SessionFiles};
 use plexum_openai_provider_tests::real_codex::VERSIONS;
 use plexum_openai_provider_tests::transcript::{self, Recording, difference, recordings};
 
@@ -34,10 +35,13 @@ async fn every_transcript_becomes_the_events_beside_it() {
         ..Config::default()
     })
     .unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let sessions = SessionFiles::default().with_state_folder(state.path());
+    let provider = provider.with_session_store(sessions);
     let mut wrong = Vec::new();
     for recording in recordings().unwrap() {
         let name = recording.name();
-        match check(&provider, &recording, bless).await {
+        match check(&provider, &recording, state.path(), bless).await {
             Ok(None) => {}
             Ok(Some(difference)) => wrong.push(format!("{name}\n{difference}")),
             Err(error) => wrong.push(format!("{name}\n  {error:#}\n")),
@@ -100,9 +104,10 @@ fn every_case_says_what_it_shows_and_every_excuse_names_a_version() {
 async fn check(
     provider: &Provider,
     recording: &Recording,
+    state: &Path,
     bless: bool,
 ) -> anyhow::Result<Option<String>> {
-    let events = replay(provider, recording).await?;
+    let events = replay(provider, recording, state).await?;
     let ends = events
         .iter()
         .filter(|event| matches!(event, Event::MessageEnd { .. }))
@@ -137,8 +142,12 @@ async fn check(
 }
 
 /// The events of a turn in which codex behaves as in the transcript.
-async fn replay(provider: &Provider, recording: &Recording) -> anyhow::Result<Vec<Event>> {
-    let workspace = recording.workspace()?;
+async fn replay(
+    provider: &Provider,
+    recording: &Recording,
+    state: &Path,
+) -> anyhow::Result<Vec<Event>> {
+    let workspace = recording.workspace(state)?;
     let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
     let mut events = Vec::new();
     while let Some(event) = turn.next().await {

@@ -64,6 +64,9 @@ fn turns_report_their_own_tokens_around_a_failed_a_killed_and_an_overflowed_one(
             Some(FailureKind::Killed),
             "{killed:?}"
         );
+        // Whether the silent model has counted something, nobody knows.
+        let said = turn(&agent, "hello");
+        assert!(matches!(said.usage(), (None, Some(_))), "{said:?}");
         counts(&agent, [3000, 300, 70, 7]);
 
         let overflowed = turn(&agent, "mock:ctx");
@@ -84,20 +87,13 @@ fn turns_report_their_own_tokens_around_a_failed_a_killed_and_an_overflowed_one(
 }
 
 #[test]
-fn a_lost_or_foreign_baseline_makes_the_turn_unknown_and_the_next_one_known_again() {
+fn lost_totals_make_the_turn_unknown_and_the_next_one_known_again() {
     for codex in real_codex!() {
         let agent = Agent::new(&codex).unwrap();
         counts(&agent, [1000, 100, 50, 5]);
-        let file = agent
-            .workspace
-            .path()
-            .join(plexum_openai_provider::STATE_FILE);
-        let foreign = std::fs::read_to_string(&file).unwrap().replacen(
-            "\"thread_id\":\"0",
-            "\"thread_id\":\"f",
-            1,
-        );
-        for content in [None, Some(foreign.as_str()), Some("{")] {
+        let id = agent.workspace.session().unwrap().unwrap();
+        let file = agent.workspace.thread_file(&id);
+        for content in [None, Some("{"), Some("{}")] {
             match content {
                 None => std::fs::remove_file(&file).unwrap(),
                 Some(content) => std::fs::write(&file, content).unwrap(),
@@ -122,15 +118,9 @@ fn a_killed_turn_that_had_spent_tokens_leaves_the_next_one_unknown_not_wrong() {
             .say(["mock:shell=touch started; sleep 100"])
             .spawn()
             .unwrap();
-        // Codex reports the tool some 20 ms after it has started it; a turn that is killed in between
-        // cannot be distinguished from one that was killed before the model answered.
-        let state = agent
-            .workspace
-            .path()
-            .join(plexum_openai_provider::STATE_FILE);
-        wait_until("the tool is reported", || {
-            let state = std::fs::read_to_string(&state);
-            state.is_ok_and(|state| !state.contains("totals"))
+        // Codex may not have reported the tool yet; that makes no difference.
+        wait_until("the tool runs", || {
+            agent.workspace.path().join("started").exists()
         });
         // SAFETY: `kill` takes plain numbers and touches no memory; the test started this process.
         unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use plexum_openai_provider::{SESSION_FILE, STATE_FILE};
+use plexum_openai_provider::SESSION_FILE;
 use tempfile::TempDir;
 
 use super::Exit;
@@ -41,17 +41,29 @@ impl Recording {
         folder.unwrap_or(&self.folder).display().to_string()
     }
 
-    /// A workspace whose session is that of the recorded run, and in which codex behaves as in it.
+    /// A workspace whose session is that of the recorded run, and in which codex behaves as in it. What is known of its
+    /// thread goes into `state`, the folder of the state.
     ///
     /// # Errors
     /// When a file is missing or cannot be copied.
-    pub fn workspace(&self) -> Result<TempDir> {
+    pub fn workspace(&self, state: &Path) -> Result<TempDir> {
         let workspace = tempfile::tempdir()?;
-        for (recorded, stored) in [("session.txt", SESSION_FILE), ("usage.json", STATE_FILE)] {
-            if self.folder.join(recorded).exists() {
-                let text = self.read(recorded)?;
-                fs::write(workspace.path().join(stored), text.trim_end())?;
+        if self.folder.join("session.txt").exists() {
+            let thread_id = self.read("session.txt")?;
+            let thread_id = thread_id.trim_end();
+            fs::write(workspace.path().join(SESSION_FILE), thread_id)?;
+            let threads = state.join("threads");
+            fs::create_dir_all(&threads)?;
+            for folder in ["workspaces", "locks"] {
+                fs::create_dir_all(state.join(folder))?;
             }
+            // Another run may have had a thread of the same id.
+            let known = if self.folder.join("usage.json").exists() {
+                self.read("usage.json")?
+            } else {
+                "{}".to_owned()
+            };
+            fs::write(threads.join(format!("{thread_id}.json")), known)?;
         }
         let end = match self.read("exit.txt")?.parse()? {
             Exit::Code(code) => Step::Exit { code },

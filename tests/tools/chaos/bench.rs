@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{
-    Config, Event, GuestLimits, LOCK_FILE, Limits, Metrics, Provider, Request, SESSION_FILE, Turn,
+    Config, Event, GuestLimits, Limits, Metrics, Provider, Request, SESSION_FILE, SessionFiles,
+    Turn,
 };
 use plexum_openai_provider_tests::census::{leftovers, parent_of, processes_below};
 use plexum_openai_provider_tests::fake_codex::{Script, calls};
@@ -77,13 +78,17 @@ impl Bench {
         };
         let config = |binary| with_limits(binary, LIMITS);
         Ok(Bench {
-            honest: Provider::new(config(fake_codex))?,
-            trapping: Provider::with_component(config(fake_codex), hostile)?,
+            honest: Provider::new(config(fake_codex))?
+                .with_session_store(SessionFiles::default().without_state()),
+            trapping: Provider::with_component(config(fake_codex), hostile)?
+                .with_session_store(SessionFiles::default().without_state()),
             on_full_disk: Provider::new(config(fake_codex))?.with_session_store(
                 FaultyStore::fails_at("save", io::Error::from(io::ErrorKind::StorageFull)),
             ),
-            with_own_program: Provider::new(config(&own_program))?,
-            patient: Provider::new(with_limits(fake_codex, PATIENT))?,
+            with_own_program: Provider::new(config(&own_program))?
+                .with_session_store(SessionFiles::default().without_state()),
+            patient: Provider::new(with_limits(fake_codex, PATIENT))?
+                .with_session_store(SessionFiles::default().without_state()),
             fake_codex: fake_codex.to_owned(),
             own_program,
             root,
@@ -167,14 +172,8 @@ impl Bench {
         }
         if fault == Fault::Dropped {
             // Codex may be gone while the turn still keeps its thread's id. It is over when its lock is open.
-            match File::open(workspace.join(LOCK_FILE)) {
-                // It was dropped before it had begun.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                opened => {
-                    let lock = opened?;
-                    tokio::task::spawn_blocking(move || lock.lock()).await??;
-                }
-            }
+            let lock = File::open(workspace)?;
+            tokio::task::spawn_blocking(move || lock.lock()).await??;
         }
         let files = leftovers(workspace)?;
         ensure!(files.is_empty(), "{fault:?}: files are left: {files:?}");

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use plexum_openai_provider::config::Instructions;
 use plexum_openai_provider::grant::{Call, Explanation, RequestWords};
-use plexum_openai_provider::{SessionFiles, SessionKey, SessionStore};
+use plexum_openai_provider::{SessionFiles, SessionKey};
 
 use super::audit::print;
 
@@ -55,8 +55,8 @@ impl Explain {
     pub fn run(self) -> Result<ExitCode> {
         let config = super::config(self.config.as_deref())?;
         let key = SessionKey::new(&self.workspace, self.session);
-        let entry = super::runtime()?.block_on(SessionFiles::default().load(&key))?;
-        let stored = entry.map(|entry| entry.thread_id);
+        let loaded = super::runtime()?.block_on(SessionFiles::default().peek(&key))?;
+        let stored = loaded.entry.map(|entry| entry.thread_id);
         let call = Call {
             prompt_on_stdin: self.args.last().is_some_and(|last| last == "-"),
             stored: stored.as_deref(),

@@ -5,15 +5,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use plexum_openai_provider::{SessionFiles, SessionKey, SessionStore};
+use plexum_openai_provider::{Loaded, SessionFiles, SessionKey, SessionStore};
 
-/// Show or forget the conversation of a workspace.
+/// Show, forget or choose the conversation of a workspace.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   plexum-openai-provider session show
   plexum-openai-provider session reset --workspace ~/agents/scribe
   plexum-openai-provider session reset --session review
+  plexum-openai-provider session adopt 01a215f0-83f3-7a93-a4bf-ac302d6a3744
 
 Exit codes: 0 done, 1 there is no conversation, 2 the session cannot be used.")]
 pub struct Session {
@@ -27,12 +28,18 @@ pub struct Session {
     session: Option<String>,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Action {
     /// Print the thread id and what is known of its tokens, as JSON
     Show,
     /// Set the session file aside as .plexum-codex-session.bad, so that the next turn begins a new conversation
     Reset,
+    /// Go on with a thread of codex's here, and no longer in the workspace that it belongs to
+    Adopt {
+        /// The id of the thread, as `codex resume` lists it
+        #[arg(value_name = "ID")]
+        thread_id: String,
+    },
 }
 
 impl Session {
@@ -45,7 +52,23 @@ impl Session {
 
 async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
     let files = SessionFiles::default();
-    let Some(entry) = files.load(key).await? else {
+    if let Action::Adopt { thread_id } = &action {
+        let before = files.adopt(key, thread_id).await?;
+        let workspace = key.workspace.display();
+        println!("The next turn in {workspace} goes on with {thread_id}.");
+        if let Some(before) = before {
+            println!(
+                "It belonged to {}, where the next turn begins a new conversation.",
+                before.display()
+            );
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Loaded { entry, notices, .. } = files.peek(key).await?;
+    for notice in notices {
+        eprintln!("{}", crate::harmless(&notice));
+    }
+    let Some(entry) = entry else {
         let named = key.session.as_ref();
         let named = named.map_or(String::new(), |name| format!(" of the name {name:?}"));
         let workspace = key.workspace.display();
@@ -59,16 +82,13 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
         ),
         Action::Reset => {
             // A running turn would write the id again.
-            let _lock = files.lock(key).await?;
-            files.set_aside(key).await?;
-            let path = SessionFiles::session_file(key);
-            let name = path.file_name().unwrap_or_default();
+            files.lock(key).await?.set_aside().await?;
             println!(
-                "{} was set aside as {}.bad; to continue it, rename it back.",
-                path.display(),
-                name.display()
+                "The next turn begins a new conversation. To continue this one, run `plexum-openai-provider session adopt {}`.",
+                entry.thread_id
             );
         }
+        Action::Adopt { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use plexum_openai_provider::{
-    Config, Description, Event, FailureKind, GuestLimits, Provider, Request, StopReason, Turn,
+    Config, Description, Event, FailureKind, GuestLimits, Provider, Request, SessionFiles,
+    StopReason, Turn,
 };
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::hostile;
@@ -49,8 +50,12 @@ impl Bench {
             ..Config::default()
         };
         Bench {
-            hostile: Provider::with_component(config.clone(), component()).unwrap(),
-            honest: Provider::new(config).unwrap(),
+            hostile: Provider::with_component(config.clone(), component())
+                .unwrap()
+                .with_session_store(SessionFiles::default().without_state()),
+            honest: Provider::new(config)
+                .unwrap()
+                .with_session_store(SessionFiles::default().without_state()),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use plexum_openai_provider::{Config, FailureKind, GuestLimits, Provider, Request, StopReason};
+use plexum_openai_provider::{
+    Config, FailureKind, GuestLimits, Provider, Request, SessionFiles, StopReason,
+};
 use plexum_openai_provider_tests::cpu_time;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::wait::{is_running, wait_until};
@@ -288,6 +290,7 @@ async fn waiting_for_codex_is_not_computing() {
     };
     let turn = Provider::new(config)
         .unwrap()
+        .with_session_store(SessionFiles::default().without_state())
         .turn(codex.path(), Request::prompt("hello"));
     let told = finish(turn).await;
     assert_eq!(told.stop_reason, StopReason::EndTurn, "{told:?}");
