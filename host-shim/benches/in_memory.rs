@@ -6,7 +6,9 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 
 use plexum_openai_provider::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
-use plexum_openai_provider::{SessionEntry, SessionGuard, SessionKey, SessionStore, StoreFuture};
+use plexum_openai_provider::{
+    Loaded, Session, SessionEntry, SessionKey, SessionStore, StoreFuture,
+};
 
 /// Prints a text and ends well.
 pub struct Printed(pub Arc<str>);
@@ -51,25 +53,25 @@ impl Child for Ended {
 /// Keeps nothing.
 pub struct Forgetful;
 
-struct NoGuard;
-
-impl SessionGuard for NoGuard {}
+struct Nothing;
 
 impl SessionStore for Forgetful {
-    fn lock<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Arc<dyn SessionGuard>> {
-        let guard: Arc<dyn SessionGuard> = Arc::new(NoGuard);
-        Box::pin(std::future::ready(Ok(guard)))
+    fn lock<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>> {
+        let session: Arc<dyn Session> = Arc::new(Nothing);
+        Box::pin(std::future::ready(Ok(session)))
+    }
+}
+
+impl Session for Nothing {
+    fn load(&self) -> StoreFuture<'_, Loaded> {
+        Box::pin(std::future::ready(Ok(Loaded::default())))
     }
 
-    fn load<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Option<SessionEntry>> {
-        Box::pin(std::future::ready(Ok(None)))
+    fn save(&self, _: SessionEntry) -> StoreFuture<'_, Vec<String>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
-    fn save<'a>(&'a self, _: &'a SessionKey, _: SessionEntry) -> StoreFuture<'a, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn set_aside<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, ()> {
+    fn set_aside(&self) -> StoreFuture<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use plexum_openai_provider::framing::{Framer, MAX_LINE_BYTES};
 use plexum_openai_provider_guest::bindings::codex::{Awaited, Exit, ExitStatus, Output, Refusal};
 use plexum_openai_provider_guest::bindings::log::Level;
-use plexum_openai_provider_guest::bindings::session::{Entry, Error};
+use plexum_openai_provider_guest::bindings::session::{Entry, Error, Loaded};
 use plexum_openai_provider_guest::bindings::settings::{
     ChangedInstructions, Instructions, LostSession, Model, PromptTransport, Sandbox, Settings,
 };
@@ -57,12 +57,16 @@ impl Capabilities for Host {
         false
     }
 
-    fn load_session(&self) -> Result<Option<Entry>, Error> {
-        Ok(None)
+    fn load_session(&self) -> Result<Loaded, Error> {
+        Ok(Loaded {
+            entry: None,
+            foreign: None,
+            notices: Vec::new(),
+        })
     }
 
-    fn save_session(&self, _: &Entry) -> Result<(), Error> {
-        Ok(())
+    fn save_session(&self, _: &Entry) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
     }
 
     fn set_session_aside(&self) -> Result<(), Error> {

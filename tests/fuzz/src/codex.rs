@@ -16,7 +16,7 @@ use plexum_openai_provider_guest::bindings::codex::{
     Awaited, Exit, ExitStatus, Output, Refusal, RefusalReason, StopCause,
 };
 use plexum_openai_provider_guest::bindings::log::Level;
-use plexum_openai_provider_guest::bindings::session::{Entry, Error};
+use plexum_openai_provider_guest::bindings::session::{Entry, Error, Loaded};
 use plexum_openai_provider_guest::capability::{Capabilities, Child};
 
 use crate::now::now;

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use plexum_openai_provider::framing::{Framer, Lines};
 use plexum_openai_provider_guest::bindings::codex::{Awaited, Exit, ExitStatus, Output, Refusal};
 use plexum_openai_provider_guest::bindings::log::Level;
-use plexum_openai_provider_guest::bindings::session::{Entry, Error};
+use plexum_openai_provider_guest::bindings::session::{Entry, Error, Loaded};
 use plexum_openai_provider_guest::bindings::settings::{
     ChangedInstructions, Instructions, LostSession, Model, PromptTransport, Sandbox, Settings,
 };
@@ -56,13 +56,17 @@ impl Capabilities for Printing {
         false
     }
 
-    fn load_session(&self) -> Result<Option<Entry>, Error> {
-        Ok(self.stored.borrow().clone())
+    fn load_session(&self) -> Result<Loaded, Error> {
+        Ok(Loaded {
+            entry: self.stored.borrow().clone(),
+            foreign: None,
+            notices: Vec::new(),
+        })
     }
 
-    fn save_session(&self, entry: &Entry) -> Result<(), Error> {
+    fn save_session(&self, entry: &Entry) -> Result<Vec<String>, Error> {
         self.stored.replace(Some(entry.clone()));
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn set_session_aside(&self) -> Result<(), Error> {
