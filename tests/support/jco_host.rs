@@ -119,7 +119,8 @@ impl JcoHost {
             .arg("--workspace")
             .arg(workspace.path())
             .args(options)
-            .args(["--", prompt]);
+            .args(["--", prompt])
+            .env("XDG_STATE_HOME", workspace.state_home());
         command
     }
 }

@@ -59,6 +59,7 @@ impl PythonHost {
             .arg(workspace.path())
             .args(options)
             .args(["--", prompt])
+            .env("XDG_STATE_HOME", workspace.state_home())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

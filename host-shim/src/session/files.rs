@@ -506,9 +506,14 @@ impl Conversation {
 
     /// Makes a thread this place's, unless it is another's. Whether that is kept: not without a state.
     fn claim(&self, thread_id: &str, known: Option<Thread>, how: Claim) -> io::Result<Claimed> {
-        let Some(state) = self.state.as_ref().filter(|_| is_uuid(thread_id)) else {
+        let Some(state) = &self.state else {
             return Ok(Claimed::Here(false));
         };
+        if !is_uuid(thread_id) {
+            // No thread, so nothing is known of it; and the one before it is not gone on with.
+            state.forget_latest(&self.here)?;
+            return Ok(Claimed::Here(false));
+        }
         let _claiming = state.claiming()?;
         let belongs = state.thread(thread_id, &self.here)?;
         if how == Claim::IfFree

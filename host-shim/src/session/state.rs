@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::contract::event::Usage;
 use crate::contract::thread_id::is_uuid;
 use crate::session::folder::{Folder, Identity, Sync};
-use crate::session::place::refused;
+use crate::session::place::{at, refused};
 use crate::session::rollout::Rollout;
 
 /// The name of the folder in `$XDG_STATE_HOME`.
@@ -137,18 +137,18 @@ impl State {
 
     /// Opens it, and makes it if it is missing.
     pub fn open(path: &Path) -> io::Result<Self> {
-        match Self::open_existing(path)? {
-            Some(state) => Ok(state),
+        let state = match Self::open_existing(path)? {
+            Some(state) => state,
             None => {
                 let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-                made.map_err(|error| crate::session::place::at(path, "cannot be made", error))?;
-                let state = State(Folder::open(path)?);
-                for folder in ["threads", "workspaces", "locks"] {
-                    state.0.make_folder(folder)?;
-                }
-                Ok(state)
+                made.map_err(|error| at(path, "cannot be made", error))?;
+                State(Folder::open(path)?)
             }
+        };
+        for folder in ["threads", "workspaces", "locks"] {
+            state.0.make_folder(folder)?;
         }
+        Ok(state)
     }
 
     /// Opens it if it is there.

@@ -1,20 +1,25 @@
-//! The session's files, whatever they hold.
+//! The session's file and what is known outside, whatever they hold.
 //!
-//! An input is a first line of letters and the fields session file, state file and thread id to save. Letters:
-//! `s` there is a session file, `u` a state file, `t` what a crash left of either; `e` saves the thread id of
-//! the input and not the one that was loaded, `n` without totals, `i` with a digest of instructions.
+//! An input is a first line of letters and the fields session file, file of a thread, file of the workspace, and thread
+//! id to save. Letters: `s` there is a session file, `k` the state knows the thread of the next field, `w` it knows the
+//! workspace, `t` what a crash left; `e` saves the thread id of the input and not the one that was loaded, `n` without
+//! totals, `i` with a digest of instructions.
 #![no_main]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use plexum_openai_provider::{
-    SESSION_FILE, STATE_FILE, SessionEntry, SessionFiles, SessionKey, SessionStore, Usage,
+    Loaded, SESSION_FILE, Session, SessionEntry, SessionFiles, SessionKey, SessionStore, Usage,
 };
 use plexum_openai_provider_fuzz::fields::{FIELD, split};
 use tokio::runtime::{Builder, Runtime};
+
+/// The thread whose file of the state is made up. Fuzzing finds it in the dictionary.
+const KNOWN: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
 
 thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().build().expect("a runtime");
@@ -22,44 +27,80 @@ thread_local! {
 
 fuzz_target!(|data: &[u8]| {
     let [letters, files] = split(data, b'\n');
-    let [session, state, thread_id] = split(files, FIELD);
+    let [session, thread, place, thread_id] = split(files, FIELD);
     let has = |letter| letters.contains(&letter);
 
     // In memory, where there is such a place.
     let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() {
+    let root = if memory.is_dir() {
         tempfile::tempdir_in(memory)
     } else {
         tempfile::tempdir()
     };
-    let folder = folder.expect("a folder");
-    let folder = folder.path();
-    let write = |letter, name: &str, content: &[u8]| {
+    let root = root.expect("a folder");
+    let (folder, state) = (root.path().join("workspace"), root.path().join("state"));
+    fs::create_dir(&folder).expect("a folder");
+    let store = SessionFiles::default()
+        .with_state_folder(&state)
+        .with_codex_home(root.path().join("codex"));
+    let key = SessionKey::of_workspace(&folder);
+    let locked = || -> Arc<dyn Session> {
+        RUNTIME
+            .with(|runtime| runtime.block_on(store.lock(&key)))
+            .expect("nobody else locks it")
+    };
+
+    // A real conversation first, so that the state has its files.
+    if has(b'w') {
+        let session = locked();
+        let entry = SessionEntry::new(KNOWN);
+        RUNTIME.with(|runtime| {
+            runtime.block_on(session.load()).expect("nothing is there");
+            runtime.block_on(session.save(entry)).expect("it is saved");
+        });
+        drop(session);
+        let places = state.join("workspaces");
+        let file = fs::read_dir(places).expect("the folder").next();
+        if !place.is_empty() {
+            let file = file.expect("a file").expect("a name").path();
+            fs::write(file, place).expect("a file");
+        }
+    }
+    let write = |letter, path: &Path, content: &[u8]| {
         if has(letter) {
-            fs::write(folder.join(name), content).expect("a file");
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::write(path, content).expect("a file");
         }
     };
-    write(b's', SESSION_FILE, session);
-    write(b'u', STATE_FILE, state);
-    write(b't', &format!("{SESSION_FILE}.tmp"), b"half");
-    write(b't', &format!("{STATE_FILE}.tmp"), b"half");
+    write(b's', &folder.join(SESSION_FILE), session);
+    write(b't', &folder.join(format!("{SESSION_FILE}.tmp")), b"half");
+    write(b'k', &state.join(format!("threads/{KNOWN}.json")), thread);
 
-    let loaded = load(folder);
-    match &loaded {
-        Ok(None) => assert!(!has(b's'), "the session file is not seen"),
-        Ok(Some(entry)) => {
-            assert_eq!(entry.thread_id, String::from_utf8_lossy(session).trim());
+    let before = content(&folder);
+    let peeked = RUNTIME.with(|runtime| runtime.block_on(store.peek(&key)));
+    assert_eq!(content(&folder), before, "looking changes nothing");
+    let open = locked();
+    let loaded = load(&*open);
+    if let (Ok(peeked), Ok(loaded)) = (&peeked, &loaded) {
+        assert_eq!(peeked.entry, loaded.entry);
+        let file = String::from_utf8_lossy(session);
+        let own = loaded.entry.as_ref().map(|entry| entry.thread_id.as_str());
+        if has(b's') && own.is_some_and(|own| own != file.trim()) {
+            assert!(!loaded.notices.is_empty(), "another thread in silence");
         }
-        Err(error) => assert!(error.contains(SESSION_FILE), "no file in {error:?}"),
+        let other = own.is_none() && loaded.foreign.is_none() && loaded.notices.is_empty();
+        assert!(!(has(b's') && other), "a session file is not seen");
     }
 
     let mut totals = Usage::default();
     totals.input_tokens = u64::MAX;
     totals.cached_input_tokens = Some(session.len() as u64);
-    totals.cache_write_input_tokens = has(b'u').then_some(0);
-    totals.output_tokens = state.len() as u64;
+    totals.cache_write_input_tokens = has(b'k').then_some(0);
+    totals.output_tokens = thread.len() as u64;
     let entry = match &loaded {
-        Ok(Some(entry)) if !has(b'e') => entry.clone(),
+        Ok(Loaded {
+            entry: Some(entry), ..
+        }) if !has(b'e') => entry.clone(),
         _ => {
             let mut entry = SessionEntry::new(String::from_utf8_lossy(thread_id));
             entry.totals = (!has(b'n')).then_some(totals);
@@ -67,48 +108,39 @@ fuzz_target!(|data: &[u8]| {
             entry
         }
     };
-    let key = SessionKey::of_workspace(folder);
-    let before = content(folder);
-    match RUNTIME
-        .with(|runtime| runtime.block_on(SessionFiles::default().save(&key, entry.clone())))
-    {
-        Ok(()) => {
-            assert_eq!(
-                load(folder),
-                Ok(Some(entry.clone())),
-                "another entry is loaded than was saved"
-            );
-            let mut after = content(folder);
+    let before = content(&folder);
+    let saved = RUNTIME.with(|runtime| runtime.block_on(open.save(entry.clone())));
+    match saved {
+        Ok(_) => {
+            drop(open);
+            let again = load(&*locked()).expect("what was saved can be loaded");
+            let kept = again.entry.expect("what was saved is there");
+            assert_eq!(kept.thread_id, entry.thread_id);
+            let mut after = content(&folder);
             assert_eq!(
                 after.remove(SESSION_FILE).as_deref(),
                 Some(entry.thread_id.as_bytes())
             );
-            let known = entry.totals.is_some() || entry.instructions.is_some();
-            assert_eq!(after.remove(STATE_FILE).is_some(), known);
             // What a crash left is removed with the file that it was meant for.
             after.retain(|name, bytes| before.get(name) != Some(bytes));
             assert!(after.is_empty(), "left behind: {:?}", after.keys());
         }
-        Err(error) => {
-            assert_eq!(content(folder), before, "changed in spite of {error}");
-            assert_eq!(load(folder), loaded);
-        }
+        Err(error) => assert_eq!(content(&folder), before, "changed in spite of {error}"),
     }
 
-    let before = content(folder).remove(SESSION_FILE);
-    let aside = RUNTIME.with(|runtime| runtime.block_on(SessionFiles::default().set_aside(&key)));
-    assert_eq!(aside.is_ok(), before.is_some(), "{aside:?}");
+    let open = locked();
+    let aside = RUNTIME.with(|runtime| runtime.block_on(open.set_aside()));
+    assert!(aside.is_ok(), "{aside:?}");
     assert_eq!(
-        content(folder).remove(&format!("{SESSION_FILE}.bad")),
-        before
+        load(&*open).map(|loaded| loaded.entry),
+        Ok(None),
+        "what is set aside is not gone on with"
     );
-    assert_eq!(load(folder), Ok(None));
 });
 
 /// What is loaded, or the text of the error.
-fn load(folder: &Path) -> Result<Option<SessionEntry>, String> {
-    let key = SessionKey::of_workspace(folder);
-    let loaded = RUNTIME.with(|runtime| runtime.block_on(SessionFiles::default().load(&key)));
+fn load(session: &dyn Session) -> Result<Loaded, String> {
+    let loaded = RUNTIME.with(|runtime| runtime.block_on(session.load()));
     loaded.map_err(|error| error.to_string())
 }
 

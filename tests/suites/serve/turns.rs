@@ -30,7 +30,9 @@ fn the_events_are_those_of_say_and_the_answer_comes_before_them() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
+    // So that another conversation begins.
     std::fs::remove_file(workspace.path().join(".plexum-codex-session")).unwrap();
+    std::fs::remove_dir_all(workspace.state_home()).unwrap();
 
     let mut server = Server::initialized(&workspace);
     let id = server.ask(

@@ -291,7 +291,6 @@ impl Fault {
             Fault::FailedTurn => failed(Kind::Auth),
             Fault::DiesWithWords => failed(Kind::Config),
             Fault::ProgramRemoved => failed(Kind::NotInstalled),
-            Fault::SessionIsFolder => failed(Kind::SessionUnreadable),
             Fault::DiskFull => failed(Kind::Resources),
             Fault::NoWorkspace => failed(Kind::InvalidRequest),
             Fault::ComponentTraps | Fault::ComponentSpins => failed(Kind::Internal),

@@ -83,8 +83,12 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
         Action::Reset => {
             // A running turn would write the id again.
             files.lock(key).await?.set_aside().await?;
+            let path = SessionFiles::session_file(key);
+            let name = path.file_name().unwrap_or_default();
             println!(
-                "The next turn begins a new conversation. To continue this one, run `plexum-openai-provider session adopt {}`.",
+                "{} was set aside as {}.bad, and the next turn begins a new conversation. To continue this one, run `plexum-openai-provider session adopt {}`.",
+                path.display(),
+                name.display(),
                 entry.thread_id
             );
         }
