@@ -71,10 +71,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         for event in events {
             let event = Event::from(event);
-            // For the metrics.
-            store.data().codex.note(&event);
-            store.data_mut().events += 1;
-            println!("{}", serde_json::to_string(&event)?);
+            let mut all = Vec::new();
+            if let Event::MessageEnd { .. } = event {
+                // Nothing of the turn runs any more when its end is handed out.
+                all = store.data_mut().codex.end_codex().await;
+            }
+            all.push(event);
+            for event in all {
+                // For the metrics.
+                store.data().codex.note(&event);
+                store.data_mut().events += 1;
+                println!("{}", serde_json::to_string(&event)?);
+            }
         }
     }
     let events = store.data().events;

@@ -58,6 +58,8 @@
 //!
 //! - Every turn has one end, even after a trap.
 //! - Call [`CodexCtx::note`](crate::CodexCtx::note) for each event, so that the metrics know how the turn ended.
+//! - Call [`CodexCtx::end_codex`](crate::CodexCtx::end_codex) before you hand out the end, and hand out what it returns
+//!   first: it ends what the component has left running, and says what may still run.
 //! - Hand out events at the pace at which the caller takes them.
 //! - Stop a turn that its caller no longer wants.
 //! - Limit the number of events.

@@ -5,6 +5,7 @@
 //! - [`codex_home`]: a private `CODEX_HOME` whose configuration points at such a model.
 //! - [`fake_codex`]: the script, state and call record of the `fake-codex` binary.
 //! - [`agent`]: a real codex with all that it needs.
+//! - [`attack`]: what a tool can do to the supervisor of its turn.
 //! - [`json_schema`]: whether a value is what one of the published schemas says.
 //! - [`workspace`]: a scratch workspace, and turns in it through the real program.
 //! - [`census`]: what a run holds and leaves: processes, descriptors, files, memory.
@@ -29,6 +30,7 @@
 )]
 
 pub mod agent;
+pub mod attack;
 pub mod census;
 mod component;
 pub mod cpu_time;

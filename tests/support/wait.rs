@@ -25,7 +25,7 @@ pub fn is_running(pid: i32) -> bool {
         !stat
             .rsplit(") ")
             .next()
-            .is_some_and(|state| state.starts_with('Z'))
+            .is_some_and(|state| state.starts_with(['Z', 'X']))
     })
 }
 

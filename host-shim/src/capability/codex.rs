@@ -18,6 +18,7 @@ use crate::codex::process::Process;
 use crate::codex::start::{Start, StartError};
 use crate::codex::stop::StopCause;
 use crate::codex::task::MAX_BATCH_BYTES;
+use crate::contract::event::{Event, NoticeKind};
 use crate::grant::Call;
 use crate::grant::environment::EnvironmentRule;
 use crate::grant::program::ProgramError;
@@ -219,9 +220,10 @@ const ARGV_RULE: &str = "argv grammar";
 const LIMITS_RULE: &str = "guest limits";
 
 impl CodexCtx {
-    /// Ends every codex that the component has left running, when it is done or was stopped, and waits until they are
-    /// gone: the next turn then finds the conversation free.
-    pub(crate) async fn end_codex(&mut self) {
+    /// Ends every codex that the component has left running, all at once, and waits until they are gone: the next turn
+    /// then finds the conversation free. Returns a notice of each thing that may still run all the same. Call it before
+    /// you hand out the end of a turn.
+    pub async fn end_codex(&mut self) -> Vec<Event> {
         let end = self.config.limits.end();
         // All of them first: each may take the whole grace period.
         for process in self.running() {
@@ -232,6 +234,13 @@ impl CodexCtx {
                 tracing::error!(pid = process.id(), %error, "it is unknown how codex ended");
             }
         }
+        // Those that the component has let go of were stopped then.
+        let left = self.leftovers.all().await;
+        let notice = |message| Event::Notice {
+            kind: NoticeKind::Warning,
+            message,
+        };
+        left.into_iter().map(notice).collect()
     }
 
     /// The processes that have not ended.
@@ -244,7 +253,12 @@ impl CodexCtx {
     /// Notes the end of a process in the metrics, the log and the record.
     fn on_end(&self) -> impl FnOnce(i32, &Exit) + Send + use<> {
         let (meter, record) = (self.meter.clone(), self.record.clone());
+        let leftovers = self.leftovers.sender();
         move |pid, exit| {
+            if let Some(may_run) = &exit.may_run {
+                // If the turn is over, there is nobody to tell but the log.
+                let _ = leftovers.send(may_run.clone());
+            }
             meter.left_behind(exit.left_behind);
             tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");
             record.write(&record::Entry::Ended {

@@ -6,6 +6,7 @@ mod codex;
 mod from_wit;
 pub mod handover;
 pub mod image;
+pub mod leftovers;
 mod log;
 mod session;
 mod settings;
@@ -22,6 +23,7 @@ use wasmtime::component::ResourceTable;
 
 use crate::capability::budget::{Budget, Exceeded};
 use crate::capability::handover::Handover;
+use crate::capability::leftovers::Leftovers;
 use crate::codex::spawner::Spawner;
 use crate::codex::stop::{Bounds, StopCause};
 use crate::config::Config;
@@ -64,6 +66,8 @@ pub struct CodexCtx {
     pub(crate) table: ResourceTable,
     /// What the component has used up.
     pub(crate) budget: Budget,
+    /// What codex has left.
+    pub(crate) leftovers: Leftovers,
     /// Held while the turn runs: the engine's clock, one of the slots for turns (`limits.turns`), and the first place
     /// in the workspace's queue.
     pub(crate) _ticking: Option<Ticking>,

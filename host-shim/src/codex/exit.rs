@@ -20,6 +20,8 @@ pub struct Exit {
     pub output_cut: bool,
     /// How many processes codex left behind, which were then ended.
     pub left_behind: u32,
+    /// What may still run, in words for a person, if anything may.
+    pub may_run: Option<String>,
     /// From its start until its end.
     pub duration: Duration,
 }

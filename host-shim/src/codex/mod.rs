@@ -5,6 +5,7 @@
 pub mod ask;
 pub mod exit;
 pub mod framing;
+pub mod pauses;
 pub mod process;
 pub mod spawner;
 pub mod start;

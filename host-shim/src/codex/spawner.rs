@@ -58,6 +58,11 @@ pub enum Gone {
         /// How many.
         count: u32,
     },
+    /// Whoever knew them is gone. This many were found and ended, and there may be more.
+    Unsure {
+        /// How many were ended.
+        ended: u32,
+    },
 }
 
 /// What the methods of [`Spawner`] and [`Child`] return.
@@ -76,7 +81,8 @@ pub trait Child: Send {
     /// called again.
     fn stop(&mut self);
 
-    /// Waits until codex itself has ended. May be dropped while it waits, and called again.
+    /// Waits until codex itself has ended. May be dropped while it waits, and called again. If it is unknown how codex
+    /// ended, return the status of a process that SIGKILL ended, and then [`Gone::Unsure`].
     fn ended(&mut self) -> SpawnFuture<'_, ExitStatus>;
 
     /// Waits, after [`Child::ended`], until nothing that codex started is left. May be dropped while it waits, and

@@ -1,10 +1,13 @@
 //! A request to end a turn early, passed from the caller to everything that is running.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use super::pauses::Pauses;
 
 /// Why a turn should end early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,11 @@ impl StopCause {
 
 /// The receiving end of the request.
 #[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<Option<StopCause>>);
+pub struct Stop {
+    asked: watch::Receiver<Option<StopCause>>,
+    /// The time that is charged to nobody in this turn.
+    pub pauses: Arc<Pauses>,
+}
 
 /// The sending end of the request.
 #[derive(Debug)]
@@ -52,8 +59,9 @@ pub struct Stopper(watch::Sender<Option<StopCause>>);
 /// A pair of them.
 #[must_use]
 pub fn stop() -> (Stopper, Stop) {
-    let (sender, receiver) = watch::channel(None);
-    (Stopper(sender), Stop(receiver))
+    let (sender, asked) = watch::channel(None);
+    let pauses = Arc::default();
+    (Stopper(sender), Stop { asked, pauses })
 }
 
 impl Stopper {
@@ -72,18 +80,18 @@ impl Stop {
     #[must_use]
     pub fn cause(&self) -> Option<StopCause> {
         let abandoned = self.is_abandoned().then_some(StopCause::Cancelled);
-        self.0.borrow().or(abandoned)
+        self.asked.borrow().or(abandoned)
     }
 
     /// Whether the turn was dropped.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
-        self.0.has_changed().is_err()
+        self.asked.has_changed().is_err()
     }
 
     /// Waits until the turn should end; see [`Stop::cause`].
     pub async fn requested(&mut self) -> StopCause {
-        match self.0.wait_for(Option::is_some).await {
+        match self.asked.wait_for(Option::is_some).await {
             Ok(cause) => (*cause).unwrap_or(StopCause::Cancelled),
             Err(_) => StopCause::Cancelled,
         }
@@ -99,17 +107,18 @@ impl Stop {
 pub struct Bounds {
     /// The request to end the turn.
     pub stop: Stop,
-    /// When the turn must be over.
+    /// When the turn must be over, pauses not counted.
     pub deadline: Instant,
 }
 
 impl Bounds {
     /// Waits until the turn must end, and returns why.
     pub async fn over(&mut self) -> StopCause {
+        let pauses = Arc::clone(&self.stop.pauses);
         tokio::select! {
             biased;
             cause = self.stop.requested() => cause,
-            () = tokio::time::sleep_until(self.deadline) => StopCause::TurnTimeout,
+            () = pauses.sleep_until(self.deadline) => StopCause::TurnTimeout,
         }
     }
 
@@ -131,7 +140,7 @@ impl Bounds {
     ) -> Result<T, StopCause> {
         let out_of_grace = async {
             let cause = self.over().await;
-            tokio::time::sleep(grace).await;
+            self.stop.pauses.sleep(grace).await;
             cause
         };
         tokio::select! {

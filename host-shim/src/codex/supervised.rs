@@ -1,22 +1,34 @@
 //! Codex on this machine, under a supervisor: a process of ours that outlives this one, and ends everything
 //! that codex started, whatever happens here. See the crate `plexum-openai-provider-supervisor`.
+//!
+//! Codex's tools can do to the supervisor whatever this user can. So it is asked twice a second whether it does its work.
+//! One that was stopped is told to go on. One that was killed or does not answer is *lost*: this process then does its
+//! work, and ends everything that is left of the turn.
 
+use std::collections::HashSet;
 use std::fs::Permissions;
+use std::future::pending;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use plexum_openai_provider_supervisor::{Report, STOP, orders};
+use plexum_openai_provider_supervisor::{Family, Mark, PING, Report, STOP, is_held, orders};
 use rustix::fs::{Access, MemfdFlags, SealFlags, access, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, getrlimit, kill_process,
+    kill_process_group, pidfd_open, waitid,
+};
+use tempfile::TempPath;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixStream;
@@ -58,12 +70,20 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
     control.set_nonblocking(true)?;
     let control = UnixStream::from_std(control)?;
 
-    let program = program()?;
-    let mut supervisor =
-        std::process::Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
+    // A turn may be one of many processes, and numbers of processes come again.
+    let mark = Mark::new(RandomState::new().hash_one(std::process::id()));
+    let in_memory = format!("/proc/self/fd/{}", program()?.as_raw_fd());
+    // Without /proc, a descriptor has no name.
+    let named = match Path::new("/proc/self/fd").exists() {
+        true => None,
+        false => Some(named_file()?),
+    };
+    let program = named.as_deref().unwrap_or(Path::new(&in_memory));
+    let mut supervisor = std::process::Command::new(program);
     supervisor
         .arg0("plexum-codex-supervisor")
         .arg(command.grace.as_millis().to_string())
+        .arg(mark.number().to_string())
         .arg(command.program)
         .args(command.args)
         .current_dir(command.workspace)
@@ -85,13 +105,22 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         return Err(io::Error::other("the new process has no pipes"));
     };
     let mut child = SupervisedChild {
-        control,
+        control: Control {
+            socket: control,
+            part: [0; Report::LEN],
+            len: 0,
+        },
         supervisor,
-        part: Part::default(),
+        pulse: Pulse {
+            next: Instant::now() + BEAT,
+            asked: None,
+            held: None,
+        },
         last: None,
         codex: None,
+        mark: Some(mark).filter(|mark| may_put_on(*mark)),
         grace: command.grace,
-        kill_at: None,
+        lost: None,
     };
     match child.report().await? {
         Report::Started(id) => {
@@ -107,6 +136,12 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         Report::NotStarted(error) => Err(io::Error::from_raw_os_error(error)),
         other => Err(unexpected(other)),
     }
+}
+
+/// Whether a process that this one starts may mark itself.
+fn may_put_on(mark: Mark) -> bool {
+    let most = getrlimit(Resource::Rttime).maximum;
+    most.is_none_or(|most| most >= mark.number())
 }
 
 /// The supervisor's program as a file without a name, which cannot be changed or left behind.
@@ -156,16 +191,21 @@ fn in_memory() -> io::Result<OwnedFd> {
 
 /// Its name is gone before anybody runs it, and nobody has it open for writing.
 fn on_disk() -> io::Result<OwnedFd> {
+    let path = named_file()?;
+    access(&*path, Access::EXEC_OK)?;
+    let program = std::fs::File::open(&path)?;
+    path.close()?;
+    Ok(program.into())
+}
+
+/// The supervisor's program as a file that goes when it is dropped.
+fn named_file() -> io::Result<TempPath> {
     let mut file = tempfile::Builder::new()
         .prefix("plexum-codex-supervisor-")
         .permissions(Permissions::from_mode(0o700))
         .tempfile()?;
     file.write_all(SUPERVISOR)?;
-    let path = file.into_temp_path();
-    access(&*path, Access::EXEC_OK)?;
-    let program = std::fs::File::open(&path)?;
-    path.close()?;
-    Ok(program.into())
+    Ok(file.into_temp_path())
 }
 
 /// Sends the first byte, and the descriptors that it announces. They wait in the socket until the supervisor runs.
@@ -198,122 +238,342 @@ fn send_orders(
 
 /// A codex under its supervisor. Dropping this closes the control socket, and the supervisor does the rest.
 struct SupervisedChild {
-    control: UnixStream,
+    control: Control,
     /// When this is dropped, tokio reaps it later.
     supervisor: process::Child,
-    part: Part,
+    pulse: Pulse,
     /// Its last report, when that has come.
     last: Option<Report>,
     codex: Option<Pid>,
+    /// What codex and all that it starts are marked with, unless a limit forbids that.
+    mark: Option<Mark>,
     grace: Duration,
-    /// Set when the supervisor was lost: when to kill codex, which got SIGINT at that moment.
-    kill_at: Option<Instant>,
+    lost: Option<Lost>,
 }
 
-/// The part of a report that has arrived so far.
-#[derive(Default)]
-struct Part {
-    bytes: [u8; Report::LEN],
+/// The control socket, and the part of a report that has arrived so far.
+struct Control {
+    socket: UnixStream,
+    part: [u8; Report::LEN],
     len: usize,
+}
+
+/// Whether the supervisor still does its work: codex's tools can stop it or trace it.
+struct Pulse {
+    /// When to look again.
+    next: Instant,
+    /// Since when an answer is missing.
+    asked: Option<Instant>,
+    /// Since when something holds it, and it has not answered.
+    held: Option<Instant>,
+}
+
+/// How often to look after the supervisor.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// How often to look after one that something holds.
+const FAST_BEAT: Duration = Duration::from_millis(100);
+
+/// How long something may hold a supervisor that is told to go on at each beat.
+const HELD: Duration = Duration::from_millis(400);
+
+/// How long any other may leave a question unanswered, on a machine that has more to do than it can.
+const SILENT: Duration = Duration::from_secs(10);
+
+/// How late a look may be on a machine that has much to do. If it is later, this process did not run, and perhaps the
+/// supervisor did not either.
+const LATE: Duration = Duration::from_millis(500);
+
+/// How long processes that are killed may take to go.
+const GIVE_UP: Duration = Duration::from_secs(3);
+
+/// How often those that do not go are killed again.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// The status of a process that SIGKILL ended, in the form of `wait(2)`.
+const KILLED: i32 = 9;
+
+/// The supervisor can no longer be relied on: this process does its work.
+struct Lost {
+    /// When what is left is killed; codex got SIGINT before.
+    kill_at: Instant,
+    /// When killing has lasted long enough.
+    give_up: Option<Instant>,
+    /// What was killed.
+    killed: HashSet<Pid>,
 }
 
 impl Child for SupervisedChild {
     fn stop(&mut self) {
-        if let Err(error) = self.control.try_write(&[STOP]) {
+        if let Err(error) = self.control.socket.try_write(&[STOP]) {
             tracing::debug!(%error, "the stop did not reach the supervisor, which has exited");
         }
     }
 
     fn ended(&mut self) -> SpawnFuture<'_, ExitStatus> {
         Box::pin(async {
-            match self.report().await {
-                Ok(Report::Ended(status)) => Ok(ExitStatus::from_raw(status)),
-                Ok(other) => Err(unexpected(other)),
-                Err(error) => {
-                    self.end_codex().await?;
-                    Err(error)
-                }
+            if self.lost.is_none() {
+                let lost = match self.report().await {
+                    Ok(Report::Ended(status)) => return Ok(ExitStatus::from_raw(status)),
+                    Ok(other) => unexpected(other),
+                    Err(error) => error,
+                };
+                self.lose(&lost);
             }
+            self.codex_ends().await;
+            Ok(ExitStatus::from_raw(KILLED))
         })
     }
 
     fn gone(&mut self) -> SpawnFuture<'_, Gone> {
         Box::pin(async {
-            let report = match self.last {
-                Some(report) => report,
-                None => {
-                    let report = self.report().await?;
-                    self.last = Some(report);
-                    report
+            if self.lost.is_none() {
+                match self.goes().await {
+                    Ok(gone) => return Ok(gone),
+                    Err(error) => self.lose(&error),
                 }
-            };
-            // Something of the turn is left until the supervisor has exited too.
-            match self.supervisor.wait().await {
-                // Where SIGCHLD is ignored, the kernel has waited for it.
-                Err(error) if error.raw_os_error() == Some(Errno::CHILD.raw_os_error()) => {}
-                waited => drop(waited?),
             }
-            match report {
-                Report::Gone(ended) => Ok(Gone::All {
-                    ended: ended.unsigned_abs(),
-                }),
-                Report::Left(count) => Ok(Gone::Left {
-                    count: count.unsigned_abs(),
-                }),
-                other => Err(unexpected(other)),
-            }
+            self.codex_ends().await;
+            self.sweep().await
         })
     }
 }
 
 impl SupervisedChild {
+    /// The supervisor's next report that is not only a sign of life. May be dropped while it waits; nothing is lost.
+    /// An error means that the supervisor is gone or held.
+    async fn report(&mut self) -> io::Result<Report> {
+        loop {
+            tokio::select! {
+                biased;
+                report = self.control.report() => match report? {
+                    Report::Awake => (self.pulse.asked, self.pulse.held) = (None, None),
+                    other => return Ok(other),
+                },
+                () = tokio::time::sleep_until(self.pulse.next) => self.look()?,
+            }
+        }
+    }
+
+    /// Waits for the last report, and until the supervisor has exited: something of the turn is left until then.
+    async fn goes(&mut self) -> io::Result<Gone> {
+        let report = match self.last {
+            Some(report) => report,
+            None => {
+                let report = self.report().await?;
+                *self.last.insert(report)
+            }
+        };
+        let gone = match report {
+            Report::Gone(ended) => Gone::All {
+                ended: ended.unsigned_abs(),
+            },
+            Report::Left(count) => Gone::Left {
+                count: count.unsigned_abs(),
+            },
+            other => return Err(unexpected(other)),
+        };
+        // Whoever traces a process can have it say anything.
+        if matches!(gone, Gone::All { .. })
+            && let (Some(mark), Some(codex)) = (self.mark, self.codex)
+            && mark.is_on(codex)
+        {
+            let message = "the supervisor says that codex has ended, but codex runs";
+            return Err(io::Error::other(message));
+        }
+        loop {
+            tokio::select! {
+                biased;
+                exited = exited(&mut self.supervisor) => return exited.map(|()| gone),
+                // It has nothing more to do than to exit.
+                () = tokio::time::sleep_until(self.pulse.next) => {
+                    self.pulse.next = Instant::now() + BEAT;
+                    if let Some(supervisor) = self.id() && is_held(supervisor) {
+                        tracing::warn!("something holds the supervisor; it is killed");
+                        self.supervisor.start_kill()?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn id(&self) -> Option<Pid> {
+        let id = i32::try_from(self.supervisor.id()?).ok()?;
+        Pid::from_raw(id)
+    }
+
+    /// Asks the supervisor whether it does its work, and tells one that was stopped to go on. An error means that it is
+    /// lost.
+    fn look(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        let Some(supervisor) = self.id() else {
+            return Err(killed());
+        };
+        let pulse = &mut self.pulse;
+        if now.saturating_duration_since(pulse.next) > LATE {
+            pulse.asked = pulse.asked.map(|_| now);
+            pulse.held = pulse.held.map(|_| now);
+        }
+        let overdue =
+            |since: Option<Instant>, patience| since.is_some_and(|since| now - since >= patience);
+        if overdue(pulse.held, HELD) {
+            return Err(io::Error::other("something holds the supervisor"));
+        }
+        if overdue(pulse.asked, SILENT) {
+            return Err(io::Error::other("the supervisor does not answer"));
+        }
+        if is_held(supervisor) {
+            if pulse.held.replace(pulse.held.unwrap_or(now)).is_none() {
+                tracing::warn!("something has stopped the supervisor; it is told to go on");
+            }
+            // If it has ended meanwhile, the next read says so.
+            let _ = kill_process(supervisor, Signal::CONT);
+        }
+        let beat = pulse.held.map_or(BEAT, |_| FAST_BEAT);
+        pulse.next = now + beat;
+        if pulse.asked.is_none() {
+            pulse.asked = Some(now);
+            if let Err(error) = self.control.socket.try_write(&[PING]) {
+                tracing::debug!(%error, "the question did not reach the supervisor, which has exited");
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on, this process does what the supervisor should have done.
+    fn lose(&mut self, error: &io::Error) {
+        tracing::error!(%error, "the supervisor is lost; what is left of codex is ended without it");
+        // If it was killed, the kernel has done this.
+        if error.kind() != ErrorKind::UnexpectedEof
+            && let Some(codex) = self.codex()
+            && let Err(error) = kill_process(codex, Signal::INT)
+        {
+            tracing::debug!(%error, "codex has ended already");
+        }
+        self.lost = Some(Lost {
+            kill_at: Instant::now() + self.grace,
+            give_up: None,
+            killed: HashSet::new(),
+        });
+    }
+
+    /// Codex, unless its number is another process's by now.
+    fn codex(&self) -> Option<Pid> {
+        let is_marked = |codex: &Pid| self.mark.is_none_or(|mark| mark.is_on(*codex));
+        self.codex.filter(is_marked)
+    }
+
+    /// Waits until codex has exited, at most for the grace period.
+    async fn codex_ends(&mut self) {
+        let (Some(codex), Some(lost)) = (self.codex(), &self.lost) else {
+            return;
+        };
+        let ends = async {
+            let descriptor = match pidfd_open(codex, PidfdFlags::empty()) {
+                Err(Errno::SRCH) => return,
+                opened => opened.map_err(io::Error::from),
+            };
+            let ended = descriptor.and_then(|descriptor| {
+                // SAFETY: an `OwnedFd` is the same descriptor for all its life.
+                let ended =
+                    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+                ended.map_err(io::Error::from)
+            });
+            match ended {
+                Ok(ended) => drop(ended.readable().await),
+                Err(error) => {
+                    tracing::warn!(%error, "codex cannot be watched; it has the whole grace period");
+                    pending().await
+                }
+            }
+        };
+        // It is killed next, whether or not it has ended.
+        let _in_time = tokio::time::timeout_at(lost.kill_at, ends).await;
+    }
+
+    /// Ends what is left, and then the supervisor. May be dropped while it waits, and called again.
+    async fn sweep(&mut self) -> io::Result<Gone> {
+        let family = Family {
+            root: self.id(),
+            mark: self.mark,
+        };
+        let mut ended = 0;
+        while let Some(lost) = &mut self.lost {
+            let looked = family
+                .kill(&mut lost.killed)
+                .and_then(|()| family.members());
+            // Those whose parents have ended are children of this process if it is a subreaper or the first of all.
+            for pid in &lost.killed {
+                let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+                let _not_ours = waitid(WaitId::Pid(*pid), options);
+            }
+            let codex = self.codex.filter(|codex| lost.killed.contains(codex));
+            ended = lost.killed.len() - usize::from(codex.is_some());
+            let now = Instant::now();
+            let give_up = *lost.give_up.get_or_insert(now + GIVE_UP);
+            match looked {
+                Ok(left) if left.is_empty() || now >= give_up => break,
+                Ok(_) => tokio::time::sleep(AGAIN).await,
+                Err(error) => {
+                    tracing::error!(%error, "it cannot be seen what is left of codex; only its process group is ended");
+                    if let Some(codex) = self.codex() {
+                        let _ended_already = kill_process_group(codex, Signal::KILL);
+                    }
+                    break;
+                }
+            }
+        }
+        // Last, because it holds the workspace's lock, and because its descendants are known by it.
+        if self.supervisor.id().is_some() {
+            self.supervisor.start_kill()?;
+            exited(&mut self.supervisor).await?;
+        }
+        Ok(Gone::Unsure {
+            ended: u32::try_from(ended).unwrap_or(u32::MAX),
+        })
+    }
+}
+
+impl Drop for SupervisedChild {
+    fn drop(&mut self) {
+        // The control socket closes: that is the supervisor's sign to end codex, but not for one that was stopped.
+        if let Some(supervisor) = self.id() {
+            let _ = kill_process(supervisor, Signal::CONT);
+        }
+    }
+}
+
+impl Control {
     /// The supervisor's next report. May be dropped while it waits; nothing is lost.
     async fn report(&mut self) -> io::Result<Report> {
         loop {
-            let Part { bytes, len } = &mut self.part;
-            let missing = bytes.get_mut(*len..).unwrap_or_default();
+            let missing = self.part.get_mut(self.len..).unwrap_or_default();
             if missing.is_empty() {
-                *len = 0;
-                return Report::from_bytes(*bytes)
+                self.len = 0;
+                return Report::from_bytes(self.part)
                     .ok_or_else(|| io::Error::other("unrecognised report from the supervisor"));
             }
-            *len += match self.control.read(missing).await {
-                Ok(0) => return Err(lost()),
+            self.len += match self.socket.read(missing).await {
+                Ok(0) => return Err(killed()),
                 // It has exited with a byte of ours unread.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(lost()),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(killed()),
                 read => read?,
             };
         }
     }
+}
 
-    /// The supervisor was killed, so codex got SIGINT. Waits for codex to exit, and kills its process group after the
-    /// grace period.
-    async fn end_codex(&mut self) -> io::Result<()> {
-        let Some(codex) = self.codex else {
-            return Ok(());
-        };
-        let kill_at = *self.kill_at.get_or_insert(Instant::now() + self.grace);
-        let descriptor = match pidfd_open(codex, PidfdFlags::empty()) {
-            // SAFETY: an `OwnedFd` is the same descriptor for all its life.
-            Ok(descriptor) => unsafe {
-                AsyncFd::register_with_interest(descriptor, Interest::READABLE)?
-            },
-            Err(Errno::SRCH) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        if tokio::time::timeout_at(kill_at, descriptor.readable())
-            .await
-            .is_err()
-        {
-            kill_process_group(codex, Signal::KILL)?;
-        }
-        Ok(())
+/// Waits until the supervisor has exited.
+async fn exited(supervisor: &mut process::Child) -> io::Result<()> {
+    match supervisor.wait().await {
+        // Where SIGCHLD is ignored, the kernel has waited for it.
+        Err(error) if error.raw_os_error() == Some(Errno::CHILD.raw_os_error()) => Ok(()),
+        waited => waited.map(drop),
     }
 }
 
-fn lost() -> io::Error {
-    let message = "the supervisor was killed; processes that codex started may still be running";
-    io::Error::new(ErrorKind::UnexpectedEof, message)
+fn killed() -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "the supervisor was killed")
 }
 
 fn unexpected(report: Report) -> io::Error {

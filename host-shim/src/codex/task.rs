@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::ask::Ask;
 use super::exit::Exit;
 use super::framing::{Framer, Lines, MAX_LINE_BYTES};
+use super::pauses::TICK;
 use super::spawner::{Child, Gone, Spawned};
 use super::start::Start;
 use super::stderr::Stderr;
@@ -39,6 +40,9 @@ const BACKSTOP: Duration = Duration::from_secs(10);
 
 /// The status of a process that SIGKILL ended, in the form of `wait(2)`.
 const KILLED: i32 = 9;
+
+/// What may still run when whoever knew it is gone.
+const UNSURE: &str = "Codex's supervisor was killed or held, perhaps by one of codex's tools. What was found of the turn was ended, but a process that codex had started may still run.";
 
 /// The state of a process. It only moves down this list.
 enum State {
@@ -60,10 +64,11 @@ enum State {
 }
 
 /// What is known when nothing of codex is left.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Ended {
     status: ExitStatus,
     left_behind: u32,
+    may_run: Option<String>,
     duration: Duration,
 }
 
@@ -105,8 +110,6 @@ pub struct Task {
     output_cut: bool,
     /// The deadline for the output of a codex that has exited.
     drained: Option<Instant>,
-    /// Set when the supervisor was lost: its last error.
-    lost: Option<io::Error>,
 }
 
 /// A report of the child.
@@ -162,7 +165,6 @@ impl Task {
             max_output_bytes: start.max_output_bytes,
             output_cut: false,
             drained: None,
-            lost: None,
         }
     }
 
@@ -185,8 +187,9 @@ impl Task {
     async fn next(&mut self) -> Step {
         let running = matches!(self.state, State::Running);
         let over = matches!(self.state, State::Over(_));
-        let due = self.due();
-        tokio::select! {
+        let tick = (!over).then(|| Instant::now() + TICK);
+        let wake = [self.due(), tick].into_iter().flatten().min();
+        let step = tokio::select! {
             // What ends comes before what goes on: a codex that prints without a pause must not hold up its own end.
             biased;
             cause = self.bounds.over(), if running => Step::Stop(cause),
@@ -194,7 +197,24 @@ impl Task {
             step = advance(&mut self.output), if self.output.is_some() => step,
             () = self.stderr.read(), if self.stderr.is_open() && !over => Step::Stderr,
             progress = progress(&mut *self.child, &self.state) => Step::Progress(progress),
-            () = until(due) => Step::Due,
+            () = until(wake) => Step::Due,
+        };
+        if let Some(pause) = wake.and_then(|wake| self.bounds.stop.pauses.note(wake)) {
+            self.paused(pause);
+        }
+        step
+    }
+
+    /// Nobody has run for so long, codex included: its clocks go on where they were, and it has at least a grace period
+    /// to get going again.
+    fn paused(&mut self, pause: Duration) {
+        tracing::info!(pid = self.id, ?pause, "nobody has run for a while");
+        let soonest = Instant::now() + self.grace;
+        if let Some((deadline, _)) = &mut self.awaited {
+            *deadline = soonest.max(*deadline + pause);
+        }
+        if let State::Stopping { give_up } | State::Ended { give_up, .. } = &mut self.state {
+            *give_up += pause;
         }
     }
 
@@ -249,7 +269,7 @@ impl Task {
             Step::Lines(lines) => self.hand_out(lines),
             Step::Stderr => {}
             Step::Progress(Progress::Ended(Ok(status))) => self.ended(status),
-            Step::Progress(Progress::Ended(Err(error))) => self.lost(error),
+            Step::Progress(Progress::Ended(Err(error))) => self.lost(&error),
             Step::Progress(Progress::Gone(gone)) => self.gone(gone),
             Step::Due => self.overdue(),
         }
@@ -307,21 +327,20 @@ impl Task {
         };
     }
 
-    /// The supervisor is gone or does not answer, so it is unknown how codex ended.
-    fn lost(&mut self, error: io::Error) {
+    /// The child does not say how codex ended.
+    fn lost(&mut self, error: &io::Error) {
         tracing::error!(pid = self.id, %error, "it is unknown how codex ended");
-        self.lost = Some(error);
         self.ended(ExitStatus::from_raw(KILLED));
-        self.all_gone(0);
+        self.all_gone(0, Some(UNSURE.to_owned()));
     }
 
     fn gone(&mut self, gone: io::Result<Gone>) {
         let pid = self.id;
-        let left_behind = match gone {
-            Ok(Gone::All { ended: 0 }) => 0,
+        let (left_behind, may_run) = match gone {
+            Ok(Gone::All { ended: 0 }) => (0, None),
             Ok(Gone::All { ended }) => {
                 tracing::warn!(pid, ended, "codex left processes behind; they were ended");
-                ended
+                (ended, None)
             }
             Ok(Gone::Left { count }) => {
                 tracing::error!(
@@ -329,23 +348,39 @@ impl Task {
                     count,
                     "codex left processes behind that cannot be ended"
                 );
-                count
+                let processes = match count {
+                    1 => "A process".to_owned(),
+                    count => format!("{count} processes"),
+                };
+                let still = format!(
+                    "{processes} that codex had started could not be ended, perhaps because another user owns it, and may still run."
+                );
+                (0, Some(still))
+            }
+            Ok(Gone::Unsure { ended }) => {
+                tracing::error!(
+                    pid,
+                    ended,
+                    "codex's supervisor was lost; what was found of codex was ended"
+                );
+                (ended, Some(UNSURE.to_owned()))
             }
             Err(error) => {
                 tracing::error!(pid, %error, "it is unknown whether codex left processes behind");
-                0
+                (0, Some(UNSURE.to_owned()))
             }
         };
-        self.all_gone(left_behind);
+        self.all_gone(left_behind, may_run);
     }
 
-    fn all_gone(&mut self, left_behind: u32) {
+    fn all_gone(&mut self, left_behind: u32, may_run: Option<String>) {
         if let State::Ended { status, .. } = self.state {
             self.session = None;
             self.state = State::Gone {
                 ended: Ended {
                     status,
                     left_behind,
+                    may_run,
                     duration: self.began.elapsed(),
                 },
                 drained: Instant::now() + DRAIN,
@@ -353,7 +388,7 @@ impl Task {
         }
     }
 
-    /// A deadline has passed.
+    /// A deadline has passed, or a tick.
     fn overdue(&mut self) {
         let now = Instant::now();
         if self.output_due().is_some_and(|due| now >= due)
@@ -378,7 +413,7 @@ impl Task {
             State::Stopping { give_up } if now >= *give_up => {
                 let message =
                     "codex was stopped, but the supervisor does not report whether it has exited";
-                self.lost(io::Error::other(message));
+                self.lost(&io::Error::other(message));
             }
             State::Ended { give_up, .. } if now >= *give_up => {
                 self.gone(Err(io::Error::other("the supervisor does not answer")));
@@ -397,7 +432,7 @@ impl Task {
     /// The exit, at the moment when all of it is known. That cannot be while output is still open and nothing waits for
     /// the exit, because the bytes of that output count.
     fn settle(&mut self) -> Option<Exit> {
-        let State::Gone { ended, .. } = self.state else {
+        let State::Gone { ended, .. } = &self.state else {
             return None;
         };
         let asked = self.output.is_none() || self.requests.is_none() || !self.waiting.is_empty();
@@ -405,8 +440,11 @@ impl Task {
             return None;
         }
         let mut stderr = self.stderr.tail();
-        if let Some(lost) = &self.lost {
-            stderr.push_str(&format!("\n{lost}\n"));
+        // Then this is why it ended so.
+        if let Some(may_run) = &ended.may_run
+            && ended.status.signal() == Some(KILLED)
+        {
+            stderr.push_str(&format!("\n{may_run}\n"));
         }
         let exit = Exit {
             status: ended.status,
@@ -415,6 +453,7 @@ impl Task {
             output_bytes: self.output_bytes,
             output_cut: self.output_cut,
             left_behind: ended.left_behind,
+            may_run: ended.may_run.clone(),
             duration: ended.duration,
         };
         self.state = State::Over(exit.clone());

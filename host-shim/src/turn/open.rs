@@ -12,6 +12,7 @@ use crate::capability::CodexCtx;
 use crate::capability::bindings::turns as wit;
 use crate::capability::budget::Budget;
 use crate::capability::handover::Handover;
+use crate::capability::leftovers::Leftovers;
 use crate::capability::to_wit::to_wit;
 use crate::codex::spawner::Spawner;
 use crate::codex::stop::{Bounds, Stop, StopCause, Stopper, stop};
@@ -296,6 +297,7 @@ impl GrantedCodex {
             busy_deadline: None,
             table: ResourceTable::new(),
             budget: Budget::new(self.config.guest),
+            leftovers: Leftovers::default(),
             _ticking: ticking,
             _turn_slot: None,
             _foremost: None,

@@ -34,8 +34,20 @@ pub(super) async fn run(
     let (ctx, request) = prepared.await?;
     let mut store = loaded.store(ctx);
     let done = drive(loaded, &mut store, &request, sink).await;
-    store.data_mut().end_codex().await;
+    end_codex(&mut store, sink).await;
     done
+}
+
+/// Ends what the component has left running, and passes on what there is to say about it.
+async fn end_codex(store: &mut Store<CodexCtx>, sink: &mut Sink) {
+    for notice in store.data_mut().end_codex().await {
+        if sink.has_ended() {
+            tracing::error!(?notice, "this was known only after the end of the turn");
+            continue;
+        }
+        // A caller that does not take it gets the end all the same.
+        let _taken = sink.send(notice, 0).await;
+    }
 }
 
 /// Runs the component in its store, which may leave a codex running.
@@ -92,6 +104,10 @@ async fn drive(
             {
                 let message = "The component reported a thread id that is not valid: report this, with the version of the component.";
                 return Err(failed(FailureKind::Internal, message));
+            }
+            // Whoever hears of the end finds nothing of the turn running, and the conversation free.
+            if let wit::Event::MessageEnd(_) = event {
+                end_codex(store, sink).await;
             }
             let bytes = budget::memory(&event);
             match sink.send(event.into(), bytes).await {

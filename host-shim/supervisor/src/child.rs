@@ -7,6 +7,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use plexum_openai_provider_supervisor::Mark;
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal,
@@ -26,7 +27,7 @@ impl Child {
     ///
     /// Not through `std::process::Command`: that passes a file that is not a program to a shell, and cannot say what
     /// codex gets when this process is killed without doing so.
-    pub fn start(command: &[CString], stdin: Option<OwnedFd>) -> io::Result<Self> {
+    pub fn start(command: &[CString], stdin: Option<OwnedFd>, mark: Mark) -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let argv: Vec<*const c_char> = command
             .iter()
@@ -37,6 +38,7 @@ impl Child {
             argv: argv.as_ptr(),
             stdin: stdin.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd),
             parent: getpid(),
+            mark,
             error: 0,
         };
         let mut stack = Box::new(Stack([0; STACK_SIZE]));
@@ -93,18 +95,9 @@ impl Child {
 
     /// Asks it to end and to end its tools: this is the only signal on which it does.
     pub fn interrupt(&self) {
-        self.send(Signal::INT);
-    }
-
-    /// Ends it at once.
-    pub fn kill(&self) {
-        self.send(Signal::KILL);
-    }
-
-    fn send(&self, signal: Signal) {
         if self.is_there() {
             // It may be about to end, which is what is wanted.
-            let _ = kill_process(self.pid, signal);
+            let _ = kill_process(self.pid, Signal::INT);
         }
     }
 }
@@ -123,6 +116,7 @@ struct Start {
     stdin: RawFd,
     /// The supervisor's process id.
     parent: Pid,
+    mark: Mark,
     /// Why it has not become codex, an error number; 0 when it has.
     error: c_int,
 }
@@ -131,7 +125,7 @@ struct Start {
 extern "C" fn become_codex(start: *mut c_void) -> c_int {
     // SAFETY: the parent hands over its `Start`, which nothing else uses until this has ended.
     let start = unsafe { &mut *start.cast::<Start>() };
-    let error = match prepare(start.stdin) {
+    let error = match prepare(start.stdin, start.mark) {
         Ok(()) if getppid() == Some(start.parent) => {
             // SAFETY: the words are strings that outlive the call, and the last is a null pointer.
             unsafe { libc::execv(*start.argv, start.argv) };
@@ -147,8 +141,10 @@ extern "C" fn become_codex(start: *mut c_void) -> c_int {
 }
 
 /// Sets this process up for codex. Allocates nothing: the memory is the parent's.
-fn prepare(stdin: RawFd) -> io::Result<()> {
+fn prepare(stdin: RawFd, mark: Mark) -> io::Result<()> {
     setpgid(None, None)?;
+    // Where that is forbidden, the host knows less of what is left if this process is killed, and says so.
+    let _ = mark.put_on();
     // SAFETY: both take what is on this stack, or numbers.
     let done = unsafe {
         let mut none: libc::sigset_t = mem::zeroed();
@@ -159,7 +155,7 @@ fn prepare(stdin: RawFd) -> io::Result<()> {
     if !done {
         return Err(io::Error::last_os_error());
     }
-    // No signal is ignored here, because the supervisor ignores none. If the supervisor is killed, codex still ends,
+    // No signal is ignored here but SIGHUP under `nohup`, because the supervisor ignores no other. If the supervisor is killed, codex still ends,
     // and its tools with it.
     Ok(set_parent_process_death_signal(Some(Signal::INT))?)
 }

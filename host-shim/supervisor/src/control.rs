@@ -5,7 +5,7 @@ use std::io::{self, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use plexum_openai_provider_supervisor::{Report, STOP, orders};
+use plexum_openai_provider_supervisor::{PING, Report, STOP, orders};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 
@@ -27,6 +27,8 @@ pub struct Orders {
 pub enum Word {
     /// To stop codex.
     Stop,
+    /// To know whether this process still does its work.
+    Ping,
     /// Nothing more: it has closed its end, or it is dead.
     End,
     /// Nothing that this version knows.
@@ -35,23 +37,13 @@ pub enum Word {
 
 const MOST_DESCRIPTORS: usize = 2;
 
-/// `CLOSE_RANGE_CLOEXEC` of `linux/close_range.h`.
-const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
-
 impl Control {
     /// Takes standard input for the socket and waits for the host's first byte.
     pub fn on_stdin() -> io::Result<(Self, Orders)> {
-        // Whatever else the host's process had left open is none of codex's business. (The crate `libc` has this call
-        // for glibc only.)
-        // SAFETY: only marks descriptors of this process, none of which is in use yet.
-        unsafe {
-            libc::syscall(
-                libc::SYS_close_range,
-                3,
-                libc::c_uint::MAX,
-                CLOSE_RANGE_CLOEXEC,
-            )
-        };
+        // Whatever else the host's process had left open is none of codex's business, and a pipe in it should not stay
+        // open for as long as a codex runs. (The crate `libc` has this call for glibc only.)
+        // SAFETY: none of these descriptors of this process is in use yet.
+        unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
         // SAFETY: descriptor 0 is open, which `receive` finds out, and nothing else reads it; codex gets another one in
         // its place.
         let socket = unsafe { File::from_raw_fd(0) };
@@ -86,6 +78,7 @@ impl Control {
         let mut word = [0];
         match (&self.socket).read(&mut word) {
             Ok(1) if word == [STOP] => Word::Stop,
+            Ok(1) if word == [PING] => Word::Ping,
             Ok(1) => Word::Unknown,
             Ok(_) | Err(_) => Word::End,
         }
@@ -160,10 +153,11 @@ mod tests {
     #[test]
     fn a_message_that_announces_nothing_needs_nothing_and_words_follow_it() {
         let (mut host, socket) = pair();
-        host.write_all(&[0, STOP, b'?']).unwrap();
+        host.write_all(&[0, STOP, PING, b'!']).unwrap();
         let (control, orders) = Control::on(socket).unwrap();
         assert!(orders.stdin.is_none() && orders.lock.is_none());
         assert_eq!(control.word(), Word::Stop);
+        assert_eq!(control.word(), Word::Ping);
         assert_eq!(control.word(), Word::Unknown);
         drop(host);
         assert_eq!(control.word(), Word::End);

@@ -8,7 +8,7 @@
 //!
 //! The supervisor's standard input is one end of a socket pair, the *control* socket; the host keeps the other.
 //! Its standard output and error are those that codex gets. Its arguments are the grace period in milliseconds, the
-//! program, and the program's own arguments.
+//! number of the turn's [`Mark`], the program, and the program's own arguments.
 //!
 //! 1. The host sends one byte, [`orders`], along with the descriptors that the byte announces, in this order: codex's
 //!    standard input, and a locked file that is to stay locked until everything has ended.
@@ -16,10 +16,18 @@
 //!    [`Report::NotStarted`].
 //! 3. [`STOP`], or the end of the host's side, asks it to stop codex: SIGINT, on which codex ends its tools, and
 //!    after the grace period SIGKILL to everything that is left.
+//! 4. [`PING`] asks whether it still does its work; it reports [`Report::Awake`].
+//!
+//! Codex's tools may do to the supervisor whatever its user may: stop it, trace it, kill it. The host is above both. It
+//! asks, and if there is no answer it does the supervisor's work itself, with the same [`Family`].
 #![warn(missing_docs)]
 
+mod family;
+mod mark;
 mod report;
 
+pub use family::{Family, is_held};
+pub use mark::Mark;
 pub use report::Report;
 
 /// The first byte of the host: which descriptors come with it.
@@ -32,3 +40,6 @@ pub mod orders {
 
 /// The byte by which the host asks to stop codex.
 pub const STOP: u8 = b'S';
+
+/// The byte by which the host asks whether the supervisor still does its work.
+pub const PING: u8 = b'?';

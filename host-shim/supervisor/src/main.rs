@@ -1,8 +1,8 @@
 //! The supervisor of one codex process; see the library for its purpose.
 
 mod child;
+mod children;
 mod control;
-mod descendants;
 mod signals;
 mod watch;
 
@@ -13,19 +13,28 @@ use std::time::Duration;
 
 use child::Child;
 use control::Control;
-use plexum_openai_provider_supervisor::Report;
+use plexum_openai_provider_supervisor::{Mark, Report};
+use rustix::process::{DumpableBehavior, getpid, set_child_subreaper, set_dumpable_behavior};
 use signals::Signals;
 
 /// The exit code for arguments or a standard input that no host would give.
 const EXIT_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    let Some((grace, command)) = arguments(std::env::args_os().skip(1)) else {
+    let Some(Arguments {
+        grace,
+        mark,
+        command,
+    }) = Arguments::of(std::env::args_os().skip(1))
+    else {
         eprintln!("this program is part of plexum-openai-provider and cannot be started by hand");
         return ExitCode::from(EXIT_USAGE);
     };
     signals::reset();
     name_process();
+    // Keeps other processes of this user from tracing this one, and from taking its descriptors. It is not worth the
+    // turn.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let (control, orders) = match Control::on_stdin() {
         Ok(opened) => opened,
         Err(error) => {
@@ -35,8 +44,9 @@ fn main() -> ExitCode {
     };
     // From here on, errors are reported to the host, and standard error belongs to codex.
     let started = Signals::block().and_then(|signals| {
-        descendants::adopt()?;
-        let codex = Child::start(&command, orders.stdin)?;
+        // Every descendant whose own parent ends becomes a child of this process. (`Some` of any number switches it on.)
+        set_child_subreaper(Some(getpid()))?;
+        let codex = Child::start(&command, orders.stdin, mark)?;
         // The workspace is codex's; this process should not keep it from being unmounted.
         std::env::set_current_dir("/")?;
         Ok((signals, codex))
@@ -55,12 +65,28 @@ fn main() -> ExitCode {
     }
 }
 
-/// The grace period, and the program with its arguments.
-fn arguments(mut given: impl Iterator<Item = OsString>) -> Option<(Duration, Vec<CString>)> {
-    let grace = given.next()?.to_str()?.parse().ok()?;
-    let command: Result<Vec<_>, _> = given.map(|word| CString::new(word.into_vec())).collect();
-    let command = command.ok().filter(|command| !command.is_empty())?;
-    Some((Duration::from_millis(grace), command))
+/// What the host asks for.
+struct Arguments {
+    /// How long codex has to exit on its own when it is stopped.
+    grace: Duration,
+    /// What codex and all that it starts are marked with.
+    mark: Mark,
+    /// The program with its arguments.
+    command: Vec<CString>,
+}
+
+impl Arguments {
+    fn of(mut given: impl Iterator<Item = OsString>) -> Option<Self> {
+        let grace = Duration::from_millis(given.next()?.to_str()?.parse().ok()?);
+        let mark = Mark::from_number(given.next()?.to_str()?.parse().ok()?)?;
+        let command: Result<Vec<_>, _> = given.map(|word| CString::new(word.into_vec())).collect();
+        let command = command.ok().filter(|command| !command.is_empty())?;
+        Some(Arguments {
+            grace,
+            mark,
+            command,
+        })
+    }
 }
 
 /// Gives the process a name for `ps` and `top`: it was started through a descriptor, whose number would be

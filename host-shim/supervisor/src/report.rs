@@ -14,6 +14,8 @@ pub enum Report {
     /// This many processes could not be ended; the supervisor gives up. This happens with programs that run as another
     /// user.
     Left(i32),
+    /// The supervisor does its work: the answer to [`PING`](crate::PING).
+    Awake,
 }
 
 impl Report {
@@ -32,6 +34,7 @@ impl Report {
             Report::Ended(status) => (b'E', status),
             Report::Gone(ended) => (b'G', ended),
             Report::Left(count) => (b'L', count),
+            Report::Awake => (b'A', 0),
         };
         let [a, b, c, d] = value.to_le_bytes();
         [tag, a, b, c, d]
@@ -47,6 +50,7 @@ impl Report {
             b'E' => Report::Ended(value),
             b'G' => Report::Gone(value),
             b'L' => Report::Left(value),
+            b'A' => Report::Awake,
             _ => return None,
         })
     }
@@ -64,6 +68,7 @@ mod tests {
             Report::Ended(0x0100),
             Report::Gone(0),
             Report::Left(i32::MAX),
+            Report::Awake,
         ] {
             assert_eq!(Report::from_bytes(report.to_bytes()), Some(report));
         }

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use plexum_openai_provider_supervisor::Report;
+use plexum_openai_provider_supervisor::{Family, Report};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, WaitOptions, wait};
+use rustix::process::{Pid, WaitOptions, getpid, wait};
 
 use crate::child::Child;
+use crate::children;
 use crate::control::{Control, Word};
-use crate::descendants;
 use crate::signals::Signals;
 
 /// How long processes that codex left behind may take to exit on their own: a helper that sees its pipe close does so
@@ -23,6 +23,10 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// How long killed processes may take to go. Only those that the kernel does not let go, or that belong to another
 /// user, take longer.
 const GIVE_UP: Duration = Duration::from_secs(3);
+
+/// How late a wait may end on a machine that has much to do. If it ends later, nobody ran in the meantime: the machine or
+/// all of these processes were frozen.
+const LATE: Duration = Duration::from_millis(500);
 
 /// The state of codex and of what it left behind.
 enum State {
@@ -47,6 +51,10 @@ pub fn watch(
     let mut state = State::Running;
     let mut host_listens = true;
     let mut killed = HashSet::new();
+    let family = Family {
+        root: Some(getpid()),
+        mark: None,
+    };
     loop {
         let now = Instant::now();
         state = match state {
@@ -59,19 +67,26 @@ pub fn watch(
             State::Running => None,
             State::Stopping(until) | State::Settling(until) => Some(until - now),
             State::Killing(until) if now < until => {
-                // Without /proc only codex is known.
-                if descendants::kill(&mut killed).is_err() {
-                    codex.kill();
+                if family.kill(&mut killed).is_err() {
+                    children::kill(&mut killed);
                 }
                 Some(AGAIN)
             }
             State::Killing(_) => break,
         };
         let host_said = poll(control, signals, host_listens, pause);
+        // Time in which codex could not run is not its time.
+        let late = pause.map_or(Duration::ZERO, |pause| now.elapsed().saturating_sub(pause));
+        if late > LATE
+            && let State::Stopping(until) | State::Settling(until) = &mut state
+        {
+            *until += late;
+        }
         let mut stop = signals.take();
         if host_said {
             match control.word() {
                 Word::Stop => stop = true,
+                Word::Ping => control.report(Report::Awake),
                 Word::End => (stop, host_listens) = (true, false),
                 Word::Unknown => {}
             }
@@ -108,7 +123,8 @@ pub fn watch(
         }
     }
     drop(lock);
-    let left = descendants::all().map_or(killed.len(), |left| left.len());
+    // There is at least one, whether or not it can be seen.
+    let left = family.members().map_or(1, |left| left.len().max(1));
     control.report(Report::Left(count(left)));
 }
 

@@ -1,0 +1,277 @@
+//! The supervisor of a turn is above codex's tools, and the host is above the supervisor: whatever a tool does to it, the
+//! turn ends, nothing of it is left, and the next one begins.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy does not know a test's helpers as tests"
+)]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use plexum_openai_provider::{
+    Config, Event, Limits, NoticeKind, Provider, Request, StopReason, Turn,
+};
+use plexum_openai_provider_tests::agent::Agent;
+use plexum_openai_provider_tests::attack::{Attack, supervisor_of};
+use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, calls, children};
+use plexum_openai_provider_tests::real_codex;
+use plexum_openai_provider_tests::signal::DefaultSignals as _;
+use plexum_openai_provider_tests::wait::{is_running, processes_with, wait_until};
+use plexum_openai_provider_tests::workspace::{Said, Workspace, program};
+use serde_json::json;
+
+const GRACE: Duration = Duration::from_secs(4);
+
+/// How long a turn may go on after an attack: two seconds more than the grace period.
+const SOON: Duration = Duration::from_secs(6);
+
+fn fake_codex() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_fake-codex"))
+}
+
+/// The first codex of this workspace has a tool in a session of its own, pays no heed to SIGINT, and completes its turn
+/// when it is told to. The next one just answers.
+fn workspace() -> Workspace {
+    let first = vec![
+        Step::IgnoreSignals { signals: vec![2] },
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::LeaveChild {
+            millis: 3_600_000,
+            hold_stdout: false,
+            group: ChildGroup::Session,
+        },
+        Step::message("here"),
+        Step::touch("ready"),
+        Step::wait_for_file("go"),
+        Step::TurnCompleted,
+    ];
+    let workspace =
+        Workspace::scripted(fake_codex(), [first, Step::turn("next").to_vec()]).unwrap();
+    let limits = json!({ "grace_seconds": GRACE.as_secs() });
+    let config = json!({ "binary": fake_codex(), "limits": limits });
+    workspace.configure(&config).unwrap();
+    workspace
+}
+
+/// Attacks the supervisor of the workspace's first turn as soon as its tool runs. The attacker lives until the supervisor
+/// is gone or the test is over. Codex then goes on, or completes its turn. Returns when the attack was made.
+fn attack(workspace: &Path, (attack, completes): (Attack, bool)) -> Instant {
+    let ready = workspace.join("ready");
+    wait_until("codex has a tool", || ready.exists());
+    let codex = calls(workspace).unwrap()[0].pid;
+    let supervisor = supervisor_of(codex).unwrap();
+    let (sender, attacked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        if attack == Attack::KeepStopped {
+            sender.send(()).unwrap();
+        }
+        attack.on(supervisor).unwrap();
+        // The test may be over.
+        let _ = sender.send(());
+        wait_until("the supervisor is gone", || !is_running(supervisor));
+    });
+    attacked.recv().unwrap();
+    let attacked = Instant::now();
+    if completes {
+        std::fs::write(workspace.join("go"), "").unwrap();
+    }
+    attacked
+}
+
+/// Tracing needs a right that only root has here: a supervisor cannot be traced by its own user.
+fn can_be_made(attack: Attack) -> bool {
+    // SAFETY: takes nothing.
+    attack != Attack::Trace || unsafe { libc::geteuid() } == 0
+}
+
+fn nothing_is_left(workspace: &Path, case: (Attack, bool)) {
+    let codex = calls(workspace).unwrap()[0].pid;
+    let tools = children(workspace).unwrap();
+    assert_eq!(tools.len(), 1);
+    assert!(!is_running(codex), "{case:?}: codex runs");
+    assert!(!is_running(tools[0]), "{case:?}: its tool runs");
+}
+
+/// Whether something is said of what may still run.
+fn is_in_doubt(events: &[Event]) -> bool {
+    events.iter().any(|event| {
+        matches!(event, Event::Notice { kind: NoticeKind::Warning, message, .. } if message.contains("may still run"))
+    })
+}
+
+/// The attacks, each on a turn that would go on and on a turn that is about to be completed.
+fn cases() -> impl Iterator<Item = (Attack, bool)> {
+    let all = Attack::ALL
+        .into_iter()
+        .filter(|attack| can_be_made(*attack));
+    all.flat_map(|attack| [(attack, false), (attack, true)])
+        // These do not end a turn that goes on.
+        .filter(|(attack, completes)| attack.leaves_doubt() == Some(true) || *completes)
+}
+
+/// Checks what was said of a turn under attack.
+fn check((attack, completes): (Attack, bool), events: &[Event]) {
+    let Some(Event::MessageEnd { stop_reason, .. }) = events.last() else {
+        panic!("{attack:?}: {events:?}");
+    };
+    let expected = match completes {
+        true => StopReason::EndTurn,
+        false => StopReason::Error,
+    };
+    assert_eq!(*stop_reason, expected, "{attack:?}: {events:?}");
+    if let Some(expected) = attack.leaves_doubt() {
+        assert_eq!(is_in_doubt(events), expected, "{attack:?}: {events:?}");
+    }
+}
+
+#[test]
+fn in_say() {
+    for case in cases() {
+        let workspace = workspace();
+        let say = workspace.say(["--json", "hello"]).spawn().unwrap();
+        let began = attack(workspace.path(), case);
+        let said = Said::by(&say.wait_with_output().unwrap()).unwrap();
+        nothing_is_left(workspace.path(), case);
+        check(case, &said.events);
+        let next = workspace.turn(None, "again").unwrap();
+        assert_eq!(next.text(), "next", "{case:?}: {next:?}");
+        let took = began.elapsed();
+        assert!(took < SOON, "{case:?}: it took {took:?}");
+    }
+}
+
+#[test]
+fn in_serve() {
+    let config = workspace();
+    let mut serve = Command::new(program())
+        .args(["serve", "--config"])
+        .arg(config.config())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .default_signals()
+        .spawn()
+        .unwrap();
+    let mut stdin = serve.stdin.take().unwrap();
+    let mut lines = BufReader::new(serve.stdout.take().unwrap()).lines();
+    let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": { "protocolVersion": 1 } });
+    writeln!(stdin, "{initialize}").unwrap();
+    for case in cases() {
+        let workspace = workspace();
+        let start = |id: u8| {
+            let params = json!({ "workspace": workspace.path(), "prompt": "hello" });
+            json!({ "jsonrpc": "2.0", "id": id, "method": "turn/start", "params": params })
+        };
+        writeln!(stdin, "{}", start(1)).unwrap();
+        let began = attack(workspace.path(), case);
+        // It waits until the first one is over.
+        writeln!(stdin, "{}", start(2)).unwrap();
+        let [first, second] = [(), ()].map(|()| {
+            let mut events = Vec::new();
+            while !matches!(events.last(), Some(Event::MessageEnd { .. })) {
+                let line = lines.next().unwrap().unwrap();
+                let message: serde_json::Value = serde_json::from_str(&line).unwrap();
+                if let Some(event) = message.pointer("/params/event") {
+                    events.push(serde_json::from_value(event.clone()).unwrap());
+                }
+            }
+            events
+        });
+        let took = began.elapsed();
+        nothing_is_left(workspace.path(), case);
+        check(case, &first);
+        assert!(completed(&second), "{case:?}: {second:?}");
+        assert!(took < SOON, "{case:?}: it took {took:?}");
+    }
+    drop(stdin);
+    assert_eq!(serve.wait().unwrap().code(), Some(0));
+}
+
+fn completed(events: &[Event]) -> bool {
+    matches!(events.last(), Some(Event::MessageEnd { stop_reason, .. }) if *stop_reason == StopReason::EndTurn)
+}
+
+#[tokio::test]
+async fn in_an_embedder() {
+    let config = Config {
+        binary: Some(fake_codex().into()),
+        limits: Limits {
+            grace_seconds: GRACE.as_secs().try_into().unwrap(),
+            ..Limits::default()
+        },
+        ..Config::default()
+    };
+    let provider = Provider::new(config).unwrap();
+    for case in cases() {
+        let workspace = workspace();
+        let mut first = provider.turn(workspace.path(), Request::prompt("hello"));
+        let folder = workspace.path().to_owned();
+        let attacked = tokio::task::spawn_blocking(move || attack(&folder, case));
+        let (first, began) = tokio::join!(events(&mut first), attacked);
+        nothing_is_left(workspace.path(), case);
+        check(case, &first);
+        let mut second = provider.turn(workspace.path(), Request::prompt("again"));
+        let second = events(&mut second).await;
+        assert!(completed(&second), "{case:?}: {second:?}");
+        let took = began.unwrap().elapsed();
+        assert!(took < SOON, "{case:?}: it took {took:?}");
+    }
+}
+
+async fn events(turn: &mut Turn) -> Vec<Event> {
+    let mut events = Vec::new();
+    while let Some(event) = turn.next().await {
+        events.push(event);
+    }
+    events
+}
+
+#[test]
+fn by_a_tool_of_the_real_codex() {
+    let tool = env!("CARGO_BIN_EXE_attack-supervisor");
+    for codex in real_codex!() {
+        let attacks = Attack::ALL
+            .into_iter()
+            .filter(|attack| can_be_made(*attack));
+        for (number, attack) in attacks.enumerate() {
+            let agent = Agent::new(&codex).unwrap();
+            let limits = json!({ "grace_seconds": GRACE.as_secs() });
+            agent.configure(&json!({ "limits": limits })).unwrap();
+            let mark = format!("{}{number}", std::process::id());
+            let prompt = format!("mock:shell={tool} {} {mark}", attack.name());
+            let say = agent.say(["--", &prompt]).spawn().unwrap();
+            let left = format!("sleep\0{}", format_args!("1004.{mark}"));
+            wait_until("the tool has left something", || {
+                !processes_with(&left).is_empty()
+            });
+            let began = Instant::now();
+            if attack.leaves_doubt() != Some(true) {
+                // The turn goes on.
+                send_interrupt(&say);
+            }
+            let said = Said::by(&say.wait_with_output().unwrap()).unwrap();
+            let left = processes_with(&mark);
+            assert!(left.is_empty(), "{codex:?} {attack:?} left {left:?}");
+            if let Some(expected) = attack.leaves_doubt() {
+                let case = format!("{codex:?} {attack:?}: {said:?}");
+                assert_eq!(is_in_doubt(&said.events), expected, "{case}");
+            }
+            let next = agent.turn("go on").unwrap();
+            let took = began.elapsed();
+            assert_eq!(next.text(), "echo: go on", "{codex:?} {attack:?}: {next:?}");
+            assert!(took < SOON, "{codex:?} {attack:?}: it took {took:?}");
+        }
+    }
+}
+
+fn send_interrupt(say: &std::process::Child) {
+    // SAFETY: takes numbers only; the process is a child that has not been waited for.
+    assert_eq!(
+        unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) },
+        0
+    );
+}

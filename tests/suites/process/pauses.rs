@@ -1,0 +1,86 @@
+//! Time in which nobody can run (a paused container, a frozen machine) is charged to nobody.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "clippy does not know a test's helpers as tests"
+)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use plexum_openai_provider::FailureKind;
+use plexum_openai_provider_tests::attack::supervisor_of;
+use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::wait::wait_until;
+use plexum_openai_provider_tests::workspace::{Said, Workspace};
+use serde_json::{Value, json};
+
+/// Longer than any of the clocks below.
+const PAUSE: Duration = Duration::from_secs(5);
+
+fn signal(pid: i32, signal: i32) {
+    // SAFETY: takes numbers only; all of them are of this test's own processes.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+}
+
+/// How long codex takes to say something after the pause.
+const AFTER: Duration = Duration::from_millis(600);
+
+/// A turn under these limits that is frozen as a whole. After that, codex completes it in a while, or says no more.
+fn frozen(limits: &Value, completes: bool) -> Said {
+    let steps = vec![
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::message("here"),
+        Step::touch("ready"),
+        Step::wait_for_file("go"),
+        Step::message("done"),
+        Step::TurnCompleted,
+    ];
+    let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
+    let workspace = Workspace::scripted(codex, [steps]).unwrap();
+    let config = json!({ "binary": codex, "limits": limits });
+    workspace.configure(&config).unwrap();
+    let say = workspace.say(["--json", "x"]).spawn().unwrap();
+    let ready = workspace.path().join("ready");
+    wait_until("codex is at work", || ready.exists());
+    let codex = workspace.calls().unwrap()[0].pid;
+    let supervisor = supervisor_of(codex).unwrap();
+    let all = [say.id().cast_signed(), supervisor, codex];
+    for pid in all {
+        signal(pid, libc::SIGSTOP);
+    }
+    std::thread::sleep(PAUSE);
+    // The host first, which is the worst for codex: its clocks have run out, and codex has said nothing.
+    for pid in all {
+        signal(pid, libc::SIGCONT);
+    }
+    if completes {
+        std::thread::sleep(AFTER);
+        std::fs::write(workspace.path().join("go"), "").unwrap();
+    }
+    Said::by(&say.wait_with_output().unwrap()).unwrap()
+}
+
+#[test]
+fn a_turn_that_is_frozen_goes_on() {
+    for limits in [
+        json!({ "idle_seconds": 3 }),
+        json!({ "turn_seconds": 4 }),
+        json!({ "idle_seconds": 3, "turn_seconds": 4, "grace_seconds": 1 }),
+    ] {
+        let said = frozen(&limits, true);
+        assert_eq!(said.code, Some(0), "{limits}: {said:?}");
+        assert_eq!(said.text(), "heredone");
+    }
+}
+
+#[test]
+fn the_clocks_still_run_out_afterwards() {
+    let said = frozen(&json!({ "idle_seconds": 1, "grace_seconds": 1 }), false);
+    assert_eq!(
+        said.failure_kind(),
+        Some(FailureKind::IdleTimeout),
+        "{said:?}"
+    );
+}
