@@ -23,14 +23,14 @@ use std::time::Duration;
 use plexum_openai_provider_supervisor::{Family, Mark, PING, Report, STOP, is_held, orders};
 use rustix::fs::{Access, MemfdFlags, SealFlags, access, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, getrlimit, kill_process,
     kill_process_group, pidfd_open, waitid,
 };
 use tempfile::TempPath;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process;
@@ -111,11 +111,7 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
             len: 0,
         },
         supervisor,
-        pulse: Pulse {
-            next: Instant::now() + BEAT,
-            asked: None,
-            held: None,
-        },
+        pulse: Pulse::after(BEAT),
         last: None,
         codex: None,
         mark: Some(mark).filter(|mark| may_put_on(*mark)),
@@ -268,13 +264,13 @@ struct Pulse {
     held: Option<Instant>,
 }
 
-/// How often to look after the supervisor.
+/// How often the supervisor is asked.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// How often to look after one that something holds.
+/// How often to look after one that has not answered.
 const FAST_BEAT: Duration = Duration::from_millis(100);
 
-/// How long something may hold a supervisor that is told to go on at each beat.
+/// How long something may hold a supervisor that is told to go on at each of these looks.
 const HELD: Duration = Duration::from_millis(400);
 
 /// How long any other may leave a question unanswered, on a machine that has more to do than it can.
@@ -347,7 +343,7 @@ impl SupervisedChild {
             tokio::select! {
                 biased;
                 report = self.control.report() => match report? {
-                    Report::Awake => (self.pulse.asked, self.pulse.held) = (None, None),
+                    Report::Awake => self.pulse = Pulse::after(BEAT),
                     other => return Ok(other),
                 },
                 () = tokio::time::sleep_until(self.pulse.next) => self.look()?,
@@ -387,7 +383,7 @@ impl SupervisedChild {
                 exited = exited(&mut self.supervisor) => return exited.map(|()| gone),
                 // It has nothing more to do than to exit.
                 () = tokio::time::sleep_until(self.pulse.next) => {
-                    self.pulse.next = Instant::now() + BEAT;
+                    self.pulse = Pulse::after(FAST_BEAT);
                     if let Some(supervisor) = self.id() && is_held(supervisor) {
                         tracing::warn!("something holds the supervisor; it is killed");
                         self.supervisor.start_kill()?;
@@ -406,36 +402,36 @@ impl SupervisedChild {
     /// lost.
     fn look(&mut self) -> io::Result<()> {
         let now = Instant::now();
-        let Some(supervisor) = self.id() else {
-            return Err(killed());
-        };
         let pulse = &mut self.pulse;
-        if now.saturating_duration_since(pulse.next) > LATE {
-            pulse.asked = pulse.asked.map(|_| now);
-            pulse.held = pulse.held.map(|_| now);
-        }
-        let overdue =
-            |since: Option<Instant>, patience| since.is_some_and(|since| now - since >= patience);
-        if overdue(pulse.held, HELD) {
-            return Err(io::Error::other("something holds the supervisor"));
-        }
-        if overdue(pulse.asked, SILENT) {
-            return Err(io::Error::other("the supervisor does not answer"));
-        }
-        if is_held(supervisor) {
-            if pulse.held.replace(pulse.held.unwrap_or(now)).is_none() {
-                tracing::warn!("something has stopped the supervisor; it is told to go on");
-            }
-            // If it has ended meanwhile, the next read says so.
-            let _ = kill_process(supervisor, Signal::CONT);
-        }
-        let beat = pulse.held.map_or(BEAT, |_| FAST_BEAT);
-        pulse.next = now + beat;
-        if pulse.asked.is_none() {
-            pulse.asked = Some(now);
+        let Some(asked) = pulse.asked else {
+            *pulse = Pulse {
+                asked: Some(now),
+                ..Pulse::after(FAST_BEAT)
+            };
             if let Err(error) = self.control.socket.try_write(&[PING]) {
                 tracing::debug!(%error, "the question did not reach the supervisor, which has exited");
             }
+            return Ok(());
+        };
+        let late = now.saturating_duration_since(pulse.next) > LATE;
+        pulse.next = now + FAST_BEAT;
+        if late {
+            pulse.asked = Some(now);
+            pulse.held = pulse.held.map(|_| now);
+        } else if pulse.held.is_some_and(|held| now - held >= HELD) {
+            return Err(io::Error::other("something holds the supervisor"));
+        } else if now - asked >= SILENT {
+            return Err(io::Error::other("the supervisor does not answer"));
+        }
+        if let Some(supervisor) = self.id()
+            && is_held(supervisor)
+        {
+            if self.pulse.held.is_none() {
+                tracing::warn!("something has stopped the supervisor; it is told to go on");
+                self.pulse.held = Some(now);
+            }
+            // If it has ended meanwhile, the next read says so.
+            let _ = kill_process(supervisor, Signal::CONT);
         }
         Ok(())
     }
@@ -543,6 +539,17 @@ impl Drop for SupervisedChild {
     }
 }
 
+impl Pulse {
+    /// Of a supervisor that is well, and looked after in a while.
+    fn after(pause: Duration) -> Self {
+        Pulse {
+            next: Instant::now() + pause,
+            asked: None,
+            held: None,
+        }
+    }
+}
+
 impl Control {
     /// The supervisor's next report. May be dropped while it waits; nothing is lost.
     async fn report(&mut self) -> io::Result<Report> {
@@ -553,7 +560,10 @@ impl Control {
                 return Report::from_bytes(self.part)
                     .ok_or_else(|| io::Error::other("unrecognised report from the supervisor"));
             }
-            self.len += match self.socket.read(missing).await {
+            let received = self.socket.async_io(Interest::READABLE, || {
+                Ok(recv(&self.socket, &mut *missing, RecvFlags::empty())?)
+            });
+            self.len += match received.await.map(|(read, _)| read) {
                 Ok(0) => return Err(killed()),
                 // It has exited with a byte of ours unread.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(killed()),
