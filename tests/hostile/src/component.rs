@@ -148,6 +148,17 @@ impl GuestTurn for HostileTurn {
                 vec![end(None)]
             }),
 
+            // Some of them it keeps, the others it lets go.
+            "leaves-running" => once(call, || {
+                for number in 0..8 {
+                    let child = heard(&arguments(with));
+                    if number % 2 == 0 {
+                        core::mem::forget(child);
+                    }
+                }
+                vec![end(None)]
+            }),
+
             "waits" => {
                 let child = heard(&arguments(with));
                 loop {

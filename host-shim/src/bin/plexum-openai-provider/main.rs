@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use plexum_openai_provider::{Config, ConfigError};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -125,6 +125,14 @@ fn start_log(verbose: bool) -> anyhow::Result<()> {
         .with(filter)
         .init();
     Ok(())
+}
+
+/// Keeps other processes of this user, such as codex's tools, from reading this one's environment and memory and from
+/// tracing it. Its environment may hold keys that codex is not given. There are no core dumps either, then.
+fn keep_private() {
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "codex's tools may read this program's environment");
+    }
 }
 
 /// A runtime for one thing at a time.

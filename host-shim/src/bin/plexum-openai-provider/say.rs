@@ -71,6 +71,7 @@ pub struct Say {
 
 impl Say {
     pub fn run(self) -> Result<ExitCode> {
+        super::keep_private();
         let provider = self.provider.provider()?;
         let mut request = Request::new(messages(self.messages.as_deref(), self.prompt)?);
         request.model = self.model;

@@ -1,15 +1,15 @@
 //! What a component may use up and hand back, and how it is stopped.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plexum_openai_provider::{
-    Config, FailureKind, GuestLimits, Provider, Request, SessionFiles, StopReason,
+    Config, Event, FailureKind, GuestLimits, Limits, Provider, Request, SessionFiles, StopReason,
 };
 use plexum_openai_provider_tests::cpu_time;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::wait::{is_running, wait_until};
 
-use crate::bench::{Bench, allowed, deed, fake_codex, finish, scripted, workspace};
+use crate::bench::{Bench, allowed, component, deed, fake_codex, finish, scripted, workspace};
 
 /// Small enough for a test to reach them, but for the time to compute: whichever limit is meant must come first on a busy
 /// machine too. That time has an end all the same: where the component does not let others run, no timer of a test does
@@ -258,6 +258,47 @@ async fn the_next_turn_waits_until_the_codex_of_a_stopped_component_is_gone() {
         !is_running(pid),
         "two codex processes were at work in one folder"
     );
+}
+
+#[tokio::test]
+async fn what_it_leaves_running_is_stopped_at_once_and_gone_before_the_end() {
+    let deaf = vec![
+        Step::IgnoreSignals { signals: vec![2] },
+        Step::ThreadStarted,
+        Step::Forever,
+    ];
+    let codex = scripted([deaf]);
+    let config = Config {
+        binary: Some(fake_codex().into()),
+        limits: Limits {
+            grace_seconds: 3,
+            ..Limits::default()
+        },
+        ..Config::default()
+    };
+    let hostile = Provider::with_component(config, component()).unwrap();
+    let prompt = deed("leaves-running", &allowed());
+    let mut turn = hostile.turn(codex.path(), Request::prompt(prompt));
+    // The last one has been heard, or nearly so.
+    let calls = || codex.calls().unwrap();
+    let mut end = None;
+    let mut began = None;
+    while end.is_none() {
+        tokio::select! {
+            event = turn.next() => end = event,
+            () = tokio::time::sleep(Duration::from_millis(10)), if began.is_none() => {
+                began = (calls().len() == 8).then(Instant::now);
+            }
+        }
+    }
+    let Some(Event::MessageEnd { .. }) = end else {
+        panic!("{end:?}");
+    };
+    let running = calls().iter().filter(|call| is_running(call.pid)).count();
+    assert_eq!(running, 0);
+    // One after the other, the grace period would pass eight times.
+    let took = began.unwrap().elapsed();
+    assert!(took < Duration::from_secs(9), "it took {took:?}");
 }
 
 #[tokio::test]

@@ -67,6 +67,7 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(self) -> Result<ExitCode> {
+        super::keep_private();
         let provider = self.provider.provider()?;
         let runtime = super::runtime()?;
         let served = runtime.block_on(async {
