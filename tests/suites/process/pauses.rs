@@ -5,13 +5,14 @@
     reason = "clippy does not know a test's helpers as tests"
 )]
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
+use std::process::Output;
 use std::time::Duration;
 
 use plexum_openai_provider::FailureKind;
 use plexum_openai_provider_tests::attack::supervisor_of;
 use plexum_openai_provider_tests::fake_codex::Step;
-use plexum_openai_provider_tests::wait::wait_until;
 use plexum_openai_provider_tests::workspace::{Said, Workspace};
 use serde_json::{Value, json};
 
@@ -32,7 +33,6 @@ fn frozen(limits: &Value, completes: bool) -> Said {
         Step::ThreadStarted,
         Step::TurnStarted,
         Step::message("here"),
-        Step::touch("ready"),
         Step::wait_for_file("go"),
         Step::message("done"),
         Step::TurnCompleted,
@@ -41,9 +41,13 @@ fn frozen(limits: &Value, completes: bool) -> Said {
     let workspace = Workspace::scripted(codex, [steps]).unwrap();
     let config = json!({ "binary": codex, "limits": limits });
     workspace.configure(&config).unwrap();
-    let say = workspace.say(["--json", "x"]).spawn().unwrap();
-    let ready = workspace.path().join("ready");
-    wait_until("codex is at work", || ready.exists());
+    let mut say = workspace.say(["--json", "x"]).spawn().unwrap();
+    let mut stdout = BufReader::new(say.stdout.take().unwrap());
+    let mut said = String::new();
+    // From here on, a clock runs.
+    while !said.contains("text_delta") {
+        assert_ne!(stdout.read_line(&mut said).unwrap(), 0, "{said}");
+    }
     let codex = workspace.calls().unwrap()[0].pid;
     let supervisor = supervisor_of(codex).unwrap();
     let all = [say.id().cast_signed(), supervisor, codex];
@@ -59,7 +63,12 @@ fn frozen(limits: &Value, completes: bool) -> Said {
         std::thread::sleep(AFTER);
         std::fs::write(workspace.path().join("go"), "").unwrap();
     }
-    Said::by(&say.wait_with_output().unwrap()).unwrap()
+    stdout.read_to_string(&mut said).unwrap();
+    let output = Output {
+        stdout: said.into_bytes(),
+        ..say.wait_with_output().unwrap()
+    };
+    Said::by(&output).unwrap()
 }
 
 #[test]
