@@ -56,10 +56,9 @@ impl Attack {
         }
     }
 
-    /// Whether something of the turn may be left afterwards, for all that the host can know; `None` if that depends on
-    /// who is faster.
+    /// Whether the supervisor is lost by it, which a warning says; `None` if that depends on who is faster.
     #[must_use]
-    pub fn leaves_doubt(self) -> Option<bool> {
+    pub fn is_noticed(self) -> Option<bool> {
         match self {
             Attack::Stop | Attack::Flood => Some(false),
             Attack::KeepStopped => None,

@@ -221,8 +221,8 @@ const LIMITS_RULE: &str = "guest limits";
 
 impl CodexCtx {
     /// Ends every codex that the component has left running, all at once, and waits until they are gone: the next turn
-    /// then finds the conversation free. Returns a notice of each thing that may still run all the same. Call it before
-    /// you hand out the end of a turn.
+    /// then finds the conversation free. Returns a notice for each thing that may still run all the same, and for a
+    /// supervisor that was killed. Call it before you hand out the end of a turn.
     pub async fn end_codex(&mut self) -> Vec<Event> {
         let end = self.config.limits.end();
         // All of them first: each may take the whole grace period.
@@ -255,9 +255,9 @@ impl CodexCtx {
         let (meter, record) = (self.meter.clone(), self.record.clone());
         let leftovers = self.leftovers.sender();
         move |pid, exit| {
-            if let Some(may_run) = &exit.may_run {
+            if let Some(warning) = &exit.warning {
                 // If the turn is over, there is nobody to tell but the log.
-                let _ = leftovers.send(may_run.clone());
+                let _ = leftovers.send(warning.clone());
             }
             meter.left_behind(exit.left_behind);
             tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");

@@ -24,7 +24,7 @@ impl Leftovers {
         self.sender.clone()
     }
 
-    /// Waits until nothing is left of any codex so far, and returns what may still run all the same, each once.
+    /// Waits until nothing is left of any codex so far, and returns the warnings about them, each once.
     pub async fn all(&mut self) -> Vec<String> {
         let Leftovers {
             sender,

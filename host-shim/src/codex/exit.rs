@@ -20,8 +20,8 @@ pub struct Exit {
     pub output_cut: bool,
     /// How many processes codex left behind, which were then ended.
     pub left_behind: u32,
-    /// What may still run, in words for a person, if anything may.
-    pub may_run: Option<String>,
+    /// What may still run, or why codex was ended in another way than usual, in words for a person.
+    pub warning: Option<String>,
     /// From its start until its end.
     pub duration: Duration,
 }

@@ -3,6 +3,7 @@
 //! **Invariant:** nothing in here decides what may be started; `grant/` decides and never starts.
 
 pub mod ask;
+pub mod cgroup;
 pub mod exit;
 pub mod framing;
 pub mod pauses;

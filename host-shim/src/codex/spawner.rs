@@ -58,10 +58,12 @@ pub enum Gone {
         /// How many.
         count: u32,
     },
-    /// Whoever knew them is gone. This many were found and ended, and there may be more.
-    Unsure {
+    /// Whoever knew them was killed. This many were found and ended.
+    Lost {
         /// How many were ended.
         ended: u32,
+        /// Whether there can be no others.
+        all: bool,
     },
 }
 
@@ -82,7 +84,7 @@ pub trait Child: Send {
     fn stop(&mut self);
 
     /// Waits until codex itself has ended. May be dropped while it waits, and called again. If it is unknown how codex
-    /// ended, return the status of a process that SIGKILL ended, and then [`Gone::Unsure`].
+    /// ended, return the status of a process that SIGKILL ended, and then [`Gone::Lost`].
     fn ended(&mut self) -> SpawnFuture<'_, ExitStatus>;
 
     /// Waits, after [`Child::ended`], until nothing that codex started is left. May be dropped while it waits, and

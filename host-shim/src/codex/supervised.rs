@@ -36,6 +36,7 @@ use tokio::net::unix::pipe;
 use tokio::process;
 use tokio::time::Instant;
 
+use crate::codex::cgroup::Cgroup;
 use crate::codex::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
 use crate::scarcity;
 
@@ -61,10 +62,15 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
     } else {
         (None, None)
     };
+    let cgroup = Cgroup::make();
+    let folder = cgroup.as_ref().map(Cgroup::folder).transpose()?;
     send_orders(
         &control,
-        codex_stdin.as_ref().map(AsFd::as_fd),
-        command.lock,
+        [
+            (orders::STDIN, codex_stdin.as_ref().map(AsFd::as_fd)),
+            (orders::LOCK, command.lock),
+            (orders::CGROUP, folder.as_ref().map(AsFd::as_fd)),
+        ],
     )?;
     // Before the other end is given away: a runtime that is shut down refuses this.
     control.set_nonblocking(true)?;
@@ -115,11 +121,15 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         last: None,
         codex: None,
         mark: Some(mark).filter(|mark| may_put_on(*mark)),
+        cgroup,
         grace: command.grace,
         lost: None,
     };
     match child.report().await? {
-        Report::Started(id) => {
+        started @ (Report::Started(id) | Report::StartedInside(id)) => {
+            if matches!(started, Report::Started(_)) {
+                child.cgroup = None;
+            }
             child.codex = Pid::from_raw(id);
             Ok(Spawned {
                 id,
@@ -207,19 +217,17 @@ fn named_file() -> io::Result<TempPath> {
 /// Sends the first byte, and the descriptors that it announces. They wait in the socket until the supervisor runs.
 fn send_orders(
     control: &StdUnixStream,
-    stdin: Option<BorrowedFd<'_>>,
-    lock: Option<BorrowedFd<'_>>,
+    given: [(u8, Option<BorrowedFd<'_>>); orders::MOST],
 ) -> io::Result<()> {
-    let given = [(orders::STDIN, stdin), (orders::LOCK, lock)];
     let given = given
         .iter()
         .filter_map(|(bit, descriptor)| descriptor.map(|descriptor| (bit, descriptor)));
     let (bits, descriptors): (Vec<u8>, Vec<BorrowedFd<'_>>) = given.unzip();
-    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(orders::MOST))];
     let mut ancillary = SendAncillaryBuffer::new(&mut room);
     if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(io::Error::other(
-            "the control message cannot hold two descriptors",
+            "the control message cannot hold all descriptors",
         ));
     }
     let orders = [bits.iter().fold(0, |orders, bit| orders | bit)];
@@ -243,6 +251,8 @@ struct SupervisedChild {
     codex: Option<Pid>,
     /// What codex and all that it starts are marked with, unless a limit forbids that.
     mark: Option<Mark>,
+    /// What codex and all that it starts is in, where that can be had.
+    cgroup: Option<Cgroup>,
     grace: Duration,
     lost: Option<Lost>,
 }
@@ -364,9 +374,7 @@ impl SupervisedChild {
             Report::Gone(ended) => Gone::All {
                 ended: ended.unsigned_abs(),
             },
-            Report::Left(count) => Gone::Left {
-                count: count.unsigned_abs(),
-            },
+            Report::Left(count) => self.left(count.unsigned_abs()).await,
             other => return Err(unexpected(other)),
         };
         // Whoever traces a process can have it say anything.
@@ -391,6 +399,21 @@ impl SupervisedChild {
                 }
             }
         }
+    }
+
+    /// So many processes could not be ended by a signal: they are another user's. The kernel can end them if they are in
+    /// a cgroup.
+    async fn left(&self, count: u32) -> Gone {
+        let give_up = Instant::now() + GIVE_UP;
+        while let Some(cgroup) = &self.cgroup
+            && Instant::now() < give_up
+        {
+            if !cgroup.kill() {
+                return Gone::All { ended: count };
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        Gone::Left { count }
     }
 
     fn id(&self) -> Option<Pid> {
@@ -495,9 +518,11 @@ impl SupervisedChild {
         };
         let mut ended = 0;
         while let Some(lost) = &mut self.lost {
+            // First those that are seen, because they are counted.
             let looked = family
                 .kill(&mut lost.killed)
                 .and_then(|()| family.members());
+            let others = self.cgroup.as_ref().is_some_and(Cgroup::kill);
             // Those whose parents have ended are children of this process if it is a subreaper or the first of all.
             for pid in &lost.killed {
                 let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
@@ -508,7 +533,7 @@ impl SupervisedChild {
             let now = Instant::now();
             let give_up = *lost.give_up.get_or_insert(now + GIVE_UP);
             match looked {
-                Ok(left) if left.is_empty() || now >= give_up => break,
+                Ok(left) if left.is_empty() && !others || now >= give_up => break,
                 Ok(_) => tokio::time::sleep(AGAIN).await,
                 Err(error) => {
                     tracing::error!(%error, "it cannot be seen what is left of codex; only its process group is ended");
@@ -524,9 +549,13 @@ impl SupervisedChild {
             self.supervisor.start_kill()?;
             exited(&mut self.supervisor).await?;
         }
-        Ok(Gone::Unsure {
-            ended: u32::try_from(ended).unwrap_or(u32::MAX),
-        })
+        let ended = u32::try_from(ended).unwrap_or(u32::MAX);
+        // Only what has moved out of the cgroup on purpose can be left.
+        let all = self
+            .cgroup
+            .as_ref()
+            .is_some_and(|cgroup| !cgroup.is_populated());
+        Ok(Gone::Lost { ended, all })
     }
 }
 

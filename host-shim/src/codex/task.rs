@@ -41,7 +41,10 @@ const BACKSTOP: Duration = Duration::from_secs(10);
 /// The status of a process that SIGKILL ended, in the form of `wait(2)`.
 const KILLED: i32 = 9;
 
-/// What may still run when whoever knew it is gone.
+/// What is said when whoever knew what codex had started is gone, and nothing of it can be left.
+const SURE: &str = "Codex's supervisor was killed or held, perhaps by one of codex's tools. Everything that codex had started was ended.";
+
+/// What is said when something may be left.
 const UNSURE: &str = "Codex's supervisor was killed or held, perhaps by one of codex's tools. What was found of the turn was ended, but a process that codex had started may still run.";
 
 /// The state of a process. It only moves down this list.
@@ -68,7 +71,7 @@ enum State {
 struct Ended {
     status: ExitStatus,
     left_behind: u32,
-    may_run: Option<String>,
+    warning: Option<String>,
     duration: Duration,
 }
 
@@ -336,7 +339,7 @@ impl Task {
 
     fn gone(&mut self, gone: io::Result<Gone>) {
         let pid = self.id;
-        let (left_behind, may_run) = match gone {
+        let (left_behind, warning) = match gone {
             Ok(Gone::All { ended: 0 }) => (0, None),
             Ok(Gone::All { ended }) => {
                 tracing::warn!(pid, ended, "codex left processes behind; they were ended");
@@ -357,30 +360,32 @@ impl Task {
                 );
                 (0, Some(still))
             }
-            Ok(Gone::Unsure { ended }) => {
+            Ok(Gone::Lost { ended, all }) => {
                 tracing::error!(
                     pid,
                     ended,
+                    all,
                     "codex's supervisor was lost; what was found of codex was ended"
                 );
-                (ended, Some(UNSURE.to_owned()))
+                let warning = if all { SURE } else { UNSURE };
+                (ended, Some(warning.to_owned()))
             }
             Err(error) => {
                 tracing::error!(pid, %error, "it is unknown whether codex left processes behind");
                 (0, Some(UNSURE.to_owned()))
             }
         };
-        self.all_gone(left_behind, may_run);
+        self.all_gone(left_behind, warning);
     }
 
-    fn all_gone(&mut self, left_behind: u32, may_run: Option<String>) {
+    fn all_gone(&mut self, left_behind: u32, warning: Option<String>) {
         if let State::Ended { status, .. } = self.state {
             self.session = None;
             self.state = State::Gone {
                 ended: Ended {
                     status,
                     left_behind,
-                    may_run,
+                    warning,
                     duration: self.began.elapsed(),
                 },
                 drained: Instant::now() + DRAIN,
@@ -441,10 +446,10 @@ impl Task {
         }
         let mut stderr = self.stderr.tail();
         // Then this is why it ended so.
-        if let Some(may_run) = &ended.may_run
+        if let Some(warning) = &ended.warning
             && ended.status.signal() == Some(KILLED)
         {
-            stderr.push_str(&format!("\n{may_run}\n"));
+            stderr.push_str(&format!("\n{warning}\n"));
         }
         let exit = Exit {
             status: ended.status,
@@ -453,7 +458,7 @@ impl Task {
             output_bytes: self.output_bytes,
             output_cut: self.output_cut,
             left_behind: ended.left_behind,
-            may_run: ended.may_run.clone(),
+            warning: ended.warning.clone(),
             duration: ended.duration,
         };
         self.state = State::Over(exit.clone());

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -22,12 +22,17 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts it, in a process group of its own. It has this process's environment and working
-    /// folder, and takes over its standard output and error: they end when codex's do.
+    /// Starts it, in a process group of its own, and in this cgroup if it can be; returns whether it is. It has this
+    /// process's environment and working folder, and takes over its standard output and error: they end when codex's do.
     ///
     /// Not through `std::process::Command`: that passes a file that is not a program to a shell, and cannot say what
     /// codex gets when this process is killed without doing so.
-    pub fn start(command: &[CString], stdin: Option<OwnedFd>, mark: Mark) -> io::Result<Self> {
+    pub fn start(
+        command: &[CString],
+        stdin: Option<OwnedFd>,
+        mark: Mark,
+        cgroup: Option<OwnedFd>,
+    ) -> io::Result<(Self, bool)> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let argv: Vec<*const c_char> = command
             .iter()
@@ -41,33 +46,19 @@ impl Child {
             mark,
             error: 0,
         };
-        let mut stack = Box::new(Stack([0; STACK_SIZE]));
-        // Not `fork`, which would copy the page tables only for `exec` to throw them away.
-        // SAFETY: the child uses memory of this process, with a stack of its own, while this one stands still: until
-        // the child has become another program or has ended. The stack grows down from its aligned end.
-        let pid = unsafe {
-            libc::clone(
-                become_codex,
-                stack.0.as_mut_ptr_range().end.cast(),
-                libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-                (&raw mut start).cast(),
-            )
+        let inside = cgroup.and_then(|cgroup| start.inside(&cgroup));
+        let is_inside = inside.is_some();
+        let pid = match inside {
+            Some(started) => started?,
+            None => start.anywhere()?,
         };
-        let Some(pid) = (pid > 0).then(|| Pid::from_raw(pid)).flatten() else {
-            return Err(io::Error::last_os_error());
-        };
-        if start.error != 0 {
-            // It has ended.
-            waitpid(Some(pid), WaitOptions::empty())?;
-            return Err(io::Error::from_raw_os_error(start.error));
-        }
         for taken_over in [1, 2] {
             // SAFETY: both are open; the number is codex's now, and here only kept from being used again.
             if unsafe { libc::dup2(null.as_raw_fd(), taken_over) } == -1 {
                 return Err(io::Error::last_os_error());
             }
         }
-        Ok(Child { pid, reaped: false })
+        Ok((Child { pid, reaped: false }, is_inside))
     }
 
     /// A child that does not exist, like one that something else has waited for.
@@ -121,23 +112,117 @@ struct Start {
     error: c_int,
 }
 
-/// In the child: becomes the program, or reports why it cannot.
-extern "C" fn become_codex(start: *mut c_void) -> c_int {
+impl Start {
+    /// Starts it in this cgroup; `None` if that cannot be done.
+    ///
+    /// It is born there: to move a process can take ten milliseconds, because the kernel waits until no other one is
+    /// being moved or started.
+    fn inside(&mut self, cgroup: &OwnedFd) -> Option<io::Result<Pid>> {
+        let (mut reader, mut writer) = io::pipe().ok()?;
+        let arguments = CloneArguments {
+            flags: CLONE_INTO_CGROUP | u64::from(libc::CLONE_VFORK.cast_unsigned()),
+            exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
+            cgroup: u64::from(cgroup.as_raw_fd().cast_unsigned()),
+            ..CloneArguments::default()
+        };
+        // SAFETY: like `fork`, in a process with one thread: the child has a copy of its memory.
+        let pid = unsafe {
+            libc::syscall(
+                libc::SYS_clone3,
+                &raw const arguments,
+                mem::size_of_val(&arguments),
+            )
+        };
+        if pid == 0 {
+            let error = self.become_codex();
+            // If the supervisor is gone, nothing reads it.
+            let _ = writer.write_all(&error.to_ne_bytes());
+            // SAFETY: ends this process only, and runs none of the parent's destructors.
+            unsafe { libc::_exit(127) }
+        }
+        // An older kernel, a sandbox without this call, or a cgroup that takes no processes.
+        let pid = Pid::from_raw(i32::try_from(pid).ok().filter(|pid| *pid > 0)?)?;
+        drop(writer);
+        let mut error = [0; 4];
+        // The pipe closes when the program begins.
+        Some(match reader.read_exact(&mut error) {
+            Ok(()) => has_ended(pid, c_int::from_ne_bytes(error)),
+            Err(_) => Ok(pid),
+        })
+    }
+
+    /// Starts it where this process is.
+    fn anywhere(&mut self) -> io::Result<Pid> {
+        let mut stack = Box::new(Stack([0; STACK_SIZE]));
+        // Not `fork`, which would copy the page tables only for `exec` to throw them away.
+        // SAFETY: the child uses memory of this process, with a stack of its own, while this one stands still: until
+        // the child has become another program or has ended. The stack grows down from its aligned end.
+        let pid = unsafe {
+            libc::clone(
+                run,
+                stack.0.as_mut_ptr_range().end.cast(),
+                libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+                ptr::from_mut(self).cast(),
+            )
+        };
+        let Some(pid) = (pid > 0).then(|| Pid::from_raw(pid)).flatten() else {
+            return Err(io::Error::last_os_error());
+        };
+        match self.error {
+            0 => Ok(pid),
+            error => has_ended(pid, error),
+        }
+    }
+
+    /// In the child: becomes the program, or returns why it cannot. Allocates nothing.
+    fn become_codex(&self) -> c_int {
+        let error = match prepare(self.stdin, self.mark) {
+            Ok(()) if getppid() == Some(self.parent) => {
+                // SAFETY: the words are strings that outlive the call, and the last is a null pointer.
+                unsafe { libc::execv(*self.argv, self.argv) };
+                io::Error::last_os_error()
+            }
+            // The supervisor was killed before the call that asks for a signal on its death. Nothing reads this error.
+            Ok(()) => Errno::SRCH.into(),
+            Err(error) => error,
+        };
+        error.raw_os_error().unwrap_or(libc::EIO)
+    }
+}
+
+/// In the child that shares this process's memory.
+extern "C" fn run(start: *mut c_void) -> c_int {
     // SAFETY: the parent hands over its `Start`, which nothing else uses until this has ended.
     let start = unsafe { &mut *start.cast::<Start>() };
-    let error = match prepare(start.stdin, start.mark) {
-        Ok(()) if getppid() == Some(start.parent) => {
-            // SAFETY: the words are strings that outlive the call, and the last is a null pointer.
-            unsafe { libc::execv(*start.argv, start.argv) };
-            io::Error::last_os_error()
-        }
-        // The supervisor was killed before the call that asks for a signal on its death. Nothing reads this error.
-        Ok(()) => Errno::SRCH.into(),
-        Err(error) => error,
-    };
-    start.error = error.raw_os_error().unwrap_or(libc::EIO);
+    start.error = start.become_codex();
     // SAFETY: ends this process only, and runs none of the parent's destructors.
     unsafe { libc::_exit(127) }
+}
+
+/// Waits for a child that could not become codex, for this reason.
+fn has_ended(pid: Pid, error: c_int) -> io::Result<Pid> {
+    waitpid(Some(pid), WaitOptions::empty())?;
+    Err(io::Error::from_raw_os_error(error))
+}
+
+/// `CLONE_INTO_CGROUP` of `linux/sched.h`.
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
+
+/// `struct clone_args` of `linux/sched.h`.
+#[derive(Default)]
+#[repr(C)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
 }
 
 /// Sets this process up for codex. Allocates nothing: the memory is the parent's.

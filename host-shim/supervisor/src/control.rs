@@ -20,6 +20,8 @@ pub struct Orders {
     pub stdin: Option<OwnedFd>,
     /// A file that stays locked while this is held.
     pub lock: Option<OwnedFd>,
+    /// The cgroup that codex is to be in.
+    pub cgroup: Option<OwnedFd>,
 }
 
 /// What the host wants.
@@ -34,8 +36,6 @@ pub enum Word {
     /// Nothing that this version knows.
     Unknown,
 }
-
-const MOST_DESCRIPTORS: usize = 2;
 
 impl Control {
     /// Takes standard input for the socket and waits for the host's first byte.
@@ -64,6 +64,7 @@ impl Control {
         let orders = Orders {
             stdin: next(orders::STDIN)?,
             lock: next(orders::LOCK)?,
+            cgroup: next(orders::CGROUP)?,
         };
         Ok((Control { socket }, orders))
     }
@@ -94,7 +95,7 @@ impl AsFd for Control {
 /// One byte, and the descriptors that come with it.
 fn receive(socket: &File) -> io::Result<(u8, Vec<OwnedFd>)> {
     let mut byte = [0];
-    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(orders::MOST))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut room);
     let received = recvmsg(
         socket,
@@ -138,7 +139,12 @@ mod tests {
 
     #[test]
     fn a_message_without_the_descriptors_that_it_announces_is_an_error() {
-        for announced in [orders::STDIN, orders::LOCK, orders::STDIN | orders::LOCK] {
+        for announced in [
+            orders::STDIN,
+            orders::LOCK,
+            orders::CGROUP,
+            orders::STDIN | orders::LOCK,
+        ] {
             let (mut host, socket) = pair();
             host.write_all(&[announced]).unwrap();
             let error = Control::on(socket).map(drop).unwrap_err();

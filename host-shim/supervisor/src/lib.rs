@@ -11,7 +11,7 @@
 //! number of the turn's [`Mark`], the program, and the program's own arguments.
 //!
 //! 1. The host sends one byte, [`orders`], along with the descriptors that the byte announces, in this order: codex's
-//!    standard input, and a locked file that is to stay locked until everything has ended.
+//!    standard input, a locked file that is to stay locked until everything has ended, and a cgroup for codex.
 //! 2. The supervisor sends a [`Report`] for each thing that happens; the last is [`Report::Gone`] or
 //!    [`Report::NotStarted`].
 //! 3. [`STOP`], or the end of the host's side, asks it to stop codex: SIGINT, on which codex ends its tools, and
@@ -36,6 +36,10 @@ pub mod orders {
     pub const STDIN: u8 = 1;
     /// A locked file.
     pub const LOCK: u8 = 2;
+    /// The folder of the cgroup that codex is to be in.
+    pub const CGROUP: u8 = 4;
+    /// How many there are.
+    pub const MOST: usize = 3;
 }
 
 /// The byte by which the host asks to stop codex.

@@ -46,14 +46,18 @@ fn main() -> ExitCode {
     let started = Signals::block().and_then(|signals| {
         // Every descendant whose own parent ends becomes a child of this process. (`Some` of any number switches it on.)
         set_child_subreaper(Some(getpid()))?;
-        let codex = Child::start(&command, orders.stdin, mark)?;
+        let (codex, is_inside) = Child::start(&command, orders.stdin, mark, orders.cgroup)?;
         // The workspace is codex's; this process should not keep it from being unmounted.
         std::env::set_current_dir("/")?;
-        Ok((signals, codex))
+        Ok((signals, codex, is_inside))
     });
     match started {
-        Ok((signals, codex)) => {
-            control.report(Report::Started(codex.id().as_raw_nonzero().get()));
+        Ok((signals, codex, is_inside)) => {
+            let id = codex.id().as_raw_nonzero().get();
+            control.report(match is_inside {
+                true => Report::StartedInside(id),
+                false => Report::Started(id),
+            });
             watch::watch(codex, &control, &signals, grace, orders.lock);
             ExitCode::SUCCESS
         }

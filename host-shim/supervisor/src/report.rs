@@ -5,6 +5,8 @@
 pub enum Report {
     /// Codex runs, with this process id.
     Started(i32),
+    /// Codex runs, in the cgroup that the host has made for it, with this process id.
+    StartedInside(i32),
     /// Codex could not be started; the error number of the operating system.
     NotStarted(i32),
     /// Codex has ended, with this status in the form of `wait(2)`, or with [`Report::UNKNOWN_STATUS`].
@@ -30,6 +32,7 @@ impl Report {
     pub fn to_bytes(self) -> [u8; Self::LEN] {
         let (tag, value) = match self {
             Report::Started(pid) => (b'P', pid),
+            Report::StartedInside(pid) => (b'C', pid),
             Report::NotStarted(error) => (b'F', error),
             Report::Ended(status) => (b'E', status),
             Report::Gone(ended) => (b'G', ended),
@@ -46,6 +49,7 @@ impl Report {
         let value = i32::from_le_bytes(value);
         Some(match tag {
             b'P' => Report::Started(value),
+            b'C' => Report::StartedInside(value),
             b'F' => Report::NotStarted(value),
             b'E' => Report::Ended(value),
             b'G' => Report::Gone(value),
@@ -64,6 +68,7 @@ mod tests {
     fn what_is_sent_is_received() {
         for report in [
             Report::Started(4711),
+            Report::StartedInside(4711),
             Report::NotStarted(2),
             Report::Ended(0x0100),
             Report::Gone(0),

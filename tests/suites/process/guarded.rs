@@ -8,8 +8,10 @@
 )]
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use plexum_openai_provider::{
@@ -20,6 +22,7 @@ use plexum_openai_provider_tests::attack::{Attack, supervisor_of};
 use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, calls, children};
 use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::signal::DefaultSignals as _;
+use plexum_openai_provider_tests::tool;
 use plexum_openai_provider_tests::wait::{is_running, processes_with, wait_until};
 use plexum_openai_provider_tests::workspace::{Said, Workspace, program};
 use serde_json::json;
@@ -97,10 +100,10 @@ fn nothing_is_left(workspace: &Path, case: (Attack, bool)) {
     assert!(!is_running(tools[0]), "{case:?}: its tool runs");
 }
 
-/// Whether something is said of what may still run.
-fn is_in_doubt(events: &[Event]) -> bool {
+/// Whether a warning has these words.
+fn warns(events: &[Event], words: &str) -> bool {
     events.iter().any(|event| {
-        matches!(event, Event::Notice { kind: NoticeKind::Warning, message, .. } if message.contains("may still run"))
+        matches!(event, Event::Notice { kind: NoticeKind::Warning, message, .. } if message.contains(words))
     })
 }
 
@@ -111,7 +114,7 @@ fn cases() -> impl Iterator<Item = (Attack, bool)> {
         .filter(|attack| can_be_made(*attack));
     all.flat_map(|attack| [(attack, false), (attack, true)])
         // These do not end a turn that goes on.
-        .filter(|(attack, completes)| attack.leaves_doubt() == Some(true) || *completes)
+        .filter(|(attack, completes)| attack.is_noticed() == Some(true) || *completes)
 }
 
 /// Checks what was said of a turn under attack.
@@ -124,8 +127,12 @@ fn check((attack, completes): (Attack, bool), events: &[Event]) {
         false => StopReason::Error,
     };
     assert_eq!(*stop_reason, expected, "{attack:?}: {events:?}");
-    if let Some(expected) = attack.leaves_doubt() {
-        assert_eq!(is_in_doubt(events), expected, "{attack:?}: {events:?}");
+    if let Some(expected) = attack.is_noticed() {
+        assert_eq!(
+            warns(events, "supervisor"),
+            expected,
+            "{attack:?}: {events:?}"
+        );
     }
 }
 
@@ -249,16 +256,16 @@ fn by_a_tool_of_the_real_codex() {
                 !processes_with(&left).is_empty()
             });
             let began = Instant::now();
-            if attack.leaves_doubt() != Some(true) {
+            if attack.is_noticed() != Some(true) {
                 // The turn goes on.
                 send_interrupt(&say);
             }
             let said = Said::by(&say.wait_with_output().unwrap()).unwrap();
             let left = processes_with(&mark);
             assert!(left.is_empty(), "{codex:?} {attack:?} left {left:?}");
-            if let Some(expected) = attack.leaves_doubt() {
+            if let Some(expected) = attack.is_noticed() {
                 let case = format!("{codex:?} {attack:?}: {said:?}");
-                assert_eq!(is_in_doubt(&said.events), expected, "{case}");
+                assert_eq!(warns(&said.events, "supervisor"), expected, "{case}");
             }
             let next = agent.turn("go on").unwrap();
             let took = began.elapsed();
@@ -268,10 +275,93 @@ fn by_a_tool_of_the_real_codex() {
     }
 }
 
-fn send_interrupt(say: &std::process::Child) {
+fn send_interrupt(say: &Child) {
     // SAFETY: takes numbers only; the process is a child that has not been waited for.
     assert_eq!(
         unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) },
         0
     );
+}
+
+/// A codex that leaves `sleep 1006.MARK` behind, without the mark by which the host finds what is left, and kills its
+/// supervisor.
+fn traitor(workspace: &Workspace, mark: &str) {
+    let script = format!(
+        "#!/bin/sh\n\
+         trap '' INT\n\
+         echo '{{\"type\":\"thread.started\",\"thread_id\":\"01a20000-0000-7000-8000-000000000001\"}}'\n\
+         echo '{{\"type\":\"turn.started\"}}'\n\
+         prlimit --rttime=unlimited setsid --fork sleep 1006.{mark} </dev/null >/dev/null 2>&1\n\
+         kill -9 $PPID\n\
+         exec sleep 1007.{mark}\n"
+    );
+    let codex = workspace.outside("codex");
+    std::fs::write(&codex, script).unwrap();
+    std::fs::set_permissions(&codex, PermissionsExt::from_mode(0o755)).unwrap();
+    let config = json!({ "binary": codex, "limits": { "grace_seconds": 1 } });
+    workspace.configure(&config).unwrap();
+}
+
+#[test]
+fn what_has_hidden_from_the_host_is_left_and_told() {
+    if std::fs::read_to_string("/proc/self/cgroup").is_ok_and(|own| !own.contains("0::/\n")) {
+        let test = "what_has_hidden_from_the_host_is_left_and_told";
+        tool::lacks(test, "codex may get a cgroup here");
+        return;
+    }
+    let (workspace, mark) = (workspace(), format!("{}91", std::process::id()));
+    traitor(&workspace, &mark);
+    let said = workspace.turn(None, "hello").unwrap();
+    assert!(warns(&said.events, "may still run"), "{said:?}");
+    assert!(processes_with(&format!("1007.{mark}")).is_empty());
+    // If this is gone too, the text about what outlives a turn says too little.
+    let left = processes_with(&format!("1006.{mark}"));
+    assert_eq!(left.len(), 1, "{said:?}");
+    // SAFETY: takes numbers only; the process is one that this test has had started.
+    unsafe { libc::kill(left[0], libc::SIGKILL) };
+}
+
+#[test]
+fn nothing_hides_from_the_host_in_a_cgroup() {
+    let test = "nothing_hides_from_the_host_in_a_cgroup";
+    let Some(cgroup) = cgroup() else {
+        tool::lacks(test, "no cgroup can be made here");
+        return;
+    };
+    let (workspace, mark) = (workspace(), format!("{}92", std::process::id()));
+    traitor(&workspace, &mark);
+    let said = say_in(&cgroup, &workspace);
+    let left = processes_with(&mark);
+    assert!(left.is_empty(), "{left:?} is left: {said:?}");
+    assert!(warns(&said.events, "Everything"), "{said:?}");
+    // A program that cannot be started is told from one that can.
+    let config = json!({ "binary": workspace.outside("config.json") });
+    std::fs::set_permissions(workspace.config(), PermissionsExt::from_mode(0o755)).unwrap();
+    workspace.configure(&config).unwrap();
+    let said = say_in(&cgroup, &workspace);
+    assert!(
+        said.failure()
+            .is_some_and(|failure| failure.message.contains("not a program for this machine")),
+        "{said:?}"
+    );
+    // Their own ones are gone, so that this one can go.
+    std::fs::remove_dir(cgroup).unwrap();
+}
+
+fn say_in(cgroup: &Path, workspace: &Workspace) -> Said {
+    let mut say = workspace.say(["--json", "hello"]);
+    let procs = std::fs::File::create(cgroup.join("cgroup.procs")).unwrap();
+    // SAFETY: one system call, with a descriptor that is open until then.
+    unsafe { say.pre_exec(move || (&procs).write_all(b"0")) };
+    Said::by(&say.output().unwrap()).unwrap()
+}
+
+/// A cgroup below the root, made for this test; None where that is not allowed.
+fn cgroup() -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let unified = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+    let place = Path::new(unified.split(' ').nth(4)?);
+    let own = place.join(format!("plexum-test-{}", std::process::id()));
+    std::fs::create_dir(&own).ok()?;
+    own.join("cgroup.kill").exists().then_some(own)
 }
