@@ -1,7 +1,13 @@
 #!/usr/bin/env bash
 # Installs the provider for Plexum, for one user, or removes it again. See --help.
+if [ -z "${BASH_VERSION-}" ]; then
+  echo 'error: this script needs bash, and was started by another shell: run ./scripts/install.sh, or bash scripts/install.sh' >&2
+  exit 2
+fi
+# `sh` may be bash itself, which then lacks some of its own features.
+set +o posix
 set -euo pipefail
-shopt -s nullglob
+shopt -s nullglob inherit_errexit
 
 name=plexum-openai-provider
 repository=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -21,7 +27,8 @@ Run it again to upgrade. A config.json that is there is never changed.
 
   --plexum-config FILE  also add the plugin to `plugins.allow` in FILE, the configuration of Plexum;
                         with --uninstall, take it out
-  --prefix DIR          program, completions and manual pages below DIR instead of ~/.local
+  --prefix DIR          program, completions and manual pages below DIR instead of ~/.local; an upgrade
+                        leaves them where they are, unless this says otherwise
   --home DIR            the home folder, instead of $HOME
   --program FILE        install this program instead of building one
   --component FILE      install this component instead of the one in the program
@@ -96,17 +103,12 @@ case ${HOME-} in
   *) [ -n "$home" ] || die "HOME is not an absolute path (${HOME@Q}): set it right, or name the home folder with --home DIR" ;;
 esac
 home=${home:-$own_home}
-prefix=${prefix:-$home/.local}
 
-plugin=$home/.plexum/plugins/$name
+plugin_below_home=/.plexum/plugins/$name
+plugin=$home$plugin_below_home
 config=$plugin/config.json
 # What was installed, for removal: lines `file <sha256> <path>` and `folder <path>`.
 record=$plugin/.installed
-installed=$prefix/bin/$name
-manuals=$prefix/share/man/man1
-bash_completion=$prefix/share/bash-completion/completions/$name
-zsh_completion=$prefix/share/zsh/site-functions/_$name
-fish_completion=$prefix/share/fish/vendor_completions.d/$name.fish
 schema=$repository/host-shim/schemas/config.schema.json
 # The files of the WIT packages. They keep their places, and with wkg.toml the one finds the other: what is installed can
 # be built against.
@@ -117,43 +119,136 @@ exists() { [ -e "$1" ] || [ -L "$1" ]; }
 
 digest() { # file
   local digest
-  read -r digest _ < <(sha256sum <"$1")
-  printf '%s' "$digest"
+  digest=$(sha256sum <"$1") || return 1
+  printf '%s' "${digest%% *}"
+}
+
+remove_folder() { # folder: if it is empty, and no link to one
+  if [ -d "$1" ] && [ ! -L "$1" ]; then rmdir --ignore-fail-on-non-empty -- "$1" || true; fi
 }
 
 # What to undo if this ends early, or to tidy up at the end.
-scratch='' temporaries=() made=()
+scratch='' temporaries=() made=() lock='' saved_record='' new_record=false
 tidy() {
+  if [ -n "$saved_record" ]; then mv -fT -- "$saved_record" "$record" || true; fi
+  if $new_record; then rm -f -- "$record"; fi
   if [ ${#temporaries[@]} -gt 0 ]; then rm -f -- "${temporaries[@]}"; fi
+  if [ -n "$lock" ]; then rm -f -- "$lock"; fi
   local index
-  for ((index = ${#made[@]} - 1; index >= 0; index--)); do
-    rmdir --ignore-fail-on-non-empty -- "${made[index]}" || true
-  done
+  for ((index = ${#made[@]} - 1; index >= 0; index--)); do remove_folder "${made[index]}"; done
   if [ -n "$scratch" ]; then rm -rf -- "$scratch"; fi
 }
 trap tidy EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
+# One installation or removal at a time.
+#
+# Each has a file of its own, named for its process, and then looks for those of others. What a killed one left is
+# known by its process, which is gone. Of two that begin at the same moment, the later process gives up at once, and the
+# earlier one waits for that.
+lock_prefix=$plugin/.$name.lock
+started() { # process: when it was started, if it is alive
+  local stat
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  # Its name, in parentheses, may hold anything.
+  local -a fields
+  read -ra fields <<<"${stat##*) }"
+  [ "${fields[0]}" != Z ] && printf '%s' "${fields[19]}"
+}
+take_lock() { # what is not done if another one is at work
+  local own_start own other process start attempt busy never
+  own_start=$(started $$) || own_start=0
+  own=$lock_prefix.$own_start.$$
+  { : >"$own"; } 2>/dev/null || die "$plugin cannot be written to by this user. $1: give this user the permission, and run this again"
+  lock=$own
+  for attempt in {1..20}; do
+    busy=''
+    for other in "$lock_prefix".*.*; do
+      process=${other##*.} start=${other%.*}
+      start=${start##*.}
+      if [ "$other" = "$own" ] || ! [[ $start.$process =~ ^[0-9]+\.[0-9]+$ ]]; then continue; fi
+      if [ "$(started "$process" || true)" = "$start" ]; then
+        busy=$process
+        if ((10#$start < 10#$own_start || (10#$start == 10#$own_start && process < $$))); then attempt=20; fi
+      else
+        rm -f -- "$other"
+      fi
+    done
+    if [ -z "$busy" ]; then return; fi
+    if [ "$attempt" = 20 ]; then break; fi
+    # A tenth of a second: nothing is ever written there.
+    exec {never}<> <(:)
+    read -rt 0.1 -u "$never" || true
+    exec {never}>&-
+  done
+  die "another installation or removal is at work on $plugin (process $busy). $1: wait until it has ended, then run this again"
+}
+
 # What an earlier installation left: paths and their digests, and folders.
-old_paths=() old_digests=() old_folders=()
+old_paths=() old_digests=() old_folders=() old_prefix=''
+# What the record names and another installation owns: that one's folder, by path.
+declare -A foreign=()
 read_record() {
+  old_paths=() old_digests=() old_folders=() old_prefix=''
   [ -f "$record" ] || return 0
-  local kind rest
-  while read -r kind rest; do
-    case $kind in
-      file)
-        old_digests+=("${rest%% *}")
-        old_paths+=("${rest#* }")
-        ;;
-      folder) old_folders+=("$rest") ;;
-      *) die "$record is damaged at ${kind@Q}: remove it and the installed files by hand" ;;
-    esac
+  local line rest then=''
+  while IFS= read -r line || [ -n "$line" ]; do
+    rest=${line#* }
+    if [[ $line =~ ^file\ [0-9a-f]{64}\ / ]]; then
+      old_digests+=("${rest%% *}")
+      old_paths+=("${rest#* }")
+      if [[ $line == *"$plugin_below_home/plugin.wasm" && -z $then ]]; then
+        then=${rest#* }
+        then=${then%"$plugin_below_home/plugin.wasm"}
+      fi
+    elif [[ $line == 'folder /'* ]]; then
+      old_folders+=("$rest")
+    else
+      die "$record is damaged at ${line@Q}: remove it and the installed files by hand"
+    fi
   done <"$record"
+  if [ -n "$then" ] && [ "$then" != "$home" ]; then relocate "$then"; fi
+  local path
+  for path in "${old_paths[@]}"; do
+    # In an upgrade that was killed, the new places come first.
+    if [[ $path == */bin/$name && -z $old_prefix ]]; then old_prefix=${path%"/bin/$name"}; fi
+  done
+}
+
+# The home has been moved, copied, or is spelled in another way since its record was written. What was below it then is
+# below it now. What was elsewhere belongs to the other home, if that is still there and not this one.
+relocate() { # the home as it was
+  local then=$1 other=false index paths=() digests=() folders=() path
+  if [ -d "$then$plugin_below_home" ] && ! [ "$then$plugin_below_home" -ef "$plugin" ]; then other=true; fi
+  for index in "${!old_paths[@]}"; do
+    path=${old_paths[index]}
+    if [[ $path == "$then"/* ]]; then
+      path=$home${path#"$then"}
+    elif $other; then
+      foreign[$path]="$then$plugin_below_home"
+      continue
+    fi
+    paths+=("$path") digests+=("${old_digests[index]}")
+  done
+  for path in "${old_folders[@]}"; do
+    if [[ $path == "$then"/* ]]; then folders+=("$home${path#"$then"}"); elif ! $other; then folders+=("$path"); fi
+  done
+  old_paths=("${paths[@]}") old_digests=("${digests[@]}") old_folders=("${folders[@]}")
+}
+
+# Where things belong, once it is known where they were.
+choose_places() {
+  prefix=${prefix:-${old_prefix:-$home/.local}}
+  installed=$prefix/bin/$name
+  manuals=$prefix/share/man/man1
+  bash_completion=$prefix/share/bash-completion/completions/$name
+  zsh_completion=$prefix/share/zsh/site-functions/_$name
+  fish_completion=$prefix/share/fish/vendor_completions.d/$name.fish
 }
 
 as_installed() { # index: whether the file is there as it was installed
-  [ -f "${old_paths[$1]}" ] && [ "$(digest "${old_paths[$1]}")" = "${old_digests[$1]}" ]
+  [ -f "${old_paths[$1]}" ] && [ "$(digest "${old_paths[$1]}" 2>/dev/null || true)" = "${old_digests[$1]}" ]
 }
 
 # Fills the user's cache of machine code, or clears it.
@@ -166,21 +261,22 @@ machine_code() { # program, [--clear]
 }
 
 remove() {
+  if ! $dry_run && [ -w "$plugin" ] && [ -d "$plugin" ]; then take_lock 'Nothing was removed'; fi
   read_record
   if [ ${#old_paths[@]} -eq 0 ]; then echo "Nothing is installed in $plugin."; fi
+  local index folder path paths=()
+  for path in "${!foreign[@]}"; do warn "$path stays: it belongs to the installation in ${foreign[$path]}, from which this one was copied"; done
   if [ -n "$plexum_config" ]; then
+    for path in "${old_paths[@]}"; do
+      if [ -z "$program" ] && [[ $path == */bin/$name ]] && [ -x "$path" ]; then program=$path; fi
+    done
+    { [ -f "$program" ] && [ -x "$program" ]; } || die "no program was found to change $plexum_config with: name one with --program FILE, or remove \"$name\" from \`plugins.allow\` by hand"
     if $dry_run; then
       echo "would take $name out of \`plugins.allow\` in $plexum_config"
     else
-      local path
-      for path in "${old_paths[@]}"; do
-        if [ -z "$program" ] && [[ $path == */bin/$name ]]; then program=$path; fi
-      done
-      [ -x "$program" ] || die "no program was found to change $plexum_config with: name one with --program FILE, or remove \"$name\" from \`plugins.allow\` by hand"
       "$program" plexum-allow --remove -- "$plexum_config" || die 'nothing was removed'
     fi
   fi
-  local index folder paths=()
   for index in "${!old_paths[@]}"; do
     if [[ ${old_paths[index]} == */bin/$name ]] && as_installed "$index"; then
       if $dry_run; then
@@ -200,12 +296,12 @@ remove() {
     fi
   done
   # Left over from an installation that was killed.
-  for folder in "${!folders[@]}"; do paths+=("$folder"/."$name".??????); done
-  if exists "$record"; then paths+=("$record"); fi
+  for folder in "${!folders[@]}"; do paths+=("$folder"/."$name".new-??????); done
   if exists "$config"; then
     if $purge; then paths+=("$config"); else echo "$config stays; --purge removes it."; fi
   fi
-  local path
+  # The record comes last: should this be killed, it can be run again.
+  if exists "$record"; then paths+=("$record"); fi
   for path in "${paths[@]}"; do
     if $dry_run; then
       echo "would remove $path"
@@ -213,12 +309,18 @@ remove() {
       rm -f -- "$path" || die "$path cannot be removed: give this user the permission, and run this again"
     fi
   done
-  if $dry_run; then return; fi
-  for ((index = ${#old_folders[@]} - 1; index >= 0; index--)); do
-    if [ -d "${old_folders[index]}" ]; then rmdir --ignore-fail-on-non-empty -- "${old_folders[index]}" || true; fi
-  done
-  # That one was not empty when its record went.
-  if $purge && [ -d "$plugin" ]; then rmdir --ignore-fail-on-non-empty -- "$plugin"; fi
+  # That one was not empty when its record went, and may be no folder of ours.
+  if $purge && ! [[ " ${old_folders[*]@Q} " == *" ${plugin@Q} "* ]]; then old_folders+=("$plugin"); fi
+  if $dry_run; then
+    for folder in "${old_folders[@]}"; do
+      if [ -d "$folder" ] && [ ! -L "$folder" ]; then echo "would remove the folder $folder, if nothing else is in it"; fi
+    done
+    return
+  fi
+  if [ -n "$lock" ]; then rm -f -- "$lock"; fi
+  for ((index = ${#old_folders[@]} - 1; index >= 0; index--)); do remove_folder "${old_folders[index]}"; done
+  remove_unborn
+  if [ -L "$plugin" ]; then echo "$plugin is a link, which was not made here, and stays."; fi
   if [ ${#old_paths[@]} -gt 0 ]; then
     echo "$name is removed."
     if [ -z "$plexum_config" ]; then
@@ -250,11 +352,55 @@ make_folder() { # folder
   done
 }
 
+missing_above() { # path: the folders above it that are not there, the outermost first, in `missing`
+  local folder=${1%/*}
+  missing=()
+  until [ -d "${folder:-/}" ]; do
+    missing=("$folder" "${missing[@]}")
+    folder=${folder%/*}
+  done
+}
+
+# Makes the plugin's folder with a record in it that says which folders are new. A kill leaves both or neither: at most
+# a hidden folder above, which `remove_unborn` knows.
+make_plugin_folder() {
+  local missing unborn inner
+  missing_above "$record"
+  if [ ${#missing[@]} -eq 0 ]; then return; fi
+  unborn=$(mktemp -d -- "${missing[0]%/*}/.$name.unborn-XXXXXX" 2>&1) || blocked "${missing[0]%/*}" "cannot be written to (${unborn##*: })"
+  inner=$unborn${plugin#"${missing[0]}"}
+  # As mkdir would: mktemp keeps others out.
+  { chmod '=rwx' -- "$unborn" && mkdir -p -- "$inner" && printf 'folder %s\n' "${missing[@]}" >"$inner/.installed" &&
+    mv -nT -- "$unborn" "${missing[0]}"; } || true
+  if [ ! -d "$unborn" ]; then
+    made+=("${missing[@]}") new_record=true
+  else
+    # Another one was faster, or it cannot be done at all.
+    clear_unborn "$unborn" "$inner"
+    [ -d "$plugin" ] || blocked "$plugin" 'cannot be made'
+  fi
+}
+
+clear_unborn() { # folder, the plugin's folder in it
+  rm -f -- "$2/.installed"
+  local folder=$2
+  while remove_folder "$folder" && [ "$folder" != "$1" ]; do folder=${folder%/*}; done
+}
+
+# Removes what a kill left of `make_plugin_folder`.
+remove_unborn() {
+  local folder=$plugin unborn
+  while [ "$folder" != "$home" ]; do
+    for unborn in "${folder%/*}/.$name".unborn-??????; do clear_unborn "$unborn" "$unborn${plugin#"$folder"}"; done
+    folder=${folder%/*}
+  done
+}
+
 stage() { # source, place, mode: writes it beside its place
   local folder=${2%/*} temporary problem
   make_folder "$folder"
   if [ -d "$2" ]; then blocked "$2" 'is a folder, where a file belongs'; fi
-  temporary=$(mktemp -- "$folder/.$name.XXXXXX" 2>&1) || blocked "$folder" "cannot be written to (${temporary##*: })"
+  temporary=$(mktemp -- "$folder/.$name.new-XXXXXX" 2>&1) || blocked "$folder" "cannot be written to (${temporary##*: })"
   temporaries+=("$temporary")
   problem=$({ cp -- "$1" "$temporary" && chmod "$3,go-w" -- "$temporary" && sync -- "$temporary"; } 2>&1) ||
     blocked "$temporary" "cannot be written (${problem##*: })"
@@ -262,20 +408,19 @@ stage() { # source, place, mode: writes it beside its place
 
 write_record() { # lines…
   local temporary
-  temporary=$(mktemp -- "$plugin/.$name.XXXXXX")
+  temporary=$(mktemp -- "$plugin/.$name.new-XXXXXX" 2>&1) || { warn "$temporary"; return 1; }
   temporaries+=("$temporary")
-  printf '%s\n' "$@" >"$temporary"
-  chmod '=rw,go-w' -- "$temporary"
-  mv -fT -- "$temporary" "$record"
+  printf '%s\n' "$@" >"$temporary" && chmod '=rw,go-w' -- "$temporary" && sync -- "$temporary" && mv -fT -- "$temporary" "$record"
 }
 
 build() {
   command -v cargo >/dev/null || die 'cargo was not found: install Rust from https://rustup.rs, or name a built program with --program FILE'
+  # Chained: `set -e` has no effect on the left of a `||`.
   (
-    cd -- "$repository"
-    unset CARGO_BUILD_TARGET
-    scripts/tool.sh wasm-target
-    cargo build --release --locked --package "$name" --bin "$name"
+    cd -- "$repository" &&
+      unset CARGO_BUILD_TARGET &&
+      scripts/tool.sh wasm-target &&
+      cargo build --release --locked --package "$name" --bin "$name"
   ) || die 'the provider could not be built, and nothing was installed'
   local target=${CARGO_TARGET_DIR:-target}
   if [[ $target != /* ]]; then target=$repository/$target; fi
@@ -294,8 +439,10 @@ bundle() {
   fi
   "$program" manifest -- "$wasm" >"$scratch/plugin.json" || die 'this component cannot be installed; nothing was installed'
   local shell
-  for shell in bash zsh fish; do "$program" completions "$shell" >"$scratch/$shell"; done
-  "$program" man --dir "$scratch/man"
+  for shell in bash zsh fish; do
+    "$program" completions "$shell" >"$scratch/$shell" || die "$program prints no completions for $shell; nothing was installed"
+  done
+  "$program" man --dir "$scratch/man" || die "$program writes no manual pages; nothing was installed"
 
   add() { sources+=("$1") places+=("$2"); }
   local file
@@ -317,52 +464,123 @@ bundle() {
   fi
 }
 
+# Which of the old files, by index, have no place any more. Two names may be one file, so the files are compared.
+left_over() { # places…
+  local index
+  for index in "${!old_paths[@]}"; do
+    if exists "${old_paths[index]}" && ! is_one_of "${old_paths[index]}" "$@"; then echo "$index"; fi
+  done
+}
+
+is_one_of() { # path, paths…
+  local path=$1 other
+  for other in "${@:2}"; do
+    if [ "$other" = "$path" ] || [ "$other" -ef "$path" ]; then return 0; fi
+  done
+  return 1
+}
+
 # Puts everything beside its place, and then in its place: until the last moment nothing has changed.
 put() {
-  local index mode
+  local index mode folder lines=() old_lines=() sums=() missing
+  local -A listed=()
+  for index in "${!places[@]}"; do missing_above "${places[index]}"; for folder in "${missing[@]}"; do listed[$folder]=new; done; done
+  for folder in "${old_folders[@]}"; do
+    if [ "${listed[$folder]-}" != old ]; then lines+=("folder $folder"); fi
+    listed[$folder]=old
+  done
+  for index in "${!places[@]}"; do
+    missing_above "${places[index]}"
+    for folder in "${missing[@]}"; do
+      if [ "${listed[$folder]}" = new ]; then lines+=("folder $folder") listed[$folder]=old; fi
+    done
+  done
+  for index in "${!places[@]}"; do
+    sums+=("$(digest "${sources[index]}")") || blocked "${sources[index]}" 'cannot be read'
+    lines+=("file ${sums[index]} ${places[index]}")
+  done
+  for index in "${!old_paths[@]}"; do old_lines+=("file ${old_digests[index]} ${old_paths[index]}"); done
+
+  # From here on, a kill leaves something behind. --uninstall must know the old files and the new ones.
+  if [ -f "$record" ] && ! $new_record; then
+    saved_record=$(mktemp -- "$plugin/.$name.new-XXXXXX" 2>&1) || blocked "$plugin" "cannot be written to (${saved_record##*: })"
+    cp -p -- "$record" "$saved_record" || blocked "$saved_record" 'cannot be written'
+  else
+    new_record=true
+  fi
+  write_record "${lines[@]}" "${old_lines[@]}" || blocked "$record" 'cannot be written'
+  local earlier=${#temporaries[@]}
   for index in "${!places[@]}"; do
     mode='=rw'
     if [ "${places[index]}" = "$installed" ]; then mode='=rwx'; fi
     stage "${sources[index]}" "${places[index]}" "$mode"
+    [ "$(digest "${temporaries[-1]}")" = "${sums[index]}" ] || blocked "${sources[index]}" 'was changed while it was copied'
   done
-  local staged=("${temporaries[@]}") lines=() folder
-  local new_config=''
+  local staged=("${temporaries[@]:earlier}") new_config=''
   if [ -f "$scratch/config.json" ]; then
     stage "$scratch/config.json" "$config" '=rw'
     new_config=${temporaries[-1]}
   fi
-  for folder in "${old_folders[@]}" "${made[@]}"; do lines+=("folder $folder"); done
-  for index in "${!places[@]}"; do lines+=("file $(digest "${staged[index]}") ${places[index]}"); done
+  local leftovers
+  mapfile -t leftovers < <(left_over "${places[@]}")
 
-  # Should this be killed from here on, --uninstall must know the old files and the new ones.
-  local old_lines=()
-  for index in "${!old_paths[@]}"; do old_lines+=("file ${old_digests[index]} ${old_paths[index]}"); done
-  write_record "${lines[@]}" "${old_lines[@]}"
-  made=()
+  made=() new_record=false
+  if [ -n "$saved_record" ]; then temporaries+=("$saved_record") saved_record=''; fi
   for index in "${!places[@]}"; do
     mv -fT -- "${staged[index]}" "${places[index]}" || die "${places[index]} cannot be replaced, and some files are new and some are old: give this user the permission, and run this again"
   done
   # A file that was written meanwhile stays.
   if [ -n "$new_config" ]; then mv -nT -- "$new_config" "$config" || true; fi
-  local kept
-  for index in "${!old_paths[@]}"; do
-    kept=false
-    for folder in "${places[@]}"; do if [ "$folder" = "${old_paths[index]}" ]; then kept=true; fi; done
-    if ! $kept && as_installed "$index"; then rm -f -- "${old_paths[index]}"; fi
+  for index in "${leftovers[@]}"; do
+    # Once more, now that everything is in its place.
+    if is_one_of "${old_paths[index]}" "${places[@]}"; then continue; fi
+    if as_installed "$index"; then
+      rm -f -- "${old_paths[index]}" && echo "removed ${old_paths[index]}, which has no place in this version or under this prefix"
+    else
+      warn "${old_paths[index]} was changed since installation, and stays"
+    fi
   done
-  write_record "${lines[@]}"
+  for index in "${!places[@]}"; do
+    [ "$(digest "${places[index]}" || true)" = "${sums[index]}" ] || die "${places[index]} is not there as it was installed: another program has changed it meanwhile; run this again"
+  done
+  write_record "${lines[@]}" || die "everything is installed, but $record cannot be written: run this again before you uninstall"
 }
 
 show_plan() {
-  local plan=("$plugin/plugin.wasm" "$plugin/plugin.json") file place
+  local plan=("$plugin/plugin.wasm" "$plugin/plugin.json") file place index missing
   if [ -z "$program" ]; then echo "would build the provider in $repository"; fi
   for file in "${wit[@]}"; do plan+=("$plugin/$file"); done
   if [ -f "$schema" ]; then plan+=("$plugin/config.schema.json"); fi
   plan+=("$bash_completion" "$zsh_completion" "$fish_completion" "$manuals/$name*.1" "$installed")
+  local -A told=()
   for place in "${plan[@]}"; do
-    if exists "$place"; then echo "would replace $place"; else echo "would write $place"; fi
+    missing_above "$place"
+    for file in "${missing[@]}"; do
+      if [ -z "${told[$file]-}" ]; then echo "would make the folder $file"; fi
+      told[$file]=1
+    done
+  done
+  for place in "${plan[@]}"; do
+    if [ "$place" = "$manuals/$name*.1" ]; then
+      # Which pages there are, only the program knows, and nothing is run.
+      local old=("$manuals/$name"*.1)
+      if [ ${#old[@]} -gt 0 ]; then echo "would replace $place, and remove the pages that this version has no more"; else echo "would write $place"; fi
+      plan+=("${old[@]}")
+    elif exists "$place"; then
+      echo "would replace $place"
+    else
+      echo "would write $place"
+    fi
+  done
+  for index in $(left_over "${plan[@]}"); do
+    if as_installed "$index"; then
+      echo "would remove ${old_paths[index]}"
+    else
+      warn "${old_paths[index]} was changed since installation, and would stay"
+    fi
   done
   if exists "$config"; then echo "would keep $config"; else echo "would write $config"; fi
+  echo "would list what was installed in $record"
   echo 'would compile the component into the cache of this user'
   if [ -n "$plexum_config" ]; then echo "would add $name to \`plugins.allow\` in $plexum_config"; fi
 }
@@ -374,8 +592,9 @@ warn_codex() {
 }
 
 show_next() {
-  local command=$name options=''
-  echo "Installed $("$installed" --version):"
+  local command=$name options='' version
+  version=$("$installed" --version) || die "$installed is installed, and cannot be run"
+  echo "Installed $version:"
   echo "  plugin   $plugin"
   echo "  program  $installed"
   echo "  config   $config"
@@ -405,6 +624,8 @@ fi
 # An absolute path, as `command -v` gives one unless PATH has a relative entry or the shell a function.
 codex=$(type -P codex || true)
 if [ -n "$codex" ]; then codex=$(absolute "$codex"); fi
+read_record
+choose_places
 for folder in "$plugin/wit/provider" "$plugin/wit/codex" "${installed%/*}" "$manuals" "${bash_completion%/*}" "${zsh_completion%/*}" "${fish_completion%/*}" "$plugin"; do
   check_folder "$folder"
 done
@@ -416,11 +637,14 @@ if $dry_run; then
   exit 0
 fi
 if [ -z "$program" ]; then build; fi
-read_record
 new=true
 if exists "$config"; then new=false; fi
 bundle
 if [ -n "$plexum_config" ]; then "$program" plexum-allow --dry-run -- "$plexum_config" >/dev/null || die 'nothing was installed'; fi
+make_plugin_folder
+take_lock 'Nothing was installed'
+# Another one may have come and gone since.
+read_record
 put
 # So that no start has to compile the component, the first neither.
 machine_code "$installed" || warn "the component's machine code is not kept, so that every start compiles it, which takes a tenth of a second"

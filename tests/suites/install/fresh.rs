@@ -363,6 +363,45 @@ fn without_a_program_it_is_built_and_a_build_that_fails_installs_nothing() {
 }
 
 #[test]
+fn without_the_target_of_the_component_nothing_is_built() {
+    let home = Home::new();
+    let repository = Repository::new();
+    write_script(
+        &repository.path("scripts/tool.sh"),
+        "echo 'the target is missing' >&2; exit 3",
+    );
+    home.add_tool("cargo", "echo \"cargo was started: $1\" >&2; exit 101");
+    let ran = home.run(&mut home.script_in(&repository.path("")));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.stderr.contains("the target is missing") && !ran.stderr.contains("cargo was started"),
+        "{ran:?}"
+    );
+    assert_eq!(home.tree(), Tree::new());
+}
+
+#[test]
+fn another_shell_is_told_that_bash_is_needed() {
+    let script = root().join("scripts/install.sh");
+    let output = Command::new("dash").arg(&script).arg("--help").output();
+    // Not every machine has it.
+    if let Ok(output) = output {
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("bash scripts/install.sh") && said.lines().count() == 1,
+            "{said}"
+        );
+    }
+    let output = Command::new("bash")
+        .arg("--posix")
+        .arg(&script)
+        .arg("--help")
+        .output();
+    assert!(output.unwrap().status.success());
+}
+
+#[test]
 fn what_is_not_a_component_or_not_a_program_is_not_installed() {
     let home = Home::new();
     let file = |name: &str, content: &[u8]| {

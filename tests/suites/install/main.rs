@@ -14,3 +14,4 @@ mod interrupted;
 mod plexum_config;
 mod removal;
 mod repository;
+mod two_names;
