@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +20,12 @@ use crate::codex::start::{Start, StartError};
 use crate::codex::stop::StopCause;
 use crate::codex::task::MAX_BATCH_BYTES;
 use crate::contract::event::{Event, NoticeKind};
+use crate::config::RecordRule;
 use crate::grant::Call;
 use crate::grant::environment::EnvironmentRule;
 use crate::grant::program::ProgramError;
 use crate::scarcity;
-use crate::telemetry::record;
+use crate::telemetry::record::{self, NotRecorded};
 
 impl codex::Host for CodexCtx {
     async fn back_off(&mut self) -> Result<bool> {
@@ -87,11 +89,12 @@ impl CodexCtx {
             return Err(stopped());
         }
         self.budget.check_spawn(&args).map_err(|reason| {
-            self.record.write(&record::Entry::Refused {
+            let entry = record::Entry::Refused {
                 rule: LIMITS_RULE,
                 reason: &reason,
                 argv: &shown(&args),
-            });
+            };
+            self.record.write(&entry, &self.meter);
             refusal(Reason::Denied, reason)
         })?;
         let call = Call {
@@ -103,11 +106,12 @@ impl CodexCtx {
         // Before the host puts anything of the request into it: that belongs to the conversation.
         let shown = shown(&args);
         let denied = |reason: String| {
-            self.record.write(&record::Entry::Refused {
+            let entry = record::Entry::Refused {
                 rule: ARGV_RULE,
                 reason: &reason,
                 argv: &shown,
-            });
+            };
+            self.record.write(&entry, &self.meter);
             refusal(Reason::Denied, reason)
         };
         let allowed = self.grant.check(&args, &call);
@@ -137,6 +141,11 @@ impl CodexCtx {
             .iter()
             .map(|(name, _)| name.to_string_lossy().into_owned())
             .collect();
+        if self.config.record == RecordRule::Required {
+            let required = self.required_line(&program, &shown, &names);
+            let required = self.bounds.within(required).await.map_err(|_| stopped())?;
+            required.map_err(|error| not_recorded(&error))?;
+        }
         let limits = &self.config.limits;
         let start = Start {
             program: &program,
@@ -170,14 +179,53 @@ impl CodexCtx {
             }
         })?;
         tracing::info!(pid = process.id(), program = %program.display(), argv = shown, "codex started");
-        self.record.write(&record::Entry::Allowed {
+        let entry = record::Entry::Allowed {
             rule: ARGV_RULE,
             program: &program.to_string_lossy(),
             argv: &shown,
             environment: &names,
             pid: process.id(),
-        });
+        };
+        self.record.write(&entry, &self.meter);
         Ok(process)
+    }
+
+    /// Writes that codex is about to be started, where the disk may take its time.
+    fn required_line(
+        &self,
+        program: &Path,
+        argv: &str,
+        environment: &[String],
+    ) -> impl Future<Output = Result<(), NotRecorded>> + use<> {
+        let (record, meter) = (self.record.clone(), self.meter.clone());
+        let (program, argv) = (program.to_string_lossy().into_owned(), argv.to_owned());
+        let environment = environment.to_owned();
+        let written = tokio::task::spawn_blocking(move || {
+            let entry = record::Entry::Starting {
+                rule: ARGV_RULE,
+                program: &program,
+                argv: &argv,
+                environment: &environment,
+            };
+            record.require(&entry, &meter)
+        });
+        async {
+            let written = written.await;
+            written.unwrap_or_else(|error| Err(NotRecorded::Panicked(error.to_string())))
+        }
+    }
+}
+
+/// The refusal of a start that is not in the record.
+fn not_recorded(error: &NotRecorded) -> codex::Refusal {
+    use codex::RefusalReason as Reason;
+    let (reason, limit) = match error.limit() {
+        Some(limit) => (Reason::Resources, format!(": {limit}")),
+        None => (Reason::Denied, String::new()),
+    };
+    codex::Refusal {
+        reason,
+        message: format!("{error}{limit}."),
     }
 }
 
@@ -261,14 +309,15 @@ impl CodexCtx {
             }
             meter.left_behind(exit.left_behind);
             tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");
-            record.write(&record::Entry::Ended {
+            let entry = record::Entry::Ended {
                 pid,
                 status: &exit.status.to_string(),
                 stopped: exit.stopped.map(StopCause::as_str),
                 stdout_bytes: exit.output_bytes,
                 left_behind: exit.left_behind,
                 milliseconds: record::milliseconds(exit.duration),
-            });
+            };
+            record.write(&entry, &meter);
         }
     }
 }

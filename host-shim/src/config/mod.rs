@@ -71,6 +71,8 @@ pub struct Config {
     pub instructions: Instructions,
     /// What to do when these are not those that the conversation began with, which codex keeps.
     pub changed_instructions: ChangedInstructions,
+    /// Whether codex may be started when the record cannot be written.
+    pub record: RecordRule,
     /// How long things may take.
     pub limits: Limits,
     /// How much the component may use up and hand back.
@@ -97,6 +99,7 @@ impl Default for Config {
             lost_session: LostSession::default(),
             instructions: Instructions::default(),
             changed_instructions: ChangedInstructions::default(),
+            record: RecordRule::default(),
             limits: Limits::default(),
             guest: GuestLimits::default(),
             env: Vec::new(),
@@ -171,6 +174,19 @@ pub enum ChangedInstructions {
     Keep,
     /// Begin a new conversation, and give it the earlier messages of the request.
     Restart,
+}
+
+/// Whether codex may be started when the record cannot be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RecordRule {
+    /// It may; a line that is lost is counted and logged.
+    #[default]
+    Optional,
+    /// It may not, nor when no record is kept at all. Each start is written to the disk before it happens.
+    Required,
 }
 
 impl Config {

@@ -37,6 +37,8 @@ pub struct Metrics {
     pub lines_skipped: u64,
     /// Processes that codex left behind and that were ended.
     pub left_behind: u64,
+    /// Lines of the [record](crate::Recorder) that could not be written.
+    pub record_lines_lost: u64,
     /// Tokens read, in turns that reported their usage.
     pub input_tokens: u64,
     /// Tokens written, in turns that reported their usage.
@@ -174,6 +176,11 @@ impl Meter {
     /// Codex has ended, and this many processes that it left behind were ended.
     pub fn left_behind(&self, processes: u32) {
         self.0.counters.lock().left_behind += u64::from(processes);
+    }
+
+    /// A line of the record could not be written.
+    pub fn record_line_lost(&self) {
+        self.0.counters.lock().record_lines_lost += 1;
     }
 
     /// The caller gets this event.

@@ -112,7 +112,8 @@ fn start_log(verbose: bool) -> anyhow::Result<()> {
             format!("PLEXUM_LOG is {filter:?}, which is neither a level such as `debug` nor a list of targets with levels such as `info,plexum_openai_provider::turn=debug`")
         })?,
         Err(VarError::NotPresent) if verbose => Targets::new().with_default(Level::INFO),
-        Err(VarError::NotPresent) => Targets::new(),
+        // Whoever keeps a record must hear of what is missing in it.
+        Err(VarError::NotPresent) => Targets::new().with_target(RECORD, Level::ERROR),
         Err(error) => return Err(error).context("PLEXUM_LOG cannot be read"),
     };
     let lines = tracing_subscriber::fmt::layer()
@@ -134,6 +135,9 @@ fn keep_private() {
         tracing::warn!(%error, "codex's tools may read this program's environment");
     }
 }
+
+/// The target of the log of [`Recorder`](plexum_openai_provider::Recorder).
+const RECORD: &str = "plexum_openai_provider::telemetry::record";
 
 /// A runtime for one thing at a time.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use plexum_openai_provider::config::RecordRule;
 use plexum_openai_provider::{Provider, Recorder};
 
 /// The provider to load.
@@ -24,6 +25,11 @@ impl ProviderArgs {
     /// Loads the provider.
     pub fn provider(&self) -> Result<Provider> {
         let config = super::config(self.config.as_deref())?;
+        if config.record == RecordRule::Required && self.record.is_none() {
+            bail!(
+                "the configuration requires a record (`record`): name its file with --record FILE"
+            );
+        }
         let mut provider = match &self.component {
             Some(path) => Provider::from_file(config, path),
             None => Provider::new(config),
