@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 
 # The quick set: within 90 s on two cores that do nothing else, once everything is built. A suite belongs in it when it
 # needs no cargo, npm or venv and no long wait. A slow test of a quick suite is left out by the beginning of its name.
-quick_suites=(crash config disk doctor environment fake_codex grant hostile lines mock_model models program record say serve
+quick_suites=(crash config disk doctor environment fake_codex grant hostile images lines mock_model models program record say serve
   session store streaming terminal transcripts)
 quick_without=(backpressure:: login:: real_codex:: a_full_disk engine::cache:: schema::)
 

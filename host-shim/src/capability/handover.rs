@@ -1,12 +1,10 @@
 //! What a turn's request hands over to codex, held ready where the component cannot change it.
 
-use std::io::Write;
 use std::ops::Range;
-use std::path::Path;
-
-use tempfile::NamedTempFile;
+use std::path::{Path, PathBuf};
 
 use super::image::{ImageError, StagedImages};
+use super::private_folder::{PrivateFolder, SCHEMA, sweep};
 use crate::config::Instructions;
 use crate::contract::effort::is_effort;
 use crate::contract::request::Request;
@@ -34,7 +32,14 @@ pub struct Handover {
     images: StagedImages,
     instructions: Option<String>,
     effort: Option<String>,
-    output_schema: Option<NamedTempFile>,
+    output_schema: Option<StagedSchema>,
+}
+
+/// A schema in a file.
+#[derive(Debug)]
+struct StagedSchema {
+    path: PathBuf,
+    _folder: PrivateFolder,
 }
 
 impl Handover {
@@ -45,6 +50,8 @@ impl Handover {
         instructions: Instructions,
         workspace: &Path,
     ) -> Result<Self, HandoverError> {
+        // Nothing waits for it.
+        drop(tokio::task::spawn_blocking(sweep));
         let images = StagedImages::stage(request, workspace).await?;
         let options = &request.options;
         let schema = options.output_schema.as_ref();
@@ -91,7 +98,7 @@ impl Handover {
                 RequestWord::Effort => self.effort.as_deref(),
                 RequestWord::OutputSchema => {
                     let file = self.output_schema.as_ref();
-                    file.and_then(|file| file.path().to_str())
+                    file.and_then(|file| file.path.to_str())
                 }
             };
             if let (Some(argument), Some(value)) = (args.get_mut(*index), value) {
@@ -103,13 +110,12 @@ impl Handover {
 }
 
 /// Writes a schema where only this user, and so codex, can read it.
-fn stage(schema: &str) -> std::io::Result<NamedTempFile> {
-    let mut file = tempfile::Builder::new()
-        .prefix("plexum-codex-")
-        .suffix(".json")
-        .tempfile()?;
-    file.write_all(schema.as_bytes())?;
-    Ok(file)
+fn stage(schema: &str) -> std::io::Result<StagedSchema> {
+    let folder = PrivateFolder::new()?;
+    Ok(StagedSchema {
+        path: folder.write(SCHEMA, schema.as_bytes())?,
+        _folder: folder,
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! turn lasts.
 
 use std::fs::OpenOptions;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::OFlags;
-use tempfile::TempDir;
 
+use super::image_format::{Unusable, extension};
+use super::private_folder::PrivateFolder;
 use crate::contract::request::{Content, ImageSource, Message, Request};
 
 /// The largest image that is handed over.
@@ -34,7 +35,7 @@ pub struct StagedImages {
     first: usize,
     paths: Vec<PathBuf>,
     /// Removed with everything in it; absent when there are no images.
-    _folder: Option<TempDir>,
+    _folder: Option<PrivateFolder>,
 }
 
 impl StagedImages {
@@ -60,20 +61,17 @@ impl StagedImages {
     }
 
     fn copy(first: usize, sources: &[ImageSource], workspace: &Path) -> Result<Self, ImageError> {
-        // A temporary folder of this library is for this user only (mode 0700).
-        let folder = tempfile::Builder::new().prefix("plexum-codex-").tempdir();
-        let folder = folder.map_err(|error| ImageError {
+        let folder = PrivateFolder::new().map_err(|error| ImageError {
             number: 1,
             problem: format!("could not be copied: {error}"),
         })?;
         let mut paths = Vec::new();
         for (index, source) in sources.iter().enumerate() {
-            let path = stage_one(source, workspace, folder.path(), index).map_err(|problem| {
-                ImageError {
+            let path =
+                stage_one(source, workspace, &folder, index).map_err(|problem| ImageError {
                     number: index + 1,
                     problem,
-                }
-            })?;
+                })?;
             paths.push(path);
         }
         Ok(StagedImages {
@@ -111,7 +109,7 @@ fn images_of(message: &Message) -> impl Iterator<Item = &ImageSource> {
 fn stage_one(
     source: &ImageSource,
     workspace: &Path,
-    folder: &Path,
+    folder: &PrivateFolder,
     index: usize,
 ) -> Result<PathBuf, String> {
     let (bytes, origin) = match source {
@@ -123,7 +121,7 @@ fn stage_one(
         }
         ImageSource::Base64 { data, .. } => (
             STANDARD
-                .decode(data.trim())
+                .decode(without_prefix(data.trim()))
                 .map_err(|error| format!("is not base64: {error}"))?,
             "base64".to_owned(),
         ),
@@ -134,17 +132,23 @@ fn stage_one(
             MAX_IMAGE_BYTES >> 20
         ));
     }
-    let extension = extension(&bytes)
-        .ok_or_else(|| format!("({origin}) is not a PNG, JPEG, GIF or WebP image"))?;
-    let path = folder.join(format!("image-{index}.{extension}"));
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .and_then(|mut file| file.write_all(&bytes));
-    written.map_err(|error| format!("could not be copied to {}: {error}", path.display()))?;
-    Ok(path)
+    let extension = extension(&bytes).map_err(|unusable| match unusable {
+        Unusable::Foreign => format!("({origin}) is not a PNG, JPEG, GIF or WebP image"),
+        Unusable::Broken(format, what) => format!(
+            "({origin}) begins like a {format} image and {what}: it may still be in the making, or its copy may have broken off. Send the whole image"
+        ),
+    })?;
+    let name = format!("image-{index}.{extension}");
+    let written = folder.write(&name, &bytes);
+    written.map_err(|error| format!("could not be copied to a temporary file: {error}"))
+}
+
+/// The data of a `data:` URL, which browsers make of images; anything else is data already.
+fn without_prefix(data: &str) -> &str {
+    let url = data
+        .strip_prefix("data:")
+        .and_then(|url| url.split_once(";base64,"));
+    url.map_or(data, |(_, data)| data)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -162,37 +166,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The file name extension that goes with the content.
-fn extension(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', ..] => Some("png"),
-        [0xff, 0xd8, 0xff, ..] => Some("jpg"),
-        [b'G', b'I', b'F', b'8', ..] => Some("gif"),
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => Some("webp"),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::image_format::tests::{GIF, png_of};
     use super::*;
     use crate::contract::request::Role;
-
-    const PNG: &[u8] = b"\x89PNG\r\n\x1a\nrest";
 
     fn request(sources: Vec<ImageSource>) -> Request {
         let content = sources
@@ -213,14 +193,14 @@ mod tests {
     #[tokio::test]
     async fn images_are_copied_where_only_this_user_reads_and_removed_in_the_end() {
         let workspace = tempfile::tempdir().unwrap();
-        std::fs::write(workspace.path().join("a.png"), PNG).unwrap();
+        std::fs::write(workspace.path().join("a.png"), png_of(9)).unwrap();
         let request = request(vec![
             ImageSource::Path {
                 path: "a.png".into(),
             },
             ImageSource::Base64 {
                 media_type: None,
-                data: STANDARD.encode(b"GIF89a"),
+                data: format!("data:image/gif;base64,{}", STANDARD.encode(GIF)),
             },
         ]);
         let staged = StagedImages::stage(&request, workspace.path())
@@ -232,8 +212,11 @@ mod tests {
             .to_vec();
         staged.put_paths(&mut args, &[(1, 2)]);
         assert_eq!(args[3], "image:2");
-        assert_eq!(std::fs::read(&args[1]).unwrap(), b"GIF89a");
-        assert_eq!(std::fs::read(&staged.paths[0]).unwrap(), PNG);
+        assert_eq!(std::fs::read(&args[1]).unwrap(), GIF);
+        assert_eq!(std::fs::read(&staged.paths[0]).unwrap(), png_of(9));
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        let image = Path::new(&args[1]);
+        assert_eq!((mode(image), mode(image.parent().unwrap())), (0o600, 0o700));
         drop(staged);
         assert!(!Path::new(&args[1]).exists());
     }
@@ -242,6 +225,7 @@ mod tests {
     async fn what_is_not_an_image_is_refused_by_number() {
         let workspace = tempfile::tempdir().unwrap();
         std::fs::write(workspace.path().join("text.png"), "hello").unwrap();
+        std::fs::write(workspace.path().join("half.png"), &png_of(900)[..500]).unwrap();
         for (source, expected) in [
             (
                 ImageSource::Path {
@@ -255,6 +239,12 @@ mod tests {
                 },
                 "is not a PNG, JPEG, GIF or WebP image",
             ),
+            (
+                ImageSource::Path {
+                    path: "half.png".into(),
+                },
+                "begins like a PNG image and breaks off",
+            ),
             (ImageSource::Path { path: ".".into() }, "not a plain file"),
             (
                 ImageSource::Base64 {
@@ -266,7 +256,7 @@ mod tests {
         ] {
             let good = ImageSource::Base64 {
                 media_type: None,
-                data: STANDARD.encode(PNG),
+                data: STANDARD.encode(png_of(9)),
             };
             let error = StagedImages::stage(&request(vec![good, source]), workspace.path())
                 .await

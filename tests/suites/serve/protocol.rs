@@ -287,8 +287,9 @@ fn an_image_of_many_megabytes_fits_into_a_message() {
     const BYTES: usize = 15 * 1024 * 1024;
     let workspace = workspace();
     let mut server = Server::initialized(&workspace);
-    // The head of a PNG in base64, and nothing but zeroes behind it.
-    let data = format!("iVBORw0KGgo{}", "A".repeat(BYTES / 3 * 4 - 11));
+    // A GIF of one point in base64, and nothing but zeroes behind it.
+    let picture = "R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADsA";
+    let data = format!("{picture}{}", "A".repeat(BYTES / 3 * 4 - picture.len()));
     let image = json!({ "type": "image", "source": { "type": "base64", "data": data } });
     let text = json!({ "type": "text", "text": "what is this?" });
     let messages = json!([{ "role": "user", "content": [image, text] }]);

@@ -287,8 +287,10 @@ fn nothing_that_a_request_holds_is_dropped_in_silence() {
 fn the_image_that_is_meant_is_handed_over() {
     let gif = |name: &str| json!({ "type": "image", "source": { "type": "path", "path": name } });
     let workspace = Workspace::scripted(fake_codex(), [Step::turn("hi").to_vec()]).unwrap();
+    // One point each.
+    let picture = b"GIF89a\x01\0\x01\0\0\0\0\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
     for name in ["one.gif", "two.gif"] {
-        std::fs::write(workspace.path().join(name), format!("GIF89a{name}")).unwrap();
+        std::fs::write(workspace.path().join(name), picture).unwrap();
     }
     let messages = json!([
         { "role": "user", "content": [{ "type": "text", "text": "earlier" }, gif("gone.gif")] },
