@@ -1,6 +1,11 @@
 //! The component, loaded once, and the turns that it runs.
 
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::codex::spawner::Spawner;
 use crate::codex::stop::stop;
@@ -22,6 +27,27 @@ pub struct Provider {
     loaded: Loaded,
 }
 
+/// Far more than any component has.
+const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The bytes of a component's file. What has no end, or never answers, is no such file.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_COMPONENT_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_COMPONENT_BYTES {
+        let most = MAX_COMPONENT_BYTES >> 20;
+        return Err(io::Error::other(format!("it is larger than {most} MiB")));
+    }
+    Ok(bytes)
+}
+
 impl Provider {
     /// Loads the component that this crate was built with.
     pub fn new(config: Config) -> Result<Self, LoadError> {
@@ -30,16 +56,21 @@ impl Provider {
 
     /// Loads a component from a file.
     pub fn from_file(config: Config, path: &Path) -> Result<Self, LoadError> {
-        let bytes = std::fs::read(path).map_err(|source| LoadError::Read {
+        Self::load_file(config, path, &Cache::of_user())
+    }
+
+    /// The same, with its machine code kept elsewhere, or nowhere.
+    pub fn load_file(config: Config, path: &Path, cache: &Cache) -> Result<Self, LoadError> {
+        let bytes = read(path).map_err(|source| LoadError::Read {
             path: path.to_owned(),
             source,
         })?;
-        Self::with_component(config, &bytes)
+        Self::load(config, &bytes, cache)
     }
 
     /// Loads a component from its bytes. It gets the imports of the world `codex-provider` and
     /// nothing else: one that asks for more is refused here, before it runs. Its machine code is kept in the user's
-    /// [`Cache`].
+    /// [`Cache`], unless the configuration pins the component.
     pub fn with_component(config: Config, bytes: &[u8]) -> Result<Self, LoadError> {
         Self::load(config, bytes, &Cache::of_user())
     }

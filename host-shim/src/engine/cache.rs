@@ -3,7 +3,12 @@
 //! Compiling takes about a tenth of a second, loading what was compiled about a millisecond. Machine code runs with all
 //! rights of the host, so an entry is used only if no other user can have written it: the folder and the file belong to
 //! this user and are closed to others, neither is a link, and the content is whole. Anything else is compiled again. An
-//! entry's name holds the digest of the component and that of everything in the engine which the code depends on.
+//! entry's name holds the digest of the component and that of everything in the engine which the code depends on. The
+//! digest of the component is also in the entry, so that one which was copied to another name is not used.
+//!
+//! That does not help against what runs as this user and may write to the folder. A tool in codex's sandbox may write to
+//! the workspace and where temporary files go, so nothing is kept there. And where the operator has pinned the component,
+//! nothing is kept at all: what is pinned are its bytes, and they are compiled at each start.
 //!
 //! The machine code is not read into memory but mapped: a start touches what it needs, and processes share it. So an
 //! entry is never written to, only replaced.
@@ -23,8 +28,8 @@ use wasmtime::component::Component;
 /// The name of the folder, in `$XDG_CACHE_HOME` or `~/.cache`.
 const FOLDER: &str = "plexum-openai-provider";
 
-/// How an entry ends. Before it comes the checksum, and before that the machine code.
-const MAGIC: [u8; 23] = *b"\nplexum machine code 2\n";
+/// How an entry ends. Before it come the component's digest and the checksum, and before these the machine code.
+const MAGIC: [u8; 23] = *b"\nplexum machine code 3\n";
 
 /// How much of an entry is read at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -39,6 +44,8 @@ const MOST_BYTES: u64 = 256 * 1024 * 1024;
 #[derive(Debug, Clone, Default)]
 pub struct Cache {
     folder: Option<PathBuf>,
+    /// Folders that would be used if it were safe, each with what is wrong with it.
+    unsafe_folders: Vec<(PathBuf, String)>,
 }
 
 impl Cache {
@@ -52,21 +59,56 @@ impl Cache {
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         Cache {
             folder: Some(folder.into()),
+            unsafe_folders: Vec::new(),
         }
     }
 
     /// Keeps it in the user's cache folder: `$XDG_CACHE_HOME/plexum-openai-provider`, or
-    /// `~/.cache/plexum-openai-provider`. Keeps nothing if neither variable holds an absolute path.
+    /// `~/.cache/plexum-openai-provider`. Neither is used if the variable does not hold an absolute path, or if sandboxed
+    /// tools could write there: below `/tmp`, `$TMPDIR`, or a folder that everybody may write to.
     #[must_use]
     pub fn of_user() -> Self {
         let absolute = |name| {
             let path = std::env::var_os(name).map(PathBuf::from);
             path.filter(|path| path.is_absolute())
         };
-        let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-        Cache {
-            folder: base.map(|base| base.join(FOLDER)),
+        let bases = [
+            absolute("XDG_CACHE_HOME"),
+            absolute("HOME").map(|home| home.join(".cache")),
+        ];
+        let mut cache = Cache::none();
+        for base in bases.into_iter().flatten() {
+            let folder = base.join(FOLDER);
+            match exposed(&folder, &std::env::temp_dir()) {
+                None => {
+                    cache.folder = Some(folder);
+                    break;
+                }
+                Some(why) => cache.unsafe_folders.push((folder, why)),
+            }
         }
+        cache
+    }
+
+    /// The same, unless codex's sandbox would let the tools of this workspace write to the folder: then nothing is kept.
+    #[must_use]
+    pub fn outside(mut self, workspace: &Path) -> Self {
+        let real = |path: &Path| nearest(path).unwrap_or_else(|| path.to_owned());
+        let workspace = real(workspace);
+        if let Some(folder) = self
+            .folder
+            .take_if(|folder| real(folder).starts_with(&workspace))
+        {
+            let why = format!("it lies in the workspace {}", workspace.display());
+            self.unsafe_folders.push((folder, why));
+        }
+        self
+    }
+
+    /// The folders that are not used, because others could write there: each with the reason, a clause.
+    #[must_use]
+    pub fn unsafe_folders(&self) -> &[(PathBuf, String)] {
+        &self.unsafe_folders
     }
 
     /// The folder.
@@ -80,23 +122,12 @@ impl Cache {
     /// # Errors
     /// When something cannot be removed.
     pub fn clear(&self) -> io::Result<()> {
-        let Some(folder) = &self.folder else {
-            return Ok(());
-        };
-        for (_, entry) in entries(folder)? {
-            std::fs::remove_file(entry)?;
-        }
-        match std::fs::remove_dir(folder) {
-            Err(error)
-                if !matches!(
-                    error.kind(),
-                    ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty
-                ) =>
-            {
-                Err(error)
-            }
-            _ => Ok(()),
-        }
+        // What an earlier version kept elsewhere goes too.
+        let earlier = self.unsafe_folders.iter().map(|(folder, _)| folder);
+        self.folder
+            .iter()
+            .chain(earlier)
+            .try_for_each(|folder| empty(folder))
     }
 
     /// The component, from its stored machine code if there is any, otherwise compiled and then stored. If it cannot be
@@ -107,11 +138,14 @@ impl Cache {
         bytes: &[u8],
         sha256: &str,
     ) -> wasmtime::Result<Component> {
+        for (folder, why) in &self.unsafe_folders {
+            tracing::warn!(folder = %folder.display(), why, "machine code is not kept there, because others could put something else in its place");
+        }
         let Some(folder) = &self.folder else {
             return Component::from_binary(engine, bytes);
         };
         let path = folder.join(name(engine, sha256));
-        match load(engine, folder, &path) {
+        match load(engine, folder, &path, sha256) {
             Ok(component) => return Ok(component),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
@@ -119,11 +153,68 @@ impl Cache {
             }
         }
         let component = Component::from_binary(engine, bytes)?;
-        if let Err(error) = keep(folder, &path, &component.serialize()?) {
+        if let Err(error) = keep(folder, &path, &component.serialize()?, sha256) {
             tracing::warn!(path = %path.display(), %error, "the component's machine code cannot be kept; the next start compiles it again");
         }
         Ok(component)
     }
+}
+
+/// Empties a folder, and removes it when nothing else is in it.
+fn empty(folder: &Path) -> io::Result<()> {
+    for (_, entry) in entries(folder)? {
+        std::fs::remove_file(entry)?;
+    }
+    match std::fs::remove_dir(folder) {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why something that is sandboxed could write to a folder, if it could. It need not exist.
+///
+/// Another user is no matter here: what belongs to one is never used. But a sandbox lets what runs as this user write to
+/// the folder for temporary files, and nothing keeps it from a folder that is open to all.
+fn exposed(folder: &Path, temporary: &Path) -> Option<String> {
+    let is_temporary = |path: &Path| {
+        let same = |other: &Path| {
+            let identity = |path: &Path| Some(path.metadata().map(|it| (it.dev(), it.ino())).ok()?);
+            path == other || identity(path).is_some_and(|this| identity(other) == Some(this))
+        };
+        same(Path::new("/tmp")) || same(temporary)
+    };
+    let real = nearest(folder)?;
+    let above = folder.ancestors().chain(real.ancestors());
+    above.into_iter().find_map(|path| {
+        let shown = path.display();
+        if is_temporary(path) {
+            return Some(format!(
+                "{shown} is for temporary files, where sandboxed tools may write"
+            ));
+        }
+        let mode = path.metadata().ok()?.permissions().mode();
+        (mode & 0o002 != 0).then(|| format!("everybody may write to {shown}"))
+    })
+}
+
+/// The path without links, as far as it exists.
+fn nearest(path: &Path) -> Option<PathBuf> {
+    let mut rest = Vec::new();
+    for ancestor in path.ancestors() {
+        if let Ok(mut real) = ancestor.canonicalize() {
+            real.extend(rest.iter().rev());
+            return Some(real);
+        }
+        rest.push(ancestor.file_name()?);
+    }
+    None
 }
 
 fn name(engine: &Engine, sha256: &str) -> String {
@@ -134,7 +225,7 @@ fn name(engine: &Engine, sha256: &str) -> String {
     format!("{sha256}-{:016x}.code", hasher.finish())
 }
 
-fn load(engine: &Engine, folder: &Path, path: &Path) -> io::Result<Component> {
+fn load(engine: &Engine, folder: &Path, path: &Path, sha256: &str) -> io::Result<Component> {
     owned(&std::fs::symlink_metadata(folder)?, 0o700)?;
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new()
@@ -146,7 +237,7 @@ fn load(engine: &Engine, folder: &Path, path: &Path) -> io::Result<Component> {
     if !metadata.is_file() || metadata.len() > MOST_BYTES {
         return Err(invalid("it is not a cache entry"));
     }
-    let length = whole(&file, metadata.len())?;
+    let length = whole(&file, metadata.len(), sha256)?;
     // The file that was checked, whatever is at its path by now.
     let looked_at = format!("/proc/self/fd/{}", file.as_raw_fd());
     // SAFETY: this is what `Component::serialize` gave to a process of this user, as [`keep`] wrote it: only this user may
@@ -167,10 +258,11 @@ fn load(engine: &Engine, folder: &Path, path: &Path) -> io::Result<Component> {
     component.map_err(|error| io::Error::other(format!("{error:#}")))
 }
 
-/// The length of the machine code in an entry of this length. An entry that is not whole is an error.
-fn whole(file: &File, length: u64) -> io::Result<usize> {
-    let damaged = || invalid("it is damaged");
-    let mut end = End::default();
+/// The length of the machine code in an entry of this length. An entry that is not whole, or is another component's, is
+/// an error.
+fn whole(file: &File, length: u64, sha256: &str) -> io::Result<usize> {
+    let damaged = || invalid("it is damaged, or of another component");
+    let mut end = end_with(0, sha256);
     let code = length.checked_sub(end.len() as u64).ok_or_else(damaged)?;
     let mut checksum = crc32fast::Hasher::new();
     let mut reader = BufReader::with_capacity(CHUNK_BYTES, file.take(code));
@@ -184,24 +276,17 @@ fn whole(file: &File, length: u64) -> io::Result<usize> {
         reader.consume(read);
     }
     file.read_exact_at(&mut end, code)?;
-    if end == end_with(checksum.finalize()) {
+    if end == end_with(checksum.finalize(), sha256) {
         usize::try_from(code).map_err(io::Error::other)
     } else {
         Err(damaged())
     }
 }
 
-/// The end of an entry, after the machine code.
-type End = [u8; size_of::<u32>() + MAGIC.len()];
-
-/// The end of an entry with this checksum. Not a digest: anyone who may write the file could write
-/// that too. It only has to show damage, and a checksum takes a tenth of the time.
-fn end_with(checksum: u32) -> End {
-    let mut end = End::default();
-    let (sum, magic) = end.split_at_mut(size_of::<u32>());
-    sum.copy_from_slice(&checksum.to_le_bytes());
-    magic.copy_from_slice(&MAGIC);
-    end
+/// The end of an entry with this checksum, for a component with this digest. The checksum is not a digest: anyone who may
+/// write the file could write that too. It only has to show damage, and takes a tenth of the time.
+fn end_with(checksum: u32, sha256: &str) -> Vec<u8> {
+    [&checksum.to_le_bytes(), sha256.as_bytes(), &MAGIC].concat()
 }
 
 /// Refuses a file or folder that someone else may change.
@@ -215,7 +300,7 @@ fn owned(metadata: &std::fs::Metadata, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn keep(folder: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
+fn keep(folder: &Path, path: &Path, code: &[u8], sha256: &str) -> io::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -226,7 +311,7 @@ fn keep(folder: &Path, path: &Path, code: &[u8]) -> io::Result<()> {
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
     file.write_all(code)?;
-    file.write_all(&end_with(crc32fast::hash(code)))?;
+    file.write_all(&end_with(crc32fast::hash(code), sha256))?;
     // A crash of the machine may leave less than all of it, which the checksum shows.
     file.persist(path).map_err(|error| error.error)?;
     let mut all = entries(folder)?;
@@ -267,6 +352,9 @@ mod tests {
     /// An empty component: what is in it makes no difference here.
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
+    /// What stands for its digest.
+    const SHA256: &str = "0123456789abcdef";
+
     struct Kept {
         _scratch: tempfile::TempDir,
         engine: Engine,
@@ -291,8 +379,7 @@ mod tests {
         }
 
         fn get(&self) {
-            let sha256 = crate::engine::builtin::sha256(COMPONENT);
-            let component = self.cache.component(&self.engine, COMPONENT, &sha256);
+            let component = self.cache.component(&self.engine, COMPONENT, SHA256);
             component.unwrap();
         }
 
@@ -306,7 +393,7 @@ mod tests {
 
         /// Whether the entry is used as it is.
         fn used(&self, entry: &Path) -> bool {
-            load(&self.engine, &self.folder, entry).is_ok()
+            load(&self.engine, &self.folder, entry, SHA256).is_ok()
         }
     }
 
@@ -344,7 +431,7 @@ mod tests {
                 std::os::unix::fs::symlink(elsewhere, entry).unwrap();
             },
             // Whole and ours, but not machine code for this engine.
-            |entry| keep(entry.parent().unwrap(), entry, b"x").unwrap(),
+            |entry| keep(entry.parent().unwrap(), entry, b"x", SHA256).unwrap(),
         ];
         for (number, harm) in harms.into_iter().enumerate() {
             let (kept, entry) = Kept::new();
@@ -361,10 +448,49 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_was_copied_to_the_name_of_another_component_is_not_used() {
+        let (kept, entry) = Kept::new();
+        let other = "fedcba9876543210";
+        let copy = kept.folder.join(name(&kept.engine, other));
+        // With its mode, as `cp -p` does it.
+        std::fs::copy(&entry, &copy).unwrap();
+        assert!(load(&kept.engine, &kept.folder, &copy, SHA256).is_ok());
+        assert!(load(&kept.engine, &kept.folder, &copy, other).is_err());
+    }
+
+    #[test]
+    fn where_a_sandboxed_tool_may_write_is_no_place_for_machine_code() {
+        let nowhere = Path::new("/nowhere");
+        let safe = Path::new("/usr/lib/plexum-openai-provider/not/there");
+        assert_eq!(exposed(safe, nowhere), None);
+        assert!(exposed(safe, Path::new("/usr/lib")).is_some());
+        for folder in ["/tmp/x/cache", "/usr/../tmp/x", "/dev/shm/cache"] {
+            assert!(exposed(Path::new(folder), nowhere).is_some(), "{folder}");
+        }
+        // Through a link, too.
+        let scratch = tempfile::tempdir_in("/var/lib")
+            .or_else(|_| tempfile::tempdir())
+            .unwrap();
+        let link = scratch.path().join("link");
+        std::os::unix::fs::symlink("/tmp", &link).unwrap();
+        assert!(exposed(&link.join("cache"), nowhere).is_some());
+    }
+
+    #[test]
+    fn a_folder_in_the_workspace_is_not_used() {
+        let workspace = tempfile::tempdir().unwrap();
+        let inside = Cache::in_folder(workspace.path().join("a/.cache"));
+        let other = tempfile::tempdir().unwrap();
+        assert!(inside.clone().outside(other.path()).folder().is_some());
+        let refused = inside.outside(workspace.path());
+        assert!(refused.folder().is_none() && refused.unsafe_folders().len() == 1);
+    }
+
+    #[test]
     fn an_entry_that_is_replaced_or_removed_still_works_where_it_is_in_use() {
         let (kept, entry) = Kept::new();
-        let component = load(&kept.engine, &kept.folder, &entry).unwrap();
-        keep(&kept.folder, &entry, b"x").unwrap();
+        let component = load(&kept.engine, &kept.folder, &entry, SHA256).unwrap();
+        keep(&kept.folder, &entry, b"x", SHA256).unwrap();
         kept.cache.clear().unwrap();
         let code = component.serialize().unwrap();
         // SAFETY: what `serialize` has just given.
@@ -379,6 +505,7 @@ mod tests {
                 &kept.folder,
                 &kept.folder.join(format!("{number}.code")),
                 b"x",
+                SHA256,
             )
             .unwrap();
         }

@@ -28,6 +28,9 @@ pub struct Loaded {
 impl Loaded {
     /// Compiles and links the component in `bytes`, which may import the world `codex-provider` and nothing else.
     pub fn new(config: Config, bytes: &[u8], cache: &Cache) -> Result<Self, LoadError> {
+        // A pin is for these bytes, and whoever can write to the cache could replace what was made of them.
+        let pinned = config.component_sha256.is_some();
+        let cache = if pinned { &Cache::none() } else { cache };
         let codex = GrantedCodex::new(config, bytes)?;
         let engine = engine().map_err(LoadError::Engine)?;
         let ticker = Ticker::start(&engine).map_err(|error| LoadError::Engine(error.into()))?;
@@ -58,5 +61,23 @@ impl Loaded {
         let mut store = Store::new(self.pre.engine(), ctx);
         view::limit(&mut store);
         store
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::builtin::{COMPONENT, digest_of};
+
+    #[test]
+    fn what_is_pinned_is_compiled_from_its_bytes_and_not_kept() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("cache");
+        let config = Config {
+            component_sha256: Some(digest_of(COMPONENT)),
+            ..Config::default()
+        };
+        Loaded::new(config, COMPONENT, &Cache::in_folder(&folder)).unwrap();
+        assert!(!folder.exists());
     }
 }

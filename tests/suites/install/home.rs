@@ -65,7 +65,22 @@ impl Home {
 
     /// One in a folder of this name.
     pub fn named(name: &str) -> Self {
-        let scratch = TempDir::new().unwrap();
+        Self::within(TempDir::new().unwrap(), name)
+    }
+
+    /// One in the tester's own home, unless that is a temporary one itself.
+    pub fn outside_of_temporary_folders() -> Option<Self> {
+        let own = std::env::home_dir()?.canonicalize().ok()?;
+        if own.starts_with("/tmp") || own.starts_with(std::env::temp_dir()) {
+            return None;
+        }
+        let scratch = tempfile::Builder::new()
+            .prefix(".plexum-test-")
+            .tempdir_in(own);
+        Some(Self::within(scratch.ok()?, "home"))
+    }
+
+    fn within(scratch: TempDir, name: &str) -> Self {
         let folder = |name: &str| {
             let path = scratch.path().join(name);
             std::fs::create_dir(&path).unwrap();

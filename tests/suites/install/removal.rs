@@ -41,6 +41,20 @@ fn purging_leaves_an_empty_home_empty() {
     let home = Home::named("it's a \"home\"");
     home.install(NONE);
     home.install(NONE);
+    let ran = uninstall(&home, &["--purge"]);
+    assert_eq!((ran.code, home.tree()), (Some(0), Tree::new()), "{ran:?}");
+}
+
+#[test]
+fn machine_code_is_kept_outside_of_temporary_folders_only_and_goes_too() {
+    // Where temporary files go, a sandboxed tool could replace it.
+    let home = Home::new();
+    home.install(NONE);
+    assert!(!home.has_machine_code());
+    let Some(home) = Home::outside_of_temporary_folders() else {
+        return;
+    };
+    home.install(NONE);
     assert!(home.has_machine_code());
     let ran = uninstall(&home, &["--purge"]);
     assert_eq!((ran.code, home.tree()), (Some(0), Tree::new()), "{ran:?}");

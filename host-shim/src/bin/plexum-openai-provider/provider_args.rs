@@ -1,11 +1,11 @@
 //! The options of every command that runs turns: which provider, and under which configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use plexum_openai_provider::config::RecordRule;
-use plexum_openai_provider::{Provider, Recorder};
+use plexum_openai_provider::config::{RecordRule, Sandbox};
+use plexum_openai_provider::{COMPONENT, Cache, Provider, Recorder};
 
 /// The provider to load.
 #[derive(Args)]
@@ -22,17 +22,23 @@ pub struct ProviderArgs {
 }
 
 impl ProviderArgs {
-    /// Loads the provider.
-    pub fn provider(&self) -> Result<Provider> {
+    /// Loads the provider; for the turns of one workspace, if there is only that.
+    pub fn provider(&self, workspace: Option<&Path>) -> Result<Provider> {
         let config = super::config(self.config.as_deref())?;
         if config.record == RecordRule::Required && self.record.is_none() {
             bail!(
                 "the configuration requires a record (`record`): name its file with --record FILE"
             );
         }
+        let cache = match workspace {
+            Some(workspace) if config.sandbox != Sandbox::DangerFullAccess => {
+                Cache::of_user().outside(workspace)
+            }
+            _ => Cache::of_user(),
+        };
         let mut provider = match &self.component {
-            Some(path) => Provider::from_file(config, path),
-            None => Provider::new(config),
+            Some(path) => Provider::load_file(config, path, &cache),
+            None => Provider::load(config, COMPONENT, &cache),
         }?;
         if let Some(path) = &self.record {
             let recorder = Recorder::append_to(path)

@@ -72,14 +72,14 @@ pub struct Say {
 impl Say {
     pub fn run(self) -> Result<ExitCode> {
         super::keep_private();
-        let provider = self.provider.provider()?;
+        let workspace = super::absolute(&self.workspace)?;
+        let provider = self.provider.provider(Some(&workspace))?;
         let mut request = Request::new(messages(self.messages.as_deref(), self.prompt)?);
         request.model = self.model;
         request.session = self.session;
         request.instructions = self.instructions;
         request.options.effort = self.effort;
         request.options.output_schema = self.output_schema.as_deref().map(schema).transpose()?;
-        let workspace = super::absolute(&self.workspace)?;
         let json = self.json;
         let runtime = super::runtime()?;
         let followed = runtime.block_on(async {

@@ -68,7 +68,7 @@ pub struct Serve {
 impl Serve {
     pub fn run(self) -> Result<ExitCode> {
         super::keep_private();
-        let provider = self.provider.provider()?;
+        let provider = self.provider.provider(None)?;
         let runtime = super::runtime()?;
         let served = runtime.block_on(async {
             // All are watched from here on, so that none ends the program in another way.
