@@ -1,9 +1,13 @@
 //! The operator's file: read, checked, and all its mistakes reported at once.
 
 use std::collections::BTreeSet;
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde::Deserialize;
 
 use super::document::Node;
@@ -25,7 +29,19 @@ impl Config {
             path: path.to_owned(),
             source,
         };
-        let file = std::fs::File::open(path).map_err(failed)?;
+        // NONBLOCK: a FIFO must not hold anything up.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)
+            .map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(failed(Errno::ISDIR.into()));
+        }
+        if !metadata.is_file() {
+            return Err(failed(std::io::Error::other("it is not a plain file")));
+        }
         let mut bytes = Vec::new();
         file.take(MAX_FILE_BYTES + 1)
             .read_to_end(&mut bytes)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::argv::{Allowed, Call, Grant, Refused, Role, split_images, split_request};
 use super::request_word::RequestWord;
-use crate::config::{Config, Sandbox, SupportedModel};
+use crate::config::{Config, Instructions, Sandbox, SupportedModel};
 
 /// What the grant says about a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,8 +16,45 @@ pub struct Explanation {
     pub roles: Vec<Role>,
     /// Whether the call is allowed.
     pub outcome: Result<Allowed, Refused>,
-    /// Where the call is refused: the single changes of the configuration that would allow it.
+    /// Where the call is refused: what it hands over that its request does not hold. No configuration allows that.
+    pub lacks: Vec<Lack>,
+    /// Where the call is refused: the single changes of the configuration that would allow it, for a request that lacks
+    /// nothing; none where none is needed.
     pub changes: Vec<Change>,
+}
+
+/// What a request does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lack {
+    /// One of its parts.
+    Part(RequestWord),
+    /// An image of this number, counted from 0.
+    Image(usize),
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lack::Part(part) => {
+                let (flag, value) = match part {
+                    RequestWord::Instructions => ("--instructions", "TEXT"),
+                    RequestWord::Effort => ("--effort", "LEVEL"),
+                    RequestWord::OutputSchema => ("--output-schema", "FILE"),
+                };
+                write!(
+                    f,
+                    "{}: `say {flag} {value}`; here `explain {flag}`",
+                    named(*part)
+                )
+            }
+            Lack::Image(number) => write!(
+                f,
+                "image {number} of the request: `say --messages FILE`; here `explain --images {}`",
+                number.saturating_add(1)
+            ),
+        }
+    }
 }
 
 /// A line of config.json that would allow a call.
@@ -79,16 +116,73 @@ impl Explanation {
     pub fn of(config: &Config, args: &[String], call: &Call<'_>) -> Self {
         let mut roles = Vec::new();
         let outcome = Grant::new(config).walk(args, call, &mut |role| roles.push(role));
-        let changes = match outcome {
-            Ok(_) => Vec::new(),
-            Err(_) => changes(config, args, call),
-        };
+        let (mut lacks, mut changes) = (Vec::new(), Vec::new());
+        if outcome.is_err() {
+            lacks = lacking(args, call);
+            let complete = completed(call, &lacks);
+            if Grant::new(config).check(args, &complete).is_err() {
+                changes = self::changes(config, args, &complete);
+            }
+            // The operator has it left out of every request.
+            if lacks.contains(&Lack::Part(RequestWord::Instructions))
+                && config.instructions == Instructions::Ignore
+            {
+                changes.push(Change {
+                    setting: "instructions",
+                    value: json!(Instructions::Developer),
+                });
+            }
+        }
         Explanation {
             roles,
             outcome,
+            lacks,
             changes,
         }
     }
+}
+
+/// The parts of a request that the arguments hand over and that it does not hold.
+fn lacking(args: &[String], call: &Call<'_>) -> Vec<Lack> {
+    let mut lacks = Vec::new();
+    for pair in args.windows(2) {
+        let [flag, word] = pair else { continue };
+        let part = RequestWord::ALL
+            .into_iter()
+            .find(|part| part.words() == [flag.as_str(), word.as_str()]);
+        let lack = match part {
+            Some(part) => (!call.request.holds(part)).then_some(Lack::Part(part)),
+            None if flag == "-i" => {
+                let number = word.strip_prefix("image:").and_then(|it| it.parse().ok());
+                let number = number.filter(|number| !call.images.contains(number));
+                number.map(Lack::Image)
+            }
+            None => None,
+        };
+        lacks.extend(lack.filter(|lack| !lacks.contains(lack)));
+    }
+    lacks
+}
+
+/// The call for a request that lacks none of these.
+fn completed<'a>(call: &Call<'a>, lacks: &[Lack]) -> Call<'a> {
+    let mut complete = call.clone();
+    for lack in lacks {
+        match lack {
+            Lack::Part(RequestWord::Instructions) => complete.request.instructions = true,
+            Lack::Part(RequestWord::Effort) => complete.request.effort = true,
+            Lack::Part(RequestWord::OutputSchema) => complete.request.output_schema = true,
+            Lack::Image(number) => {
+                let images = &mut complete.images;
+                if images.start >= images.end {
+                    *images = *number..*number;
+                }
+                let end = number.saturating_add(1).max(images.end);
+                *images = images.start.min(*number)..end;
+            }
+        }
+    }
+    complete
 }
 
 /// The single changes that allow the call. Each is tried, so the guesses need not be good.
@@ -119,6 +213,14 @@ fn changes(config: &Config, args: &[String], call: &Call<'_>) -> Vec<Change> {
         try_change("supported_models", json!(models), &|config| {
             config.supported_models = models.clone();
         });
+    }
+    // A word of the request is no argument of the operator's, wherever it stands: codex would get it as it is.
+    let stands_for_a_part = |word: &String| {
+        let parts = RequestWord::ALL.into_iter().map(|part| part.words()[1]);
+        word.starts_with("image:") || parts.into_iter().any(|part| part == word)
+    };
+    if words.iter().any(stands_for_a_part) {
+        return found;
     }
     // The model that the call most likely means is the one whose arguments are longest.
     let models = config.supported_models.iter();
@@ -224,6 +326,71 @@ mod tests {
             let refused = explained.outcome.expect_err(&line);
             assert_eq!(explained.roles.len() + 1, refused.position, "{line}");
         }
+    }
+
+    #[test]
+    fn what_the_request_lacks_is_named_and_no_setting_is_advised_for_it() {
+        let config = Config::default();
+        let explain = |config: &Config, line: &str| {
+            let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let call = Call {
+                prompt_on_stdin: false,
+                stored: None,
+                images: 0..1,
+                request: RequestWords::default(),
+            };
+            let explained = Explanation::of(config, &args, &call);
+            let lacks = explained.lacks.iter().map(Lack::to_string);
+            let changes = explained.changes.iter().map(Change::to_string);
+            (lacks.collect::<Vec<_>>(), changes.collect::<Vec<_>>())
+        };
+        let words = |part: RequestWord| part.words().join(" ");
+        for (part, flag) in [
+            (RequestWord::Instructions, "say --instructions TEXT"),
+            (RequestWord::Effort, "say --effort LEVEL"),
+            (RequestWord::OutputSchema, "say --output-schema FILE"),
+        ] {
+            let line = format!("exec {FLAGS} {} -- hello", words(part));
+            let (lacks, changes) = explain(&config, &line);
+            assert!(lacks.len() == 1 && lacks[0].contains(flag), "{lacks:?}");
+            assert_eq!(changes, [""; 0], "{line}");
+        }
+        let (lacks, _) = explain(
+            &config,
+            &format!("exec {FLAGS} -i image:0 -i image:1 -- hello"),
+        );
+        assert!(
+            lacks.len() == 1 && lacks[0].contains("--images 2"),
+            "{lacks:?}"
+        );
+        // Besides it, a setting.
+        let effort = words(RequestWord::Effort);
+        let (lacks, changes) = explain(
+            &config,
+            &format!("exec {FLAGS} --model m {effort} -- hello"),
+        );
+        assert_eq!(lacks.len(), 1);
+        assert!(changes.contains(&r#""supported_models": ["codex","m"]"#.to_owned()));
+        assert!(
+            changes.iter().all(|change| !change.contains("request:")),
+            "{changes:?}"
+        );
+        // In the wrong place, no flag helps, and no setting either.
+        let (_, changes) = explain(
+            &config,
+            &format!("exec {FLAGS} {effort} --model m -- hello"),
+        );
+        assert_eq!(changes, [""; 0]);
+        // Left out by the operator.
+        let config = Config {
+            instructions: Instructions::Ignore,
+            ..Config::default()
+        };
+        let line = format!("exec {FLAGS} {} -- hello", words(RequestWord::Instructions));
+        assert_eq!(
+            explain(&config, &line).1,
+            [r#""instructions": "developer""#]
+        );
     }
 
     #[test]

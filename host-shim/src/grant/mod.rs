@@ -13,13 +13,13 @@ pub(crate) mod known_threads;
 pub mod known_threads;
 pub mod npm_script;
 #[cfg(feature = "audit")]
-pub(crate) mod permission;
-pub(crate) mod program;
+pub mod permission;
+pub mod program;
 pub(crate) mod request_word;
 
 #[cfg(feature = "audit")]
 pub(crate) use argument::MAX_ARGUMENT_BYTES;
 pub use argv::{Allowed, Call, Grant, Refused, Role};
 #[cfg(feature = "audit")]
-pub use explanation::{Change, Explanation};
+pub use explanation::{Change, Explanation, Lack};
 pub use request_word::{RequestWord, RequestWords};

@@ -8,6 +8,21 @@ use std::path::Path;
 /// What would let others than root and this user change the file at `path`, or put another one in its
 /// place: a sentence with the remedy for each.
 pub fn changeable_by_others(path: &Path) -> io::Result<Vec<String>> {
+    let ways = ways_to_change(path)?;
+    Ok(ways.into_iter().map(|way| way.warning).collect())
+}
+
+/// A way for others to change a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// Whether it is open to every user of the machine, and not only to a group or to one other user.
+    pub everybody: bool,
+    /// Who may change what: a sentence with the remedy.
+    pub warning: String,
+}
+
+/// Every way for others than root and this user to change the file at `path`, or to put another one in its place.
+pub fn ways_to_change(path: &Path) -> io::Result<Vec<Way>> {
     let canonical = path.canonicalize()?;
     // The folders of a relative path, too.
     let path = &std::path::absolute(path)?;
@@ -15,18 +30,18 @@ pub fn changeable_by_others(path: &Path) -> io::Result<Vec<String>> {
     let folders = path.ancestors().skip(1);
     let folders = folders.chain(canonical.ancestors().skip(1));
     let mut seen: Vec<&Path> = Vec::new();
-    let mut warnings = Vec::new();
+    let mut ways = Vec::new();
     for looked_at in std::iter::once(canonical.as_path()).chain(folders) {
         if !seen.contains(&looked_at) {
             seen.push(looked_at);
-            warnings.extend(changeable(looked_at, &looked_at.metadata()?));
+            ways.extend(changeable(looked_at, &looked_at.metadata()?));
         }
     }
-    Ok(warnings)
+    Ok(ways)
 }
 
-/// The warning about a file or folder that others than root and this user may change.
-fn changeable(path: &Path, metadata: &Metadata) -> Option<String> {
+/// How others than root and this user may change a file or folder.
+fn changeable(path: &Path, metadata: &Metadata) -> Option<Way> {
     let mode = metadata.permissions().mode();
     // In a sticky folder such as /tmp users cannot replace each other's files.
     let sticky = metadata.is_dir() && mode & 0o1000 != 0;
@@ -39,15 +54,17 @@ fn changeable(path: &Path, metadata: &Metadata) -> Option<String> {
     let shown = path.to_string_lossy();
     if let Some(who) = who {
         let mode = octal(metadata);
-        return Some(format!(
-            "{who} may change {shown} (mode {mode}): run `chmod go-w {shown}`"
-        ));
+        return Some(Way {
+            everybody: who == "everybody",
+            warning: format!("{who} may change {shown} (mode {mode}): run `chmod go-w {shown}`"),
+        });
     }
     let owner = metadata.uid();
-    (owner != 0 && owner != rustix::process::geteuid().as_raw()).then(|| {
-        format!(
+    (owner != 0 && owner != rustix::process::geteuid().as_raw()).then(|| Way {
+        everybody: false,
+        warning: format!(
             "{shown} belongs to user {owner}, who may change it: use a copy of your own or root's"
-        )
+        ),
     })
 }
 

@@ -236,6 +236,17 @@ fn a_file_that_cannot_be_read_is_named_with_the_remedy() {
     assert!(said.ends_with(": name a file"), "{said}");
     let said = read_error(&folder.path().join("gone.json"));
     assert!(said.contains("name a file that exists"), "{said}");
+    // Nobody writes to it, and it is not waited for.
+    let fifo = folder.path().join("fifo.json");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let said = read_error(&fifo);
+    assert!(said.contains("not a plain file"), "{said}");
     let huge = folder.path().join("huge.json");
     let file = std::fs::File::create(&huge).unwrap();
     file.set_len(1 << 40).unwrap();

@@ -6,9 +6,9 @@
 )]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use plexum_openai_provider_tests::workspace::Workspace;
+use plexum_openai_provider_tests::workspace::{Workspace, program};
 use serde_json::{Value, json};
 
 const SECRETS: [(&str, &str); 3] = [
@@ -168,5 +168,58 @@ fn another_component_than_the_pinned_one_is_refused() {
             String::from_utf8_lossy(&output.stderr)
         );
         assert!(code == Some(0) || String::from_utf8_lossy(&output.stderr).contains(&pinned));
+    }
+}
+
+#[test]
+fn what_every_user_may_change_is_not_run_unless_that_is_allowed() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let workspace = Workspace::new(fake_codex()).unwrap();
+    let folder = workspace.outside("programs");
+    std::fs::create_dir(&folder).unwrap();
+    let codex = folder.join("codex");
+    std::fs::copy(fake_codex(), &codex).unwrap();
+    workspace.configure(&json!({ "binary": codex })).unwrap();
+    let config = workspace.config();
+    let run = |command: &str, allow: bool| {
+        let mut run = match command {
+            "say" => workspace.say(["hello"]),
+            _ => Command::new(program()),
+        };
+        if command == "serve" {
+            run.args(["serve", "--config"]).arg(&config);
+        }
+        run.args(allow.then_some("--allow-writable"));
+        let output = run.stdin(Stdio::null()).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    for command in ["say", "serve"] {
+        assert_eq!(run(command, false), (Some(0), String::new()));
+        for (path, open, shut) in [
+            (&config, 0o666, 0o644),
+            (&codex, 0o777, 0o755),
+            (&folder, 0o777, 0o755),
+        ] {
+            mode(path, open);
+            let (code, told) = run(command, false);
+            let shown = path.to_str().unwrap();
+            let named = told.contains(shown) && told.contains("--allow-writable");
+            assert!(code == Some(2) && named, "{command}: {told}");
+            let (code, told) = run(command, true);
+            let warned = told.starts_with("warning: ") && told.contains(shown);
+            assert!(code == Some(0) && warned, "{command}: {told}");
+            // A group is warned of each time.
+            mode(path, (open & 0o770) | 0o005);
+            let (code, told) = run(command, false);
+            let warned = told.starts_with("warning: its group") && told.contains(shown);
+            assert!(code == Some(0) && warned, "{command}: {told}");
+            mode(path, shut);
+        }
     }
 }

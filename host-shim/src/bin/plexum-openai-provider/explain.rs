@@ -101,6 +101,9 @@ fn text(args: &[String], explanation: &Explanation) -> String {
                 "refused at argument {}: {}",
                 refused.position, refused.reason
             ));
+            for lack in &explanation.lacks {
+                lines.push(format!("the request must hold {lack}"));
+            }
             for change in &explanation.changes {
                 lines.push(format!(
                     "would be allowed with this in config.json: {change}"

@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use plexum_openai_provider::config::{RecordRule, Sandbox};
-use plexum_openai_provider::{COMPONENT, Cache, Provider, Recorder};
+use plexum_openai_provider::config::{RecordRule, Sandbox, default_path};
+use plexum_openai_provider::grant::permission::ways_to_change;
+use plexum_openai_provider::grant::program::resolve;
+use plexum_openai_provider::{COMPONENT, Cache, Config, Provider, Recorder};
+
+use super::harmless::harmless;
 
 /// The provider to load.
 #[derive(Args)]
@@ -19,12 +23,16 @@ pub struct ProviderArgs {
     /// Append a line of JSON for every call of codex that is allowed or refused, and for its end
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Run although everybody on this machine may change the configuration, or the codex program
+    #[arg(long)]
+    allow_writable: bool,
 }
 
 impl ProviderArgs {
     /// Loads the provider; for the turns of one workspace, if there is only that.
     pub fn provider(&self, workspace: Option<&Path>) -> Result<Provider> {
         let config = super::config(self.config.as_deref())?;
+        self.check_who_may_change(&config)?;
         if config.record == RecordRule::Required && self.record.is_none() {
             bail!(
                 "the configuration requires a record (`record`): name its file with --record FILE"
@@ -46,5 +54,33 @@ impl ProviderArgs {
             provider = provider.with_recorder(recorder);
         }
         Ok(provider)
+    }
+
+    /// Everybody who may change the configuration or the program decides what runs here, as this user. Where that is
+    /// every user of the machine, nothing runs. Where it is a group or one other user, the operator may have meant it,
+    /// and is told each time.
+    fn check_who_may_change(&self, config: &Config) -> Result<()> {
+        let file = self.config.clone().or_else(default_path);
+        let search_path = std::env::var_os("PATH");
+        let program = resolve(config.binary.as_deref(), search_path.as_deref());
+        let mut refused = Vec::new();
+        for path in file.into_iter().chain(program.ok()) {
+            // What is not there, or cannot be looked at, is told where it is used.
+            for way in ways_to_change(&path).unwrap_or_default() {
+                if way.everybody && !self.allow_writable {
+                    refused.push(way.warning);
+                } else {
+                    eprintln!("warning: {}", harmless(&way.warning));
+                }
+            }
+        }
+        refused.dedup();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "every user of this machine could decide what is run here:\n{}\nor allow it with --allow-writable",
+            refused.join("\n")
+        );
     }
 }
