@@ -185,7 +185,7 @@ fn empty(folder: &Path) -> io::Result<()> {
 fn exposed(folder: &Path, temporary: &Path) -> Option<String> {
     let is_temporary = |path: &Path| {
         let same = |other: &Path| {
-            let identity = |path: &Path| Some(path.metadata().map(|it| (it.dev(), it.ino())).ok()?);
+            let identity = |path: &Path| path.metadata().map(|it| (it.dev(), it.ino())).ok();
             path == other || identity(path).is_some_and(|this| identity(other) == Some(this))
         };
         same(Path::new("/tmp")) || same(temporary)

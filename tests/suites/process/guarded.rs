@@ -277,10 +277,8 @@ fn by_a_tool_of_the_real_codex() {
 
 fn send_interrupt(say: &Child) {
     // SAFETY: takes numbers only; the process is a child that has not been waited for.
-    assert_eq!(
-        unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) },
-        0
-    );
+    let sent = unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) };
+    assert_eq!(sent, 0);
 }
 
 /// A codex that leaves `sleep 1006.MARK` behind, without the mark by which the host finds what is left, and kills its
