@@ -74,6 +74,16 @@ pub struct Workspace {
     outside: TempDir,
 }
 
+/// Where machine code is kept: not among the tester's, unless the target folder is one for temporary files, where none
+/// is kept.
+fn cache_home() -> Option<PathBuf> {
+    let target = target_dir()?;
+    if target.starts_with("/tmp") || target.starts_with(std::env::temp_dir()) {
+        return Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    }
+    Some(target.join("tmp/cache"))
+}
+
 impl Workspace {
     /// One whose configuration names this program as codex.
     ///
@@ -155,8 +165,7 @@ impl Workspace {
             .arg(self.path())
             .arg("--config")
             .arg(self.config());
-        // Not the tester's.
-        let cache = target_dir().map(|target| ("XDG_CACHE_HOME", target.join("tmp/cache")));
+        let cache = cache_home().map(|cache| ("XDG_CACHE_HOME", cache));
         command
             .args(args)
             .envs(cache)

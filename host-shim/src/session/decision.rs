@@ -96,6 +96,13 @@ pub fn decide(found: Found, known: Known) -> Decision {
                 notice: None,
             };
             match (named, latest) {
+                (Belongs::Here(thread), Some(latest)) if thread.left_in_file => {
+                    let notice = format!(
+                        "The session file still named the thread {named_id}, because it could not be written. This workspace goes on with the thread after that, {}.",
+                        latest.0.thread_id
+                    );
+                    goes_on(latest, File::Written, notice)
+                }
                 (Belongs::Here(thread), _) => as_named(Some(thread), false),
                 (_, Some((latest, known))) if latest.thread_id.eq_ignore_ascii_case(&named_id) => {
                     as_named(known, true)

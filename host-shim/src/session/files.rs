@@ -313,7 +313,7 @@ impl Conversation {
         };
         let latest = match &self.state {
             // Nothing else is asked then.
-            _ if matches!(named, Belongs::Here(_)) => None,
+            _ if matches!(&named, Belongs::Here(thread) if !thread.left_in_file) => None,
             None => None,
             Some(state) => match state.latest(&self.here)? {
                 None => None,
@@ -422,6 +422,7 @@ impl Conversation {
             totals: *totals,
             instructions: instructions.clone(),
             rollout: None,
+            left_in_file: false,
         };
         let held = self.held().clone();
         match held.filter(|(held, _)| held.eq_ignore_ascii_case(thread_id)) {
@@ -484,6 +485,7 @@ impl Conversation {
             Ok(()) => {}
             // The conversation goes on without it.
             Err(error) if claimed => {
+                self.leave_in_file()?;
                 notices.push(not_written(&error));
             }
             Err(error) => return Err(error.into()),
@@ -493,6 +495,23 @@ impl Conversation {
         }
         *self.held() = Some((thread_id.to_owned(), known));
         Ok(Saved { notices, claimed })
+    }
+
+    /// What the session file names must not be gone on with, because it could not be replaced.
+    fn leave_in_file(&self) -> io::Result<()> {
+        let Ok(Some(named)) = self.folder.read(&self.file, MAX_FILE_BYTES) else {
+            return Ok(());
+        };
+        if self.folder.remove(&self.file).is_ok() {
+            return Ok(());
+        }
+        if let Some(state) = &self.state
+            && let Belongs::Here(mut thread) = state.thread(named.trim(), &self.here)?
+        {
+            thread.left_in_file = true;
+            state.keep_thread(named.trim(), &thread)?;
+        }
+        Ok(())
     }
 
     /// Puts on the disk whose this thread is.
@@ -523,6 +542,7 @@ impl Conversation {
         }
         let thread = Thread {
             owner: Some(self.here.clone()),
+            left_in_file: false,
             ..known.unwrap_or_else(|| self.nothing_known())
         };
         let kept = state
@@ -599,6 +619,7 @@ impl Conversation {
             totals: None,
             instructions: None,
             rollout: None,
+            left_in_file: false,
         }
     }
 

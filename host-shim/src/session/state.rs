@@ -88,6 +88,14 @@ pub struct Thread {
     /// with the thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// Whether its place went on with another thread whose id could not be written into the session file.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub left_in_file: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Which thread a place goes on with.

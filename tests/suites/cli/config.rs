@@ -195,7 +195,12 @@ fn a_usual_file_that_cannot_be_read_is_not_as_good_as_none() {
     let home = tempfile::tempdir().unwrap();
     let audit = || {
         let mut audit = Command::new(program());
-        audit.arg("audit").env("HOME", home.path());
+        // Only its configuration is another.
+        let cache = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+        audit
+            .arg("audit")
+            .envs(cache.map(|cache| ("XDG_CACHE_HOME", cache)))
+            .env("HOME", home.path());
         let output = audit.output().unwrap();
         (
             output.status.code(),

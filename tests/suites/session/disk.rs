@@ -330,5 +330,13 @@ fn on_a_read_only_disk_a_conversation_goes_on_and_begins() {
             let could_not = format!("{:?}", said.last()).contains("Read-only file system");
             assert_eq!(could_not, !script.starts_with("say"), "{said:?}");
         }
+        // The file names the old thread for ever, and the one after it is not lost.
+        let lost = "say; mount -o remount,ro \"$WORKSPACE\"; rm -rf \"$CODEX_HOME/sessions\"; say; say; say";
+        let said = SmallDisk::new(&codex).run(lost);
+        let (old, new) = (said[0].start().unwrap().0, said[1].start().unwrap().0);
+        assert_ne!(old, new);
+        for turn in &said[2..] {
+            assert_eq!(turn.start(), Some((new, true)), "{turn:?}");
+        }
     }
 }
