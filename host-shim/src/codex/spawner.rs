@@ -83,6 +83,13 @@ pub trait Child: Send {
     /// called again.
     fn stop(&mut self);
 
+    /// Suspends codex and all that it has started, until [`Child::resume`] or [`Child::stop`]. Returns at once. Does
+    /// nothing by default.
+    fn suspend(&mut self) {}
+
+    /// Has them go on. Returns at once. Does nothing by default.
+    fn resume(&mut self) {}
+
     /// Waits until codex itself has ended. May be dropped while it waits, and called again. If it is unknown how codex
     /// ended, return the status of a process that SIGKILL ended, and then [`Gone::Lost`].
     fn ended(&mut self) -> SpawnFuture<'_, ExitStatus>;

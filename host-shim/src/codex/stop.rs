@@ -48,30 +48,48 @@ impl StopCause {
 #[derive(Debug, Clone)]
 pub struct Stop {
     asked: watch::Receiver<Option<StopCause>>,
+    suspended: watch::Receiver<bool>,
     /// The time that is charged to nobody in this turn.
     pub pauses: Arc<Pauses>,
 }
 
 /// The sending end of the request.
 #[derive(Debug)]
-pub struct Stopper(watch::Sender<Option<StopCause>>);
+pub struct Stopper {
+    asked: watch::Sender<Option<StopCause>>,
+    suspended: watch::Sender<bool>,
+}
 
 /// A pair of them.
 #[must_use]
 pub fn stop() -> (Stopper, Stop) {
-    let (sender, asked) = watch::channel(None);
-    let pauses = Arc::default();
-    (Stopper(sender), Stop { asked, pauses })
+    let (asks, asked) = watch::channel(None);
+    let (suspends, suspended) = watch::channel(false);
+    let stopper = Stopper {
+        asked: asks,
+        suspended: suspends,
+    };
+    let stop = Stop {
+        asked,
+        suspended,
+        pauses: Arc::default(),
+    };
+    (stopper, stop)
 }
 
 impl Stopper {
     /// Sends the request; the first cause counts.
     pub fn request(&self, cause: StopCause) {
-        self.0.send_if_modified(|asked| {
+        self.asked.send_if_modified(|asked| {
             let first = asked.is_none();
             asked.get_or_insert(cause);
             first
         });
+    }
+
+    /// Asks to suspend codex, or to have it go on.
+    pub fn suspend(&self, suspended: bool) {
+        self.suspended.send_replace(suspended);
     }
 }
 
@@ -87,6 +105,15 @@ impl Stop {
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.asked.has_changed().is_err()
+    }
+
+    /// Waits until codex is to be suspended, or to go on, which it returns.
+    pub async fn suspension(&mut self) -> bool {
+        match self.suspended.changed().await {
+            Ok(()) => *self.suspended.borrow_and_update(),
+            // Nobody can ask for it any more.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Waits until the turn should end; see [`Stop::cause`].

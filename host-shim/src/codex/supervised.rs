@@ -20,7 +20,9 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use plexum_openai_provider_supervisor::{Family, Mark, PING, Report, STOP, is_held, orders};
+use plexum_openai_provider_supervisor::{
+    Family, Mark, PING, RESUME, Report, STOP, SUSPEND, is_held, orders,
+};
 use rustix::fs::{Access, MemfdFlags, SealFlags, access, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
@@ -311,9 +313,15 @@ struct Lost {
 
 impl Child for SupervisedChild {
     fn stop(&mut self) {
-        if let Err(error) = self.control.socket.try_write(&[STOP]) {
-            tracing::debug!(%error, "the stop did not reach the supervisor, which has exited");
-        }
+        self.say(STOP);
+    }
+
+    fn suspend(&mut self) {
+        self.say(SUSPEND);
+    }
+
+    fn resume(&mut self) {
+        self.say(RESUME);
     }
 
     fn ended(&mut self) -> SpawnFuture<'_, ExitStatus> {
@@ -346,6 +354,13 @@ impl Child for SupervisedChild {
 }
 
 impl SupervisedChild {
+    /// Sends a word to the supervisor.
+    fn say(&self, word: u8) {
+        if let Err(error) = self.control.socket.try_write(&[word]) {
+            tracing::debug!(%error, word, "this did not reach the supervisor, which has exited");
+        }
+    }
+
     /// The supervisor's next report that is not only a sign of life. May be dropped while it waits; nothing is lost.
     /// An error means that the supervisor is gone or held.
     async fn report(&mut self) -> io::Result<Report> {
@@ -431,9 +446,7 @@ impl SupervisedChild {
                 asked: Some(now),
                 ..Pulse::after(FAST_BEAT)
             };
-            if let Err(error) = self.control.socket.try_write(&[PING]) {
-                tracing::debug!(%error, "the question did not reach the supervisor, which has exited");
-            }
+            self.say(PING);
             return Ok(());
         };
         let late = now.saturating_duration_since(pulse.next) > LATE;

@@ -24,7 +24,7 @@ use super::pauses::TICK;
 use super::spawner::{Child, Gone, Spawned};
 use super::start::Start;
 use super::stderr::Stderr;
-use super::stop::{Bounds, StopCause};
+use super::stop::{Bounds, Stop, StopCause};
 use crate::session::store::Session;
 
 /// The most bytes of lines that are handed out at a time, unless one line is longer. It is also how far codex's output
@@ -97,6 +97,10 @@ pub struct Task {
     /// Where to send the exit.
     waiting: Vec<oneshot::Sender<Exit>>,
     bounds: Bounds,
+    /// What asks for a suspension.
+    suspension: Stop,
+    /// While codex is suspended: how much time it has left then.
+    suspended: Option<Duration>,
     /// Kept until nothing of codex is left.
     session: Option<Arc<dyn Session>>,
     grace: Duration,
@@ -124,6 +128,7 @@ enum Progress {
 /// The next thing to do.
 enum Step {
     Stop(StopCause),
+    Suspend(bool),
     Ask(Option<Ask>),
     /// Room for a batch; `None` if the reader is gone.
     Room(Option<OwnedPermit<io::Result<Lines>>>),
@@ -156,6 +161,8 @@ impl Task {
             stdin: prompt.map(|(stdin, prompt)| tokio::spawn(feed(stdin, prompt))),
             requests: Some(requests),
             waiting: Vec::new(),
+            suspension: bounds.stop.clone(),
+            suspended: None,
             bounds,
             session: start.session,
             grace: start.grace,
@@ -196,6 +203,7 @@ impl Task {
             // What ends comes before what goes on: a codex that prints without a pause must not hold up its own end.
             biased;
             cause = self.bounds.over(), if running => Step::Stop(cause),
+            suspended = self.suspension.suspension(), if running => Step::Suspend(suspended),
             request = receive(&mut self.requests), if self.requests.is_some() => Step::Ask(request),
             step = advance(&mut self.output), if self.output.is_some() => step,
             () = self.stderr.read(), if self.stderr.is_open() && !over => Step::Stderr,
@@ -230,7 +238,10 @@ impl Task {
     /// The next deadline.
     fn due(&self) -> Option<Instant> {
         let state = match &self.state {
-            State::Running => self.awaited.map(|(deadline, _)| deadline),
+            State::Running => {
+                let awaited = self.awaited.filter(|_| self.suspended.is_none());
+                awaited.map(|(deadline, _)| deadline)
+            }
             State::Stopping { give_up } | State::Ended { give_up, .. } => Some(*give_up),
             State::Gone { drained, .. } => self.stderr.is_open().then_some(*drained),
             State::Over(_) => None,
@@ -247,6 +258,8 @@ impl Task {
     fn take(&mut self, step: Step) {
         match step {
             Step::Stop(cause) | Step::Ask(Some(Ask::Stop(cause))) => self.stop(cause),
+            Step::Suspend(true) => self.suspend(),
+            Step::Suspend(false) => self.resume(),
             Step::Ask(Some(Ask::Output { idle, taken })) => {
                 // The first line has a clock of its own, which runs already.
                 if self.sent > 0 && taken == self.sent {
@@ -275,6 +288,23 @@ impl Task {
             Step::Progress(Progress::Ended(Err(error))) => self.lost(&error),
             Step::Progress(Progress::Gone(gone)) => self.gone(gone),
             Step::Due => self.overdue(),
+        }
+    }
+
+    /// Suspends codex, and its clock.
+    fn suspend(&mut self) {
+        self.child.suspend();
+        let left = |(deadline, _): (Instant, _)| deadline.saturating_duration_since(Instant::now());
+        self.suspended = Some(self.awaited.map_or(self.grace, left).max(self.grace));
+    }
+
+    /// Has codex go on, and its clock.
+    fn resume(&mut self) {
+        self.child.resume();
+        if let Some(left) = self.suspended.take()
+            && let Some((deadline, _)) = &mut self.awaited
+        {
+            *deadline = Instant::now() + left;
         }
     }
 
@@ -411,6 +441,7 @@ impl Task {
             State::Running => {
                 if let Some((deadline, cause)) = self.awaited
                     && now >= deadline
+                    && self.suspended.is_none()
                 {
                     self.stop(cause);
                 }

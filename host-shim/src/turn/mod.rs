@@ -55,6 +55,17 @@ impl Turn {
     pub fn cancel(&self) {
         self.stopper.request(StopCause::Cancelled);
     }
+
+    /// Suspends codex and all that it has started, and the clocks that wait for it (not that of the whole turn), until
+    /// [`Turn::resume`]. A codex that is started later is not suspended.
+    pub fn suspend(&self) {
+        self.stopper.suspend(true);
+    }
+
+    /// Has codex go on.
+    pub fn resume(&self) {
+        self.stopper.suspend(false);
+    }
 }
 
 impl Stream for Turn {

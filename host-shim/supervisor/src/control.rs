@@ -5,7 +5,7 @@ use std::io::{self, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use plexum_openai_provider_supervisor::{PING, Report, STOP, orders};
+use plexum_openai_provider_supervisor::{PING, RESUME, Report, STOP, SUSPEND, orders};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 
@@ -29,6 +29,10 @@ pub struct Orders {
 pub enum Word {
     /// To stop codex.
     Stop,
+    /// To suspend codex and its tools.
+    Suspend,
+    /// To have them go on.
+    Resume,
     /// To know whether this process still does its work.
     Ping,
     /// Nothing more: it has closed its end, or it is dead.
@@ -79,6 +83,8 @@ impl Control {
         let mut word = [0];
         match (&self.socket).read(&mut word) {
             Ok(1) if word == [STOP] => Word::Stop,
+            Ok(1) if word == [SUSPEND] => Word::Suspend,
+            Ok(1) if word == [RESUME] => Word::Resume,
             Ok(1) if word == [PING] => Word::Ping,
             Ok(1) => Word::Unknown,
             Ok(_) | Err(_) => Word::End,
@@ -159,10 +165,13 @@ mod tests {
     #[test]
     fn a_message_that_announces_nothing_needs_nothing_and_words_follow_it() {
         let (mut host, socket) = pair();
-        host.write_all(&[0, STOP, PING, b'!']).unwrap();
+        host.write_all(&[0, STOP, SUSPEND, RESUME, PING, b'!'])
+            .unwrap();
         let (control, orders) = Control::on(socket).unwrap();
         assert!(orders.stdin.is_none() && orders.lock.is_none());
         assert_eq!(control.word(), Word::Stop);
+        assert_eq!(control.word(), Word::Suspend);
+        assert_eq!(control.word(), Word::Resume);
         assert_eq!(control.word(), Word::Ping);
         assert_eq!(control.word(), Word::Unknown);
         drop(host);

@@ -17,17 +17,29 @@ pub struct Family {
     pub mark: Option<Mark>,
 }
 
-/// How often members are looked for before they are killed. More than once, because one that was not seen may have
+/// How often members are looked for until all are halted. More than once, because one that was not seen may have
 /// started another in the meantime; not forever, because new ones may keep appearing.
 const MOST_LOOKS: usize = 100;
 
 impl Family {
-    /// Kills all members. First each one is halted, until a look finds no more: what is halted cannot start new ones.
-    /// Adds those found to `killed`.
+    /// Kills all members. First each one is halted, so that it cannot start new ones. Adds those found to `killed`.
     ///
     /// # Errors
     /// If they cannot be seen.
     pub fn kill(&self, killed: &mut HashSet<Pid>) -> io::Result<()> {
+        let halted = self.halt()?;
+        for pid in &halted {
+            send(*pid, Signal::KILL);
+        }
+        killed.extend(halted);
+        Ok(())
+    }
+
+    /// Stops all members, until a look finds no more: what is halted cannot start new ones. Returns them.
+    ///
+    /// # Errors
+    /// If they cannot be seen.
+    pub fn halt(&self) -> io::Result<HashSet<Pid>> {
         let mut halted = HashSet::new();
         for _ in 0..MOST_LOOKS {
             let found = self.members()?;
@@ -43,10 +55,19 @@ impl Family {
                 halted.insert(pid);
             }
         }
-        for pid in &halted {
-            send(*pid, Signal::KILL);
+        Ok(halted)
+    }
+
+    /// Has those of these go on that are still members.
+    ///
+    /// # Errors
+    /// If they cannot be seen.
+    pub fn go_on(&self, halted: &HashSet<Pid>) -> io::Result<()> {
+        for pid in self.members()? {
+            if halted.contains(&pid) {
+                send(pid, Signal::CONT);
+            }
         }
-        killed.extend(halted);
         Ok(())
     }
 

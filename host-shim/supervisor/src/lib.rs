@@ -16,7 +16,8 @@
 //!    [`Report::NotStarted`].
 //! 3. [`STOP`], or the end of the host's side, asks it to stop codex: SIGINT, on which codex ends its tools, and
 //!    after the grace period SIGKILL to everything that is left.
-//! 4. [`PING`] asks whether it still does its work; it reports [`Report::Awake`].
+//! 4. [`SUSPEND`] and [`RESUME`] stop codex and its tools for a while, and have them go on.
+//! 5. [`PING`] asks whether it still does its work; it reports [`Report::Awake`].
 //!
 //! Codex's tools may do to the supervisor whatever its user may: stop it, trace it, kill it. The host is above both. It
 //! asks, and if there is no answer it does the supervisor's work itself, with the same [`Family`].
@@ -44,6 +45,12 @@ pub mod orders {
 
 /// The byte by which the host asks to stop codex.
 pub const STOP: u8 = b'S';
+
+/// The byte by which the host asks to suspend codex and all that it has started.
+pub const SUSPEND: u8 = b'Z';
+
+/// The byte by which the host asks to have them go on.
+pub const RESUME: u8 = b'C';
 
 /// The byte by which the host asks whether the supervisor still does its work.
 pub const PING: u8 = b'?';

@@ -51,6 +51,8 @@ pub fn watch(
     let mut state = State::Running;
     let mut host_listens = true;
     let mut killed = HashSet::new();
+    // Those that stand still because the host wants that.
+    let mut suspended = HashSet::new();
     let family = Family {
         root: Some(getpid()),
         mark: None,
@@ -86,6 +88,12 @@ pub fn watch(
         if host_said {
             match control.word() {
                 Word::Stop => stop = true,
+                // Without /proc they cannot be seen, and work on.
+                Word::Suspend if matches!(state, State::Running) => {
+                    suspended = family.halt().unwrap_or_default();
+                }
+                Word::Suspend => {}
+                Word::Resume => go_on(family, &mut suspended),
                 Word::Ping => control.report(Report::Awake),
                 Word::End => (stop, host_listens) = (true, false),
                 Word::Unknown => {}
@@ -119,6 +127,7 @@ pub fn watch(
         }
         if stop && matches!(state, State::Running) {
             codex.interrupt();
+            go_on(family, &mut suspended);
             state = State::Stopping(Instant::now() + grace);
         }
     }
@@ -126,6 +135,14 @@ pub fn watch(
     // There is at least one, whether or not it can be seen.
     let left = family.members().map_or(1, |left| left.len().max(1));
     control.report(Report::Left(count(left)));
+}
+
+fn go_on(family: Family, suspended: &mut HashSet<Pid>) {
+    if !suspended.is_empty() {
+        // They could be seen when they were suspended.
+        let _ = family.go_on(suspended);
+        suspended.clear();
+    }
 }
 
 fn count(processes: usize) -> i32 {

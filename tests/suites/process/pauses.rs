@@ -1,4 +1,4 @@
-//! Time in which nobody can run (a paused container, a frozen machine) is charged to nobody.
+//! Time in which nobody can run (a paused container, a frozen machine, a suspended `say`) is charged to nobody.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use plexum_openai_provider::FailureKind;
 use plexum_openai_provider_tests::attack::supervisor_of;
-use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, children};
+use plexum_openai_provider_tests::wait::{is_running, wait_until};
 use plexum_openai_provider_tests::workspace::{Said, Workspace};
 use serde_json::{Value, json};
 
@@ -92,4 +93,58 @@ fn the_clocks_still_run_out_afterwards() {
         Some(FailureKind::IdleTimeout),
         "{said:?}"
     );
+}
+
+/// Whether the process stands still.
+fn stands_still(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(") ").next().unwrap().starts_with('T')
+}
+
+#[test]
+fn ctrl_z_suspends_codex_and_its_tools_with_say() {
+    // Afterwards it goes on, or is stopped.
+    for (then, code) in [(None, 0), (Some(libc::SIGINT), 130)] {
+        let steps = vec![
+            Step::ThreadStarted,
+            Step::TurnStarted,
+            Step::LeaveChild {
+                millis: 3_600_000,
+                hold_stdout: false,
+                group: ChildGroup::Session,
+            },
+            Step::message("here"),
+            Step::touch("ready"),
+            Step::wait_for_file("go"),
+            Step::message("done"),
+            Step::TurnCompleted,
+        ];
+        let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
+        let workspace = Workspace::scripted(codex, [steps]).unwrap();
+        let limits = json!({ "idle_seconds": 2, "grace_seconds": 1 });
+        let config = json!({ "binary": codex, "limits": limits });
+        workspace.configure(&config).unwrap();
+        let say = workspace.say(["--json", "x"]).spawn().unwrap();
+        let ready = workspace.path().join("ready");
+        wait_until("codex is at work", || ready.exists());
+        let codex = workspace.calls().unwrap()[0].pid;
+        let tool = children(workspace.path()).unwrap()[0];
+        let all = [say.id().cast_signed(), codex, tool];
+        signal(all[0], libc::SIGTSTP);
+        wait_until("all are suspended", || all.into_iter().all(stands_still));
+        // Longer than codex may be silent.
+        std::thread::sleep(Duration::from_secs(3));
+        assert!(all.into_iter().all(stands_still));
+        if let Some(then) = then {
+            signal(all[0], then);
+        }
+        signal(all[0], libc::SIGCONT);
+        if then.is_none() {
+            wait_until("all go on", || !all.into_iter().any(stands_still));
+            std::fs::write(workspace.path().join("go"), "").unwrap();
+        }
+        let said = Said::by(&say.wait_with_output().unwrap()).unwrap();
+        assert_eq!(said.code, Some(code), "{said:?}");
+        assert!(!is_running(codex) && !is_running(tool));
+    }
 }

@@ -1,19 +1,30 @@
 //! The signals that whoever started this program wants ignored.
 
+use std::io;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Watches for the end of the terminal, which is a stop like SIGTERM. Nothing if it is ignored from the start, as
 /// `nohup` has it: watching would undo that.
-pub fn watch_hangup() -> std::io::Result<Option<Signal>> {
+pub fn watch_hangup() -> io::Result<Option<Signal>> {
+    unless_ignored(SignalKind::hangup())
+}
+
+/// Watches for Ctrl-Z. Nothing if it is ignored from the start, as it is by a shell without job control.
+pub fn watch_suspend() -> io::Result<Option<Signal>> {
+    unless_ignored(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))
+}
+
+fn unless_ignored(kind: SignalKind) -> io::Result<Option<Signal>> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    if is_ignored(&status, SignalKind::hangup()) {
+    if is_ignored(&status, kind) {
         return Ok(None);
     }
-    signal(SignalKind::hangup()).map(Some)
+    signal(kind).map(Some)
 }
 
 /// Waits for the signal; for ever if it is not watched.
-pub async fn hangup(watched: &mut Option<Signal>) {
+pub async fn arrives(watched: &mut Option<Signal>) {
     match watched {
         Some(signal) => {
             signal.recv().await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use plexum_openai_provider::{Event, Message, Request, StopReason, Turn};
+use rustix::process::{Signal as Sent, getpid, getppid, getsid, kill_process};
 use serde_json::value::RawValue;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -145,11 +146,13 @@ async fn follow(mut turn: Turn, writer: EventWriter) -> Result<ExitCode> {
         hangup: ignored_signals::watch_hangup().context("SIGHUP cannot be watched")?,
         exit_code: None,
     };
+    let mut suspend = ignored_signals::watch_suspend().context("Ctrl-Z cannot be watched")?;
     let mut writer = Some(writer);
     let stop_reason = loop {
         let event = tokio::select! {
             event = turn.next() => event.context("the turn ended without saying how")?,
             () = stop.asked() => { turn.cancel(); continue }
+            () = ignored_signals::arrives(&mut suspend) => { suspended(&turn).await; continue }
         };
         let end = match event {
             Event::MessageEnd { stop_reason, .. } => Some(stop_reason),
@@ -179,6 +182,23 @@ async fn follow(mut turn: Turn, writer: EventWriter) -> Result<ExitCode> {
     }))
 }
 
+/// Ctrl-Z reaches this process only, because codex and its tools have process groups of their own: suspends them, then
+/// this process, and has them go on when it does.
+async fn suspended(turn: &Turn) {
+    let parent = getppid().and_then(|parent| getsid(Some(parent)).ok());
+    if parent.is_none() || parent != getsid(None).ok() {
+        // No shell of this session could have it go on.
+        return;
+    }
+    turn.suspend();
+    // The task that owns codex runs before this one does again.
+    tokio::task::yield_now().await;
+    if let Err(error) = kill_process(getpid(), Sent::STOP) {
+        tracing::warn!(%error, "this process cannot be suspended");
+    }
+    turn.resume();
+}
+
 /// How long output is still offered to a reader that takes none, once the turn was stopped.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -197,7 +217,7 @@ impl Stop {
         let code = tokio::select! {
             _ = self.interrupt.recv() => 130,
             _ = self.terminate.recv() => 143,
-            () = ignored_signals::hangup(&mut self.hangup) => 129,
+            () = ignored_signals::arrives(&mut self.hangup) => 129,
         };
         self.exit_code = Some(code);
     }

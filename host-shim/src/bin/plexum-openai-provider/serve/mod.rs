@@ -86,7 +86,7 @@ impl Serve {
                 tokio::select! {
                     _ = interrupt.recv() => "Ctrl-C",
                     _ = terminate.recv() => "SIGTERM",
-                    () = ignored_signals::hangup(&mut terminal) => "SIGHUP",
+                    () = ignored_signals::arrives(&mut terminal) => "SIGHUP",
                     () = hangup::hangup() => "nobody reads standard output any more",
                 }
             };
