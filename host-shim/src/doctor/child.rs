@@ -1,5 +1,6 @@
 //! Asks a program something: a short run with empty standard input and a time limit.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -33,7 +34,29 @@ pub struct Answer {
 
 /// Runs a program with the environment that a turn gives to codex. An error is a sentence.
 pub async fn ask(program: &Path, args: &[&str], config: &Config) -> Result<Answer, String> {
-    ask_within(PATIENCE, ANSWER_BYTES, program, args, config).await
+    ask_within(PATIENCE, ANSWER_BYTES, program, args, of_a_turn(config)).await
+}
+
+/// The same with the environment of a service that is not told of any variables but this PATH.
+pub async fn ask_as_service(
+    program: &Path,
+    args: &[&str],
+    search_path: &str,
+) -> Result<Answer, String> {
+    const KEPT: [&str; 5] = ["HOME", "USER", "LOGNAME", "LANG", "XDG_RUNTIME_DIR"];
+    let kept = KEPT.into_iter().filter_map(|name| {
+        let value = std::env::var_os(name)?;
+        Some((name.into(), value))
+    });
+    let environment = kept.chain([("PATH".into(), search_path.into())]).collect();
+    ask_within(PATIENCE, ANSWER_BYTES, program, args, environment).await
+}
+
+type Environment = Vec<(OsString, OsString)>;
+
+fn of_a_turn(config: &Config) -> Environment {
+    let rule = EnvironmentRule::new(&config.env);
+    rule.filter(std::env::vars_os()).collect()
 }
 
 /// The same, for an answer that is a document.
@@ -42,7 +65,7 @@ pub async fn ask_for_document(
     args: &[&str],
     config: &Config,
 ) -> Result<Answer, String> {
-    ask_within(PATIENCE, DOCUMENT_BYTES, program, args, config).await
+    ask_within(PATIENCE, DOCUMENT_BYTES, program, args, of_a_turn(config)).await
 }
 
 async fn ask_within(
@@ -50,15 +73,14 @@ async fn ask_within(
     most_bytes: u64,
     program: &Path,
     args: &[&str],
-    config: &Config,
+    environment: Environment,
 ) -> Result<Answer, String> {
-    let environment = EnvironmentRule::new(&config.env);
     let shown = format!("{} {}", program.display(), args.join(" "));
     let mut child = Command::new(program)
         .args(args)
         .current_dir("/")
         .env_clear()
-        .envs(environment.filter(std::env::vars_os()))
+        .envs(environment)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -110,8 +132,9 @@ mod tests {
     async fn shell(script: &str) -> Result<Answer, String> {
         let patience = Duration::from_secs(2);
         let args = ["-c", script];
-        let config = Config::default();
-        ask_within(patience, ANSWER_BYTES, Path::new("/bin/sh"), &args, &config).await
+        let environment = of_a_turn(&Config::default());
+        let shell = Path::new("/bin/sh");
+        ask_within(patience, ANSWER_BYTES, shell, &args, environment).await
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The folders that a turn needs.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::Access;
@@ -59,6 +60,11 @@ pub fn workspace(workspace: &Path) -> Vec<Check> {
             ID,
             format!("{shown} is not a folder"),
             "name a folder with --workspace",
+        ),
+        Ok(metadata) if metadata.nlink() == 0 => Check::problem(
+            ID,
+            format!("{shown} was removed while this program ran there"),
+            "go to a folder that is there, or name one with --workspace",
         ),
         Ok(_) => match rustix::fs::access(workspace, Access::WRITE_OK | Access::EXEC_OK) {
             Ok(()) => Check::ok(ID, format!("{shown}, which can be written to")),

@@ -114,7 +114,7 @@ impl Installed {
             Err(said) => return (None, Check::problem(ID, said, started_by_hand(&path))),
         };
         let Some(version) = Version::printed(&answer.stdout) else {
-            let said = first_line(&answer.stdout).or(first_line(&answer.stderr));
+            let said = first_line(&answer.stdout).or(telling_line(&answer.stderr));
             let said = said.unwrap_or("nothing");
             let summary = format!(
                 "`{} --version` prints {said:?} ({}), which is not a version of codex",
@@ -150,6 +150,18 @@ fn started_by_hand(path: &Path) -> String {
         "run `{} --version` by hand; reinstall codex with `npm install -g @openai/codex`",
         path.display()
     )
+}
+
+/// The line that says what is wrong, as far as that can be told: a stack of node, for example, begins with others.
+pub fn telling_line(text: &str) -> Option<&str> {
+    let lines = || text.lines().map(str::trim);
+    let tells = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        ["error:", "not found", "cannot", "missing", "denied"]
+            .iter()
+            .any(|word| line.contains(word))
+    };
+    lines().find(tells).or_else(|| first_line(text))
 }
 
 /// The first line that is not blank.

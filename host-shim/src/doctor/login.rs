@@ -2,7 +2,7 @@
 
 use super::api_key::reaches_codex;
 use super::codex_config::ModelProvider;
-use super::installed::{Installed, first_line};
+use super::installed::{Installed, telling_line};
 use super::{Check, child};
 use crate::config::Config;
 
@@ -35,7 +35,7 @@ async fn login(codex: &Installed, config: &Config, provider: &ModelProvider) -> 
         return Check::ok(ID, how);
     }
     if !answer.stderr.contains("Not logged in") {
-        let said = first_line(&answer.stderr).unwrap_or("nothing");
+        let said = telling_line(&answer.stderr).unwrap_or("nothing");
         return Check::problem(
             ID,
             format!("`codex login status` fails ({}): {said}", answer.status),

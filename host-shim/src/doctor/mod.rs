@@ -1,8 +1,8 @@
 //! Whether an installation works, and how to repair it.
 //!
-//! Everything is checked as a turn would find it: the configuration, the component, codex, its login, the
-//! workspace. Codex is started only to report its version and whether it is logged in. The component is run only for
-//! [`Doctor::turn`].
+//! Everything is checked as a turn would find it, and tried where that leaves nothing behind: the machine, the disks, the
+//! configuration, the component, codex, its login, the workspace. Codex is started only to report its version and
+//! whether it is logged in. The component is run only for [`Doctor::turn`].
 
 mod api_key;
 mod child;
@@ -10,12 +10,15 @@ mod codex_config;
 mod component;
 mod configuration;
 mod discovery;
+mod disk;
 mod folder;
 mod installed;
 mod login;
+mod machine;
 mod report;
 mod service;
 mod session;
+mod start;
 mod turn;
 mod wrapper;
 
@@ -46,7 +49,10 @@ impl Doctor {
     /// Examines everything, one thing after the other. Must be called within a tokio runtime.
     pub async fn examine(&self) -> Report {
         let mut checks = folder::homes();
+        checks.extend(disk::codex_home());
+        checks.extend(machine::checks());
         checks.extend(folder::workspace(&self.workspace));
+        checks.extend(disk::workspace(&self.workspace));
         checks.extend(session::checks(&self.workspace));
         let (config, said) = configuration::read(self.config.as_deref());
         checks.extend(said);
@@ -82,6 +88,10 @@ impl Doctor {
         let (codex, said) = Installed::ask(path, config).await;
         checks.push(said);
         if let Some(codex) = &codex {
+            checks.extend(service::start(config, &codex.path).await);
+            if self.workspace.is_dir() {
+                checks.push(start::check(&codex.path, &self.workspace, config).await);
+            }
             checks.extend(wrapper::checks(codex));
             checks.extend(login::checks(codex, config).await);
             if self.turn {

@@ -1,8 +1,9 @@
-//! Whether a service finds codex too.
+//! Whether a service finds codex too, and can start it.
 
 use std::path::Path;
 
-use super::{Check, SYSTEMD_PATH, quoted, under_systemd};
+use super::installed::telling_line;
+use super::{Check, SYSTEMD_PATH, child, quoted, under_systemd};
 use crate::config::Config;
 use crate::grant::npm_script::program_behind;
 
@@ -12,7 +13,7 @@ pub fn check(config: &Config, found: &Path) -> Vec<Check> {
     if config.binary.is_some() {
         return vec![Check::ok(
             ID,
-            "`binary` names codex, so a service finds it too",
+            "`binary` names codex, so a service looks for no other",
         )];
     }
     // The same advice as that about npm's script, where it is one.
@@ -39,4 +40,38 @@ pub fn check(config: &Config, found: &Path) -> Vec<Check> {
             remedy,
         ),
     }]
+}
+
+/// Starts what a service would start, with the little that a service has in its environment. `found` is the codex that
+/// this shell's PATH or the configuration selects, and it starts from here.
+pub async fn start(config: &Config, found: &Path) -> Option<Check> {
+    const ID: &str = "service-start";
+    let program = match config.binary {
+        Some(_) => found.to_owned(),
+        None => under_systemd("codex")?,
+    };
+    let shown = program.display();
+    let answer = child::ask_as_service(&program, &["--version"], SYSTEMD_PATH).await;
+    let said = match answer {
+        Ok(answer) if answer.status.success() => {
+            return Some(Check::ok(
+                ID,
+                format!("a systemd service can start {shown}"),
+            ));
+        }
+        Ok(answer) => {
+            let said = telling_line(&answer.stderr).unwrap_or("nothing");
+            format!("{said} ({})", answer.status)
+        }
+        Err(said) => said,
+    };
+    let remedy = match program_behind(&program) {
+        Some(behind) => format!("write into config.json: \"binary\": {}", quoted(&behind)),
+        None => "give the unit a PATH with what the script needs (`Environment=PATH=…`), or name as `binary` the program that the script starts".to_owned(),
+    };
+    Some(Check::warning(
+        ID,
+        format!("with the PATH of a systemd service, {shown} does not start: {said}"),
+        remedy,
+    ))
 }

@@ -6,11 +6,41 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The program that the script at `path` starts, if that is npm's and the program is there.
+/// The program that the script at `path` starts, if that is npm's and the program is there. It may also be the shell
+/// script that pnpm puts in front of npm's.
 pub fn program_behind(path: &Path) -> Option<PathBuf> {
     let script = path.canonicalize().ok()?;
-    interpreter(&script).filter(|line| is_node(line))?;
-    native(&script)
+    let interpreter = interpreter(&script)?;
+    if is_node(&interpreter) {
+        return native(&script);
+    }
+    is_shell(&interpreter)
+        .then(|| behind_shim(&script))
+        .flatten()
+        .and_then(|script| native(&script))
+}
+
+/// More than any such script has.
+const MAX_SHIM_BYTES: u64 = 64 * 1024;
+
+/// npm's script, which pnpm's names in quotes, often beginning with the folder that it is in (`$basedir`).
+fn behind_shim(shim: &Path) -> Option<PathBuf> {
+    let mut text = String::new();
+    let file = File::open(shim).ok()?;
+    file.take(MAX_SHIM_BYTES).read_to_string(&mut text).ok()?;
+    let folder = shim.parent()?;
+    let words = text.split(['"', '\'', ' ', '\n', '\t']);
+    let scripts = words.filter(|word| word.ends_with("/@openai/codex/bin/codex.js"));
+    scripts
+        .map(|word| word.trim_start_matches("$basedir/"))
+        .find_map(|word| folder.join(word).canonicalize().ok())
+}
+
+fn is_shell(interpreter: &str) -> bool {
+    let words = interpreter.split(' ');
+    words
+        .filter_map(|word| Path::new(word).file_name())
+        .any(|name| ["sh", "bash", "dash"].iter().any(|shell| name == *shell))
 }
 
 /// The interpreter in the first line of a script; `None` if the file is not a script.
@@ -78,6 +108,35 @@ mod tests {
             let found = interpreter(&path);
             assert_eq!(found.map(|line| is_node(&line)), expected, "{content}");
         }
+    }
+
+    #[test]
+    fn the_program_behind_the_shell_script_of_pnpm_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let package = root.join("global/5/node_modules/@openai/codex");
+        let script = package.join("bin/codex.js");
+        let triple = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+        let program = package.join("vendor").join(triple).join("codex/codex");
+        for path in [&script, &program] {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "#!/usr/bin/env node\n").unwrap();
+        }
+        let shim = root.join("codex");
+        let exec = |script: &str| {
+            format!(
+                "#!/bin/sh\nbasedir=$(dirname \"$0\")\nif [ -x \"$basedir/node\" ]; then\n  exec \"$basedir/node\" \"{script}\" \"$@\"\nfi\nexec node \"{script}\" \"$@\"\n"
+            )
+        };
+        let inside = "global/5/node_modules/@openai/codex/bin/codex.js";
+        for named in [format!("$basedir/{inside}"), script.display().to_string()] {
+            std::fs::write(&shim, exec(&named)).unwrap();
+            assert_eq!(program_behind(&shim), Some(program.clone()), "{named}");
+        }
+        std::fs::write(&shim, exec("/nowhere/@openai/codex/bin/codex.js")).unwrap();
+        assert_eq!(program_behind(&shim), None);
+        std::fs::write(&shim, "#!/bin/sh\nexec something else\n").unwrap();
+        assert_eq!(program_behind(&shim), None);
     }
 
     #[test]

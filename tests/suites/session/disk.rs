@@ -231,7 +231,9 @@ fn machine_code_on_a_disk_from_which_nothing_runs_is_used_all_the_same() {
     let home = tempfile::tempdir().unwrap();
     let script = r#"
         set -eu
-        mount -t tmpfs -o noexec none "$HOME"
+        # Where temporary files go, no machine code is kept.
+        mount -t tmpfs -o noexec,mode=700 none /mnt
+        export HOME=/mnt
         "$PROGRAM" models
         ls "$HOME/.cache/plexum-openai-provider"
         echo second >&2

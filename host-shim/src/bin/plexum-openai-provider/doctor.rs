@@ -37,7 +37,8 @@ pub struct DoctorCommand {
 
 impl DoctorCommand {
     pub fn run(self) -> Result<ExitCode> {
-        let workspace = super::absolute(&self.workspace)?;
+        // Where this program runs may be gone, which is a finding and no reason to give up.
+        let workspace = super::absolute(&self.workspace).unwrap_or(self.workspace);
         let doctor = doctor::Doctor {
             config: self.config,
             workspace,

@@ -9,5 +9,6 @@
 mod codex;
 mod installation;
 mod login;
+mod machine;
 mod patient;
 mod real_codex;

@@ -65,7 +65,8 @@ impl Patient {
         );
         executable(&patient.codex(), &script);
         patient.configure(&json!({ "binary": patient.codex() }));
-        patient
+        // Else each examination would compile the component.
+        patient.set("XDG_CACHE_HOME", cache())
     }
 
     pub fn codex(&self) -> PathBuf {
@@ -84,6 +85,15 @@ impl Patient {
 
     /// Examines them, twice: for a program and for a person.
     pub fn examined(&self, args: &[&str]) -> Report {
+        self.report(args, true, |_| ())
+    }
+
+    /// Examines them once, with a program to which this was done.
+    pub fn examined_under(&self, restrict: impl Fn(&mut Command)) -> Report {
+        self.report(&[], false, restrict)
+    }
+
+    fn report(&self, args: &[&str], twice: bool, restrict: impl Fn(&mut Command)) -> Report {
         let run = |format: &[&str]| {
             let mut doctor = Command::new(program());
             doctor
@@ -98,9 +108,12 @@ impl Patient {
                 .env("HOME", self.home.path())
                 .env("PATH", "/usr/bin:/bin")
                 .envs(&self.variables);
+            restrict(&mut doctor);
             doctor.output().unwrap()
         };
-        let (json, text) = (run(&["--json"]), run(&[]));
+        let json = run(&["--json"]);
+        // For a person, it is the same in other words.
+        let text = if twice { run(&[]) } else { json.clone() };
         assert_eq!(json.status, text.status);
         let schema: Value =
             serde_json::from_str(&std::fs::read_to_string(SCHEMA).unwrap()).unwrap();
@@ -116,6 +129,16 @@ impl Patient {
             text,
         }
     }
+}
+
+/// Where machine code may be kept, which is in no folder for temporary files.
+fn cache() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    if target.starts_with("/tmp") || target.starts_with(std::env::temp_dir()) {
+        let home = std::env::home_dir().unwrap();
+        return home.join(".cache/plexum-openai-provider-tests");
+    }
+    target.join("cache")
 }
 
 pub fn executable(path: &Path, content: &str) {
