@@ -29,7 +29,9 @@ fn where_all_is_well_every_line_says_so() {
     assert!(!report.has("turn") && !report.has("api-key"));
     // Nothing was asked but what has to be, and with the variables of a turn.
     let calls = std::fs::read_to_string(patient.codex().with_extension("calls")).unwrap();
-    assert_eq!(calls, "--version\nlogin status\n".repeat(2));
+    // Its version: plainly, as a service and as a turn.
+    let versions = "--version\n".repeat(3);
+    assert_eq!(calls, format!("{versions}login status\n").repeat(2));
     let environment = std::fs::read_to_string(patient.codex().with_extension("env")).unwrap();
     assert!(environment.contains("OPENAI_API_KEY=") && !environment.contains("ANTHROPIC"));
 }
