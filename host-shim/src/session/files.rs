@@ -20,7 +20,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -183,6 +183,7 @@ impl SessionFiles {
             codex_home: self.codex_home.clone(),
             observer: self.observer.clone(),
             held: Mutex::default(),
+            refused: Mutex::default(),
         })
     }
 
@@ -201,7 +202,7 @@ impl SessionFiles {
             let is_locked = lock::try_lock(locked.file(), locked.conversation.folder.path())?;
             if is_locked {
                 let loaded = locked.conversation.load();
-                *locked.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+                *held(&locked.loaded) = Some(loaded);
             }
             Ok::<_, SessionError>((locked, is_locked))
         })
@@ -249,8 +250,7 @@ impl Session for Locked {
     }
 
     fn load(&self) -> StoreFuture<'_, Loaded> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        match loaded.take() {
+        match held(&self.loaded).take() {
             Some(loaded) => Box::pin(std::future::ready(loaded)),
             None => {
                 let conversation = Arc::clone(&self.conversation);
@@ -293,6 +293,8 @@ struct Conversation {
     observer: Option<Observer>,
     /// The thread that it goes on with, and what the state knows of it.
     held: Mutex<Option<(String, Thread)>>,
+    /// A thread of another workspace that codex named, and that is not kept.
+    refused: Mutex<Option<String>>,
 }
 
 impl Conversation {
@@ -424,6 +426,9 @@ impl Conversation {
             rollout: None,
             left_in_file: false,
         };
+        if held(&self.refused).as_ref() == Some(thread_id) {
+            return Ok(Saved::default());
+        }
         let held = self.held().clone();
         match held.filter(|(held, _)| held.eq_ignore_ascii_case(thread_id)) {
             Some((_, before)) => self.keep(thread_id, known, &before),
@@ -470,11 +475,15 @@ impl Conversation {
         let claimed = match self.claim(thread_id, Some(known.clone()), Claim::IfFree) {
             Ok(Claimed::Here(claimed)) => claimed,
             Ok(Claimed::Elsewhere(owner)) => {
-                let message = format!(
-                    "the thread {thread_id} belongs to the workspace {}",
+                *held(&self.refused) = Some(thread_id.to_owned());
+                notices.push(format!(
+                    "Codex named the thread {thread_id}, which belongs to the workspace {}. It is not kept here, and the next turn begins a new one.",
                     owner.display()
-                );
-                return Err(SessionError::new(SessionErrorKind::Denied, message));
+                ));
+                return Ok(Saved {
+                    notices,
+                    claimed: false,
+                });
             }
             Err(error) => {
                 notices.push(not_kept(&error));
@@ -623,8 +632,8 @@ impl Conversation {
         }
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Option<(String, Thread)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Option<(String, Thread)>> {
+        held(&self.held)
     }
 }
 
@@ -634,6 +643,10 @@ struct Saved {
     notices: Vec<String>,
     /// Whether the state has a new thread.
     claimed: bool,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Which threads to claim.

@@ -443,3 +443,37 @@ echo '{{"type":"turn.completed","usage":{{"input_tokens":1,"output_tokens":1}}}}
     let kept = fs::read_to_string(away.join(SESSION_FILE)).unwrap();
     assert_eq!(kept, UNKNOWN);
 }
+
+#[test]
+fn a_thread_of_another_workspace_that_codex_names_is_not_kept() {
+    let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
+    let named = vec![
+        Step::ThreadStartedAs { id: UNKNOWN.into() },
+        Step::TurnStarted,
+        Step::message("fine"),
+        Step::TurnCompleted,
+    ];
+    let workspace = Workspace::scripted(codex, [named]).unwrap();
+    let above = TempDir::new().unwrap();
+    run(
+        workspace.path(),
+        "cp",
+        &["-a", ".", &above.path().join("copy").to_string_lossy()],
+    );
+    workspace.turn(None, "hello").unwrap();
+    for _ in 0..2 {
+        let said = turn_in(&workspace, &above.path().join("copy"));
+        assert_eq!(
+            (said.code, said.text().as_str()),
+            (Some(0), "fine"),
+            "{said:?}"
+        );
+        assert!(!thread(&said).1, "{said:?}");
+        let told: Vec<_> = warnings(&said);
+        assert!(
+            told.len() == 1 && told[0].contains("is not kept here"),
+            "{told:?}"
+        );
+        assert!(!above.path().join("copy").join(SESSION_FILE).exists());
+    }
+}
