@@ -115,8 +115,9 @@ struct Case {
 #[test]
 fn nothing_that_a_request_holds_is_dropped_in_silence() {
     let hi = || json!([{ "role": "user", "content": "hi" }]);
-    let image =
-        || json!({ "type": "image", "source": { "type": "base64", "data": "R0lGODlhAQ==" } });
+    // A GIF of one point.
+    let data = "R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=";
+    let image = || json!({ "type": "image", "source": { "type": "base64", "data": data } });
     let case = |field, options, messages, fate| Case {
         field,
         config: json!({}),
