@@ -5,7 +5,7 @@
     reason = "clippy does not know a test's helpers as tests"
 )]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -456,16 +456,21 @@ fn an_interrupt_ends_the_turn_in_good_order() {
             Step::ThreadStarted,
             Step::TurnStarted,
             Step::message("half"),
-            Step::touch("said"),
             Step::Forever,
         ]);
-        let child = workspace.say(["--json", "hello"]).spawn().unwrap();
-        wait_until("codex has spoken", || {
-            workspace.path().join("said").exists()
-        });
+        let mut child = workspace.say(["--json", "hello"]).spawn().unwrap();
+        // Not before it has passed on what codex said.
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut printed = String::new();
+        while !printed.contains("half") {
+            assert!(stdout.read_line(&mut printed).unwrap() > 0, "{printed}");
+        }
         // SAFETY: `kill` takes plain numbers and touches no memory; the test started this process.
         unsafe { libc::kill(child.id().cast_signed(), signal) };
-        let said = Said::by(&child.wait_with_output().unwrap()).unwrap();
+        stdout.read_to_string(&mut printed).unwrap();
+        let mut output = child.wait_with_output().unwrap();
+        output.stdout = printed.into_bytes();
+        let said = Said::by(&output).unwrap();
         assert_eq!(said.code, Some(code));
         assert_eq!(said.text(), "half");
         assert!(matches!(
