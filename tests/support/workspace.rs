@@ -74,9 +74,10 @@ pub struct Workspace {
     outside: TempDir,
 }
 
-/// Where machine code is kept: not among the tester's, unless the target folder is one for temporary files, where none
-/// is kept.
-fn cache_home() -> Option<PathBuf> {
+/// What `XDG_CACHE_HOME` names in the tests, for machine code that is compiled once: not the tester's, unless the target
+/// folder is one for temporary files, where none is kept.
+#[must_use]
+pub fn cache_home() -> Option<PathBuf> {
     let target = target_dir()?;
     if target.starts_with("/tmp") || target.starts_with(std::env::temp_dir()) {
         return Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));

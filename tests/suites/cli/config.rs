@@ -14,7 +14,7 @@ use std::process::Command;
 
 use plexum_openai_provider::{Config, ConfigError};
 use plexum_openai_provider_tests::json_schema::violations;
-use plexum_openai_provider_tests::workspace::program;
+use plexum_openai_provider_tests::workspace::{cache_home, program};
 use serde_json::Value;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/config-mistakes.txt");
@@ -196,7 +196,7 @@ fn a_usual_file_that_cannot_be_read_is_not_as_good_as_none() {
     let audit = || {
         let mut audit = Command::new(program());
         // Only its configuration is another.
-        let cache = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+        let cache = cache_home();
         audit
             .arg("audit")
             .envs(cache.map(|cache| ("XDG_CACHE_HOME", cache)))

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plexum_openai_provider::SESSION_FILE;
-use plexum_openai_provider_tests::workspace::cargo_build;
+use plexum_openai_provider_tests::workspace::{cache_home, cargo_build};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -39,6 +39,7 @@ impl Home {
         let output = Command::new(example.path())
             .args(args)
             .env("HOME", self.0.path())
+            .envs(cache_home().map(|cache| ("XDG_CACHE_HOME", cache)))
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use plexum_openai_provider_tests::signal::DefaultSignals as _;
-use plexum_openai_provider_tests::workspace::program;
+use plexum_openai_provider_tests::workspace::{cache_home, program};
 use tempfile::TempDir;
 
 use super::repository;
@@ -103,11 +103,19 @@ impl Home {
         }
     }
 
-    /// A program to install that stands for the real one; the text tells it from others.
+    /// A program to install that stands for the real one; the text tells it from others. It finds the machine code of
+    /// all tests: none is kept in a home below the folder for temporary files.
     pub fn program(&self, text: &str) -> PathBuf {
         let path = self.scratch.path().join("built");
         let real = program().to_str().unwrap();
-        write_script(&path, &format!("# {text}\nexec '{real}' \"$@\""));
+        let cache = cache_home().unwrap();
+        let cache = cache.display();
+        write_script(
+            &path,
+            &format!(
+                "# {text}\n[ \"$1\" = cache ] || export XDG_CACHE_HOME='{cache}'\nexec '{real}' \"$@\""
+            ),
+        );
         path
     }
 

@@ -18,7 +18,7 @@ use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::real_codex::RealCodex;
 use plexum_openai_provider_tests::tool;
 use plexum_openai_provider_tests::wait::processes_with;
-use plexum_openai_provider_tests::workspace::{Said, Workspace, program};
+use plexum_openai_provider_tests::workspace::{Said, Workspace, cache_home, program};
 
 const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
 
@@ -185,6 +185,7 @@ impl SmallDisk {
             .env("CODEX_HOME", self.home.path())
             .env("HOME", self.home.path())
             .env("XDG_STATE_HOME", self.workspace.state_home())
+            .envs(cache_home().map(|cache| ("XDG_CACHE_HOME", cache)))
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
