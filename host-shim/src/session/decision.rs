@@ -103,7 +103,13 @@ pub fn decide(found: Found, known: Known) -> Decision {
                     );
                     goes_on(latest, File::Written, notice)
                 }
-                (Belongs::Here(thread), _) => as_named(Some(thread), false),
+                // One of its own, which it may have left and come back to.
+                (Belongs::Here(thread), latest) => {
+                    let is_latest = latest.is_some_and(|(latest, _)| {
+                        latest.thread_id.eq_ignore_ascii_case(&named_id)
+                    });
+                    as_named(Some(thread), !is_latest)
+                }
                 (_, Some((latest, known))) if latest.thread_id.eq_ignore_ascii_case(&named_id) => {
                     as_named(known, true)
                 }

@@ -314,8 +314,6 @@ impl Conversation {
             _ => Belongs::Unknown,
         };
         let latest = match &self.state {
-            // Nothing else is asked then.
-            _ if matches!(&named, Belongs::Here(thread) if !thread.left_in_file) => None,
             None => None,
             Some(state) => match state.latest(&self.here)? {
                 None => None,

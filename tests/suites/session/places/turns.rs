@@ -247,7 +247,14 @@ fn an_id_that_the_workspace_does_not_know_waits_for_a_person() {
     // One of its own needs nobody.
     fs::write(&file, &own).unwrap();
     let said = workspace.turn(None, "hello").unwrap();
-    assert_eq!(thread(&said), (own, true));
+    assert_eq!(thread(&said), (own.clone(), true));
+    fs::remove_file(&file).unwrap();
+    let said = workspace.turn(None, "hello").unwrap();
+    assert_eq!(
+        thread(&said),
+        (own, true),
+        "the one before it has come back"
+    );
 
     let (refused, code) = session(&workspace, &["adopt", "--last"]);
     assert!(code != Some(0), "{refused}");
@@ -255,6 +262,23 @@ fn an_id_that_the_workspace_does_not_know_waits_for_a_person() {
     assert!(
         code == Some(2) && refused.contains("not a thread id"),
         "{refused}"
+    );
+}
+
+#[test]
+fn what_was_set_aside_and_put_back_is_as_before() {
+    let workspace = workspace();
+    let first = thread(&workspace.turn(None, "hello").unwrap()).0;
+    let file = workspace.path().join(SESSION_FILE);
+    assert_eq!(session(&workspace, &["reset"]).1, Some(0));
+    fs::rename(workspace.path().join(format!("{SESSION_FILE}.bad")), &file).unwrap();
+    let said = workspace.turn(None, "hello").unwrap();
+    assert_eq!(thread(&said), (first.clone(), true));
+    assert!(said.usage().0.is_some(), "{said:?}");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(
+        thread(&workspace.turn(None, "hello").unwrap()),
+        (first, true)
     );
 }
 
