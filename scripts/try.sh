@@ -48,6 +48,8 @@ else
   read -r ready <&"${MODEL[0]}" || { echo 'The stand-in did not start.' >&2; exit 1; }
   echo "$ready"
   export CODEX_HOME=$scratch/codex-home
+  # Nothing of the trial stays among the conversations of this user.
+  export XDG_STATE_HOME=$scratch/state
 fi
 printf '{ "binary": "%s" }\n' "$codex" >"$scratch/config.json"
 echo "codex: $codex ($("$codex" --version </dev/null))"
