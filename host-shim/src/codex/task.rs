@@ -41,7 +41,7 @@ const BACKSTOP: Duration = Duration::from_secs(10);
 /// The status of a process that SIGKILL ended, in the form of `wait(2)`.
 const KILLED: i32 = 9;
 
-/// What is said when whoever knew what codex had started is gone, and nothing of it can be left.
+/// What is said when the supervisor, which knew what codex had started, is gone, and nothing of it can be left.
 const SURE: &str = "Codex's supervisor was killed or held, perhaps by one of codex's tools. Everything that codex had started was ended.";
 
 /// What is said when something may be left.

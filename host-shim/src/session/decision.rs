@@ -57,7 +57,7 @@ pub struct Known {
     /// The thread that this place went on with, and what is known of it; `None` if there is none, or if it has become
     /// another place's.
     pub latest: Option<(Latest, Option<Thread>)>,
-    /// Whether a folder that was made anew cannot be taken for an old one: the file system says how old a folder is.
+    /// Whether the file system says how old a folder is: a new folder cannot be taken for an old one then.
     pub says_when_born: bool,
 }
 

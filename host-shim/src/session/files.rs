@@ -317,12 +317,22 @@ impl Conversation {
             None => None,
             Some(state) => match state.latest(&self.here)? {
                 None => None,
-                Some(latest) => match state.thread(&latest.thread_id, &self.here)? {
-                    Belongs::Here(thread) => Some((latest, Some(thread))),
-                    Belongs::Unknown => Some((latest, None)),
-                    // A person gave it to another workspace, or this one is a copy.
-                    Belongs::Nobody(_) | Belongs::Elsewhere(_) => None,
-                },
+                Some(latest) => {
+                    // In most turns it is the one that the file names.
+                    let is_named =
+                        matches!(&read, Ok(Some(text)) if text.trim() == latest.thread_id);
+                    let belongs = if is_named {
+                        named.clone()
+                    } else {
+                        state.thread(&latest.thread_id, &self.here)?
+                    };
+                    match belongs {
+                        Belongs::Here(thread) => Some((latest, Some(thread))),
+                        Belongs::Unknown => Some((latest, None)),
+                        // A person gave it to another workspace, or this one is a copy.
+                        Belongs::Nobody(_) | Belongs::Elsewhere(_) => None,
+                    }
+                }
             },
         };
         let found = match read {

@@ -300,10 +300,10 @@ impl Folder {
 
     /// Makes room for a file of ours where there is something else. What is not a plain file is only moved away.
     fn clear(&self, name: &str) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.file, name, AtFlags::empty()) {
-            Err(Errno::ISDIR | Errno::PERM) if self.is_folder(name) => self.set_aside(name),
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(at(&self.path.join(name), "cannot be removed", error.into())),
+        if self.is_folder(name) {
+            self.set_aside(name)
+        } else {
+            self.remove(name)
         }
     }
 

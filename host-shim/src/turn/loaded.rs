@@ -28,7 +28,7 @@ pub struct Loaded {
 impl Loaded {
     /// Compiles and links the component in `bytes`, which may import the world `codex-provider` and nothing else.
     pub fn new(config: Config, bytes: &[u8], cache: &Cache) -> Result<Self, LoadError> {
-        // A pin is for these bytes, and whoever can write to the cache could replace what was made of them.
+        // A pin is for these bytes, and anybody who can write to the cache could replace what was made of them.
         let pinned = config.component_sha256.is_some();
         let cache = if pinned { &Cache::none() } else { cache };
         let codex = GrantedCodex::new(config, bytes)?;

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use crate::Mark;
 
-/// The processes of one turn: the descendants of one process, and, for whoever is not their ancestor, all that carry a
+/// The processes of one turn: the descendants of one process, and, for a process that is not their ancestor, all that carry a
 /// mark.
 #[derive(Debug, Clone, Copy)]
 pub struct Family {

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd};
 
-/// The signals by which whoever sends them, for example a service manager that stops the service, wants codex stopped.
+/// The signals that ask to stop codex: a service manager sends one of them, for example, when it stops the service.
 const STOPS: [libc::c_int; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 
 /// Gives every signal its default action again. A process inherits what its parent ignores, and codex would inherit it

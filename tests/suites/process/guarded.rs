@@ -19,7 +19,7 @@ use plexum_openai_provider::{
 };
 use plexum_openai_provider_tests::agent::Agent;
 use plexum_openai_provider_tests::attack::{Attack, supervisor_of};
-use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, calls, children};
+use plexum_openai_provider_tests::fake_codex::{Step, calls, children};
 use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::signal::DefaultSignals as _;
 use plexum_openai_provider_tests::tool;
@@ -43,11 +43,7 @@ fn workspace() -> Workspace {
         Step::IgnoreSignals { signals: vec![2] },
         Step::ThreadStarted,
         Step::TurnStarted,
-        Step::LeaveChild {
-            millis: 3_600_000,
-            hold_stdout: false,
-            group: ChildGroup::Session,
-        },
+        Step::tool_in_its_own_session(),
         Step::message("here"),
         Step::touch("ready"),
         Step::wait_for_file("go"),

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use plexum_openai_provider_tests::census::processes_below;
-use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step};
+use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::tool;
 use plexum_openai_provider_tests::wait::wait_until;
 use plexum_openai_provider_tests::workspace::{Said, Workspace};
@@ -31,11 +31,7 @@ fn in_namespaces(test: &str, unshare: &[&str], prepare: &str) {
     let steps = vec![
         Step::ThreadStarted,
         Step::TurnStarted,
-        Step::LeaveChild {
-            millis: 3_600_000,
-            hold_stdout: false,
-            group: ChildGroup::Session,
-        },
+        Step::tool_in_its_own_session(),
         Step::message("done"),
         Step::TurnCompleted,
     ];

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use plexum_openai_provider::FailureKind;
 use plexum_openai_provider_tests::attack::supervisor_of;
-use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, children};
+use plexum_openai_provider_tests::fake_codex::{Step, children};
 use plexum_openai_provider_tests::wait::{is_running, wait_until};
 use plexum_openai_provider_tests::workspace::{Said, Workspace};
 use serde_json::{Value, json};
@@ -108,11 +108,7 @@ fn ctrl_z_suspends_codex_and_its_tools_with_say() {
         let steps = vec![
             Step::ThreadStarted,
             Step::TurnStarted,
-            Step::LeaveChild {
-                millis: 3_600_000,
-                hold_stdout: false,
-                group: ChildGroup::Session,
-            },
+            Step::tool_in_its_own_session(),
             Step::message("here"),
             Step::touch("ready"),
             Step::wait_for_file("go"),

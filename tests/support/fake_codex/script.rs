@@ -182,6 +182,16 @@ impl Step {
         Self::Touch { path: path.into() }
     }
 
+    /// A tool in a session of its own, which runs for an hour unless something ends it.
+    #[must_use]
+    pub fn tool_in_its_own_session() -> Self {
+        Self::LeaveChild {
+            millis: 3_600_000,
+            hold_stdout: false,
+            group: ChildGroup::Session,
+        }
+    }
+
     /// A whole turn that answers with `text`.
     pub fn turn(text: impl Into<String>) -> [Self; 4] {
         let answer = Self::message(text);

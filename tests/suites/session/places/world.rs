@@ -56,7 +56,7 @@ struct World {
     root: TempDir,
     runtime: Runtime,
     workspaces: Vec<Workspace>,
-    /// What each thread has cost, by whoever used it.
+    /// What each thread has cost, all its users together.
     cost: HashMap<String, u64>,
     /// The folder that each thread belongs to, as each user knows it.
     owner: HashMap<(usize, String), usize>,
