@@ -141,9 +141,17 @@ pub struct Stat {
     state: char,
     /// Its parent.
     parent: Pid,
+    /// Its session; 0 for one that was begun outside this pid namespace.
+    session: u32,
 }
 
 impl Stat {
+    /// That of this process, if it is shown.
+    fn read(pid: Pid) -> Option<Self> {
+        let line = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        Self::of(&line.ok()?)
+    }
+
     /// What the line says, if it is one.
     fn of(line: &str) -> Option<Self> {
         // The name is in parentheses and may hold anything, even parentheses.
@@ -151,7 +159,13 @@ impl Stat {
         let mut fields = rest.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
         let parent = pid_of(fields.next())?;
-        Some(Stat { state, parent })
+        // Between them is its process group.
+        let session = fields.nth(1)?.parse().ok()?;
+        Some(Stat {
+            state,
+            parent,
+            session,
+        })
     }
 
     /// Whether it has ended, and only not been waited for.
@@ -160,12 +174,20 @@ impl Stat {
     }
 }
 
+/// Whether this process is in the same session as its parent, and so under a shell that can have it go on after it was
+/// suspended. Unknown is no. Not by `getsid(2)`: in a pid namespace (a container) the session may be one of outside,
+/// which is 0, and rustix has no such process.
+#[must_use]
+pub fn is_in_session_of_parent(pid: Pid) -> bool {
+    let stat = Stat::read(pid);
+    let parent = stat.and_then(|stat| Stat::read(stat.parent));
+    matches!((stat, parent), (Some(stat), Some(parent)) if stat.session == parent.session)
+}
+
 /// Whether this process stands still because it was stopped, or because another one traces it. Unknown is no.
 #[must_use]
 pub fn is_held(pid: Pid) -> bool {
-    let line = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    let stat = line.ok().and_then(|line| Stat::of(&line));
-    stat.is_some_and(|stat| matches!(stat.state, 'T' | 't'))
+    Stat::read(pid).is_some_and(|stat| matches!(stat.state, 'T' | 't'))
 }
 
 /// The process id in a word of `/proc`; `None` for 0, which means a parent outside.
@@ -186,11 +208,12 @@ mod tests {
         for (line, parent) in [
             ("12 (codex) S 7 12 12 0 -1", Some(7)),
             ("12 (a) S 1 (b)) R 7 12 12 0 -1", Some(7)),
-            ("12 ()) D 7 12", Some(7)),
-            ("12 (two words) T 7 12", Some(7)),
+            ("12 ()) D 7 12 0", Some(7)),
+            ("12 (two words) T 7 12 12", Some(7)),
             ("12 (codex) Z 7 12", None),
             ("12 (codex) X 7 12", None),
             ("12 (codex) S", None),
+            ("12 (codex) S 7 12", None),
             ("12 (codex) S x", None),
             ("1 (init) S 0 1 1 0 -1", None),
             ("", None),
@@ -231,6 +254,23 @@ mod tests {
             family.kill(&mut killed).unwrap();
         }
         assert_eq!(killed.len(), 2);
+    }
+
+    #[test]
+    fn one_with_a_session_of_its_own_is_not_in_that_of_its_parent() {
+        for own in [false, true] {
+            let mut command = Command::new("sleep");
+            command.arg("3600");
+            if own {
+                // SAFETY: a system call, which allocates nothing.
+                unsafe { command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?)) };
+            }
+            let mut sleep = command.spawn().unwrap();
+            assert_eq!(is_in_session_of_parent(Pid::from_child(&sleep)), !own);
+            sleep.kill().unwrap();
+            sleep.wait().unwrap();
+            assert!(!is_in_session_of_parent(Pid::from_child(&sleep)));
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod family;
 mod mark;
 mod report;
 
-pub use family::{Family, is_held};
+pub use family::{Family, is_held, is_in_session_of_parent};
 pub use mark::Mark;
 pub use report::Report;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use plexum_openai_provider::{Event, Message, Request, StopReason, Turn};
-use rustix::process::{Signal as Sent, getpid, getppid, getsid, kill_process};
+use plexum_openai_provider_supervisor::is_in_session_of_parent;
+use rustix::process::{Signal as Sent, getpid, kill_process};
 use serde_json::value::RawValue;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -185,8 +186,7 @@ async fn follow(mut turn: Turn, writer: EventWriter) -> Result<ExitCode> {
 /// Ctrl-Z reaches this process only, because codex and its tools have process groups of their own: suspends them, then
 /// this process, and has them go on when it does.
 async fn suspended(turn: &Turn) {
-    let parent = getppid().and_then(|parent| getsid(Some(parent)).ok());
-    if parent.is_none() || parent != getsid(None).ok() {
+    if !is_in_session_of_parent(getpid()) {
         // No shell of this session could have it go on.
         return;
     }
