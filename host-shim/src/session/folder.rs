@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
@@ -12,6 +13,9 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::session::place::{at, refused};
+
+/// The most that is written in its place: the smallest page that there is.
+const IN_PLACE: usize = 4096;
 
 /// The steps of replacing a file, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +152,7 @@ impl Folder {
         if !metadata.is_file() {
             return Err(refused(&path, "is not a plain file"));
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(IN_PLACE);
         file.take(most.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(|error| at(&path, "cannot be read", error))?;
@@ -214,6 +218,34 @@ impl Folder {
             step(SaveStep::FolderSynced);
         }
         Ok(())
+    }
+
+    /// Replaces the text of a small file in its place if there is one, and as [`Folder::replace`] with [`Sync::Later`]
+    /// does otherwise. The end of this process leaves the old text or the new one: both are within one page, which the
+    /// kernel copies at once. White space follows a text that is shorter than the one before.
+    pub fn overwrite(&self, name: &str, text: &[u8]) -> io::Result<()> {
+        match self.overwritten(name, text) {
+            Ok(true) => Ok(()),
+            // Whatever is there or missing, replacing it says what is wrong, if anything is.
+            Ok(false) | Err(_) => self.replace(name, text, Sync::Later, &|_, _| {}),
+        }
+    }
+
+    /// Whether there is a file that could be overwritten, and was.
+    fn overwritten(&self, name: &str, text: &[u8]) -> io::Result<bool> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(&self.file, name, flags, Mode::empty())?);
+        let metadata = file.metadata()?;
+        let before = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+        let length = before.max(text.len());
+        // What has a second name is perhaps no file of ours.
+        if !metadata.is_file() || metadata.nlink() != 1 || length > IN_PLACE {
+            return Ok(false);
+        }
+        let mut padded = text.to_vec();
+        padded.resize(length, b' ');
+        // No less than all of it is good for anything: it is replaced then.
+        Ok(file.write_at(&padded, 0)? == length)
     }
 
     /// Puts on the disk which files there are beside this one.
@@ -411,6 +443,39 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
         refused("not a plain file");
+    }
+
+    #[test]
+    fn a_small_file_is_overwritten_in_its_place_and_anything_else_replaced() {
+        use std::os::unix::fs::{MetadataExt, symlink};
+        let at = tempfile::tempdir().unwrap();
+        let path = at.path().join("file");
+        let inode = || path.symlink_metadata().unwrap().ino();
+        let overwrite = |text: &str| {
+            folder(&at).overwrite("file", text.as_bytes()).unwrap();
+            let read = folder(&at).read("file", 100_000).unwrap().unwrap();
+            assert_eq!(read.trim_end(), text);
+        };
+        overwrite("made");
+        let first = inode();
+        overwrite("longer than before");
+        overwrite("short");
+        assert_eq!(inode(), first);
+        let large = "x".repeat(IN_PLACE + 1);
+        overwrite(&large);
+        overwrite("small again");
+        // Neither of these two is written to.
+        let other = at.path().join("other");
+        std::fs::hard_link(&path, &other).unwrap();
+        overwrite("of its own");
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "small again");
+        std::fs::remove_file(&path).unwrap();
+        symlink(&other, &path).unwrap();
+        overwrite("no link");
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "small again");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        folder(&at).overwrite("file", b"x").unwrap_err();
     }
 
     #[test]

@@ -221,6 +221,7 @@ fn a_usual_file_that_cannot_be_read_is_not_as_good_as_none() {
     let home = Command::new(program())
         .args(["audit", "--json"])
         .env("HOME", "/dev/null")
+        .envs(cache_home().map(|cache| ("XDG_CACHE_HOME", cache)))
         .output()
         .unwrap();
     assert_eq!(home.status.code(), Some(0));

@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use plexum_openai_provider::{Event, FailureKind, NoticeKind, StopReason};
 use plexum_openai_provider_tests::fake_codex::{Step, Usage};
 use plexum_openai_provider_tests::wait::{is_running, processes_with, wait_until};
-use plexum_openai_provider_tests::workspace::{Said, Workspace};
+use plexum_openai_provider_tests::workspace::{Said, Workspace, cache_home, program};
 use serde_json::json;
 
 fn fake_codex() -> &'static Path {
@@ -273,12 +273,13 @@ fn the_default_configuration_is_the_operators_file_where_there_is_one() {
     let folder = home.join(".plexum/plugins/plexum-openai-provider");
     std::fs::create_dir_all(&folder).unwrap();
     let say = || {
-        let mut command = Command::new(plexum_openai_provider_tests::workspace::program());
+        let mut command = Command::new(program());
         command
             .args(["say", "--json", "hello"])
             .current_dir(workspace.path());
         command
             .env("HOME", &home)
+            .envs(cache_home().map(|cache| ("XDG_CACHE_HOME", cache)))
             .env("PATH", "/nowhere")
             .stdin(Stdio::null());
         Said::by(&command.output().unwrap()).unwrap()
