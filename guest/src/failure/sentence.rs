@@ -52,7 +52,7 @@ pub fn refused(refusal: Refusal) -> Failure {
             RefusalReason::Stopped => Kind::Killed,
             RefusalReason::TimedOut => Kind::StartTimeout,
             RefusalReason::Resources => Kind::Resources,
-            RefusalReason::Failed => Kind::Internal,
+            RefusalReason::TooLong | RefusalReason::Failed => Kind::Internal,
         },
         refusal.message,
     ));

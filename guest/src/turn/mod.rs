@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::bindings::codex::RefusalReason;
+use crate::bindings::log::Level;
 use crate::bindings::settings::Settings;
 use crate::bindings::turns::{Event, Failure, FailureKind, Request, StopReason};
 use crate::capability::{Capabilities, Child};
@@ -129,7 +130,19 @@ impl<C: Capabilities> Turn<C> {
             images: &self.asked.prompt.images,
         };
         let call = argv::plan(&self.settings, &self.asked.model, wanted, &text);
-        match self.host.spawn(&call.args, call.prompt_on_stdin) {
+        let spawned = match self.host.spawn(&call.args, call.prompt_on_stdin) {
+            // How much fits beside the environment, only a start tells.
+            Err(refusal)
+                if refusal.reason == RefusalReason::TooLong && call.prompt_on_stdin.is_none() =>
+            {
+                let message = "the prompt does not fit the arguments, and goes on standard input";
+                self.host.log(Level::Info, message);
+                let call = call.with_prompt_on_stdin(&text);
+                self.host.spawn(&call.args, call.prompt_on_stdin)
+            }
+            spawned => spawned,
+        };
+        match spawned {
             Ok(child) => State::Running(Box::new(Run::new(child, thread))),
             Err(refusal) => {
                 let stop_reason = match refusal.reason {

@@ -100,7 +100,7 @@ export class Codex {
       started.stdin?.end(promptOnStdin);
       return child;
     } catch (error) {
-      const reason = { ENOENT: 'not-installed', EACCES: 'not-executable' }[error.code] ?? 'failed';
+      const reason = { ENOENT: 'not-installed', EACCES: 'not-executable', E2BIG: 'too-long' }[error.code] ?? 'failed';
       throw refused(reason, `${binary} could not be started in ${this.#workspace} (${error.code}): check both`);
     }
   }

@@ -499,7 +499,7 @@ class Turn:
         try:
             child = Child(self, args, prompt_on_stdin)
         except OSError as error:
-            reason = {"FileNotFoundError": "not-installed", "PermissionError": "not-executable"}.get(type(error).__name__, "failed")
+            reason = {errno.ENOENT: "not-installed", errno.EACCES: "not-executable", errno.E2BIG: "too-long"}.get(error.errno, "failed")
             return record(reason=reason, message=f"codex could not be started: {error}")
         number = next(self.numbers)
         self.children[number] = child

@@ -51,11 +51,18 @@ impl codex::Host for CodexCtx {
         args: Vec<String>,
         prompt_on_stdin: Option<String>,
     ) -> Result<Result<Resource<Process>, codex::Refusal>> {
+        let on_stdin = prompt_on_stdin.is_some();
         match self.start(args, prompt_on_stdin).await {
             Ok(process) => {
                 self.budget.spawned();
                 self.meter.started();
                 Ok(Ok(self.table.push(process)?))
+            }
+            // The component tries again, with the prompt on standard input.
+            Err(refusal) if refusal.reason == codex::RefusalReason::TooLong && !on_stdin => {
+                tracing::info!(message = refusal.message, "codex is not started");
+                self.budget.refused(&refusal.message)?;
+                Ok(Err(refusal))
             }
             Err(refusal) => {
                 tracing::warn!(reason = ?refusal.reason, message = refusal.message, "codex is not started");
@@ -169,7 +176,7 @@ impl CodexCtx {
                 refusal(Reason::TimedOut, message)
             }
             StartError::Failed(error) => {
-                let (reason, remedy) = not_started(&error);
+                let (reason, remedy) = not_started(&error, call.prompt_on_stdin);
                 let message = format!(
                     "{} could not be started in {} ({error}): {remedy}.",
                     program.display(),
@@ -230,7 +237,7 @@ fn not_recorded(error: &NotRecorded) -> codex::Refusal {
 }
 
 /// Why a program could not be started, and what to do about that.
-fn not_started(error: &io::Error) -> (codex::RefusalReason, &'static str) {
+fn not_started(error: &io::Error, on_stdin: bool) -> (codex::RefusalReason, &'static str) {
     use codex::RefusalReason as Reason;
     if let Some(limit) = scarcity::limit(error) {
         return (Reason::Resources, limit);
@@ -250,8 +257,12 @@ fn not_started(error: &io::Error) -> (codex::RefusalReason, &'static str) {
         ),
         Some(Errno::LOOP | Errno::NAMETOOLONG) => (Reason::NotExecutable, "its path leads nowhere"),
         Some(Errno::TXTBSY) => (Reason::Failed, "the file is being written; try again"),
+        Some(Errno::TOOBIG) if on_stdin => (
+            Reason::TooLong,
+            "its arguments and its environment are too long together, although the prompt is on standard input: pass fewer variables (`env`), or raise the limit on the stack, of which they may take a quarter (`ulimit -s`, `LimitSTACK=` of a service)",
+        ),
         Some(Errno::TOOBIG) => (
-            Reason::Failed,
+            Reason::TooLong,
             "its arguments and its environment are too long together: set `prompt` to \"stdin\", or pass fewer variables (`env`)",
         ),
         _ => (

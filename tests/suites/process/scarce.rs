@@ -2,15 +2,17 @@
 //! missing.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "clippy does not know a test's helpers as tests"
 )]
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-use plexum_openai_provider::FailureKind;
+use plexum_openai_provider::{Event, FailureKind};
 use plexum_openai_provider_tests::jail::{self, Forbidden};
 use plexum_openai_provider_tests::workspace::{Said, Workspace, program};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn workspace() -> Workspace {
@@ -118,6 +120,97 @@ fn what_has_run_out_is_named_and_may_be_tried_again() {
         refused > 0 && worked > 0,
         "{refused} refused, {worked} worked"
     );
+}
+
+/// What a `say` with this prompt comes to, under what `restrict` does to it.
+fn said(workspace: &Workspace, prompt: &str, restrict: impl FnOnce(&mut Command)) -> Said {
+    let file = workspace.outside("prompt");
+    std::fs::write(&file, prompt).unwrap();
+    let mut say = workspace.say(["--json", "-"]);
+    say.stdin(std::fs::File::open(file).unwrap());
+    restrict(&mut say);
+    Said::by(&say.output().unwrap()).unwrap()
+}
+
+/// What the user was told besides the answer.
+fn notices(said: &Said) -> Vec<String> {
+    let notices = said.events.iter().filter_map(|event| match event {
+        Event::Notice { message, .. } => Some(message.clone()),
+        _ => None,
+    });
+    notices.collect()
+}
+
+/// Variables of so many bytes together.
+fn variables(bytes: usize) -> impl Iterator<Item = (String, String)> {
+    let each = 110_000;
+    (0..bytes / each).map(move |number| (format!("BIG_{number}"), "x".repeat(each)))
+}
+
+#[test]
+fn a_prompt_that_does_not_fit_beside_the_environment_goes_on_standard_input() {
+    let codex = env!("CARGO_BIN_EXE_fake-codex");
+    let prompt = "a".repeat(130_900);
+    for case in ["stack", "environment"] {
+        let workspace = workspace();
+        let config = json!({ "binary": codex, "env": ["*"], "record": "required" });
+        workspace.configure(&config).unwrap();
+        let record = workspace.outside("record.jsonl");
+        let said = said(&workspace, &prompt, |say| {
+            say.arg("--record").arg(&record);
+            match case {
+                // The arguments may take a quarter of it.
+                "stack" => jail::limit(say, libc::RLIMIT_STACK, 512 << 10),
+                _ => {
+                    jail::limit(say, libc::RLIMIT_STACK, 8 << 20);
+                    say.envs(variables(1_980_000));
+                }
+            }
+        });
+        assert_eq!(said.code, Some(0), "{case}: {:?}", said.failure());
+        assert_eq!(notices(&said), Vec::<String>::new(), "{case}");
+        assert_eq!(said.text(), format!("echo: {prompt}"));
+        let calls = workspace.calls().unwrap();
+        assert_eq!(calls.len(), 1, "{case}");
+        assert_eq!(calls[0].argv.last().map(String::as_str), Some("-"));
+        assert_eq!(calls[0].stdin_text.as_ref(), Some(&prompt));
+        // What was started is what is recorded as allowed.
+        let record = std::fs::read_to_string(record).unwrap();
+        let lines: Vec<Value> = record
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let shown = |event: &str| -> Vec<bool> {
+            let lines = lines.iter().filter(|line| line["event"] == event);
+            lines
+                .map(|line| line["argv"].as_str().unwrap().ends_with(" -- -"))
+                .collect()
+        };
+        assert_eq!(shown("starting"), [false, true], "{record}");
+        assert_eq!(shown("allowed"), [true], "{record}");
+        assert!(shown("refused").is_empty(), "{record}");
+    }
+}
+
+#[test]
+fn arguments_that_are_too_long_without_the_prompt_are_named() {
+    let codex = env!("CARGO_BIN_EXE_fake-codex");
+    for prompt in ["automatic", "stdin"] {
+        let workspace = workspace();
+        let extra = ["-c".to_owned(), format!("x=\"{}\"", "y".repeat(120_000))];
+        let config =
+            json!({ "binary": codex, "env": ["*"], "prompt": prompt, "extra_args": extra });
+        workspace.configure(&config).unwrap();
+        let said = said(&workspace, "hello", |say| {
+            jail::limit(say, libc::RLIMIT_STACK, 8 << 20);
+            say.envs(variables(1_980_000));
+        });
+        let failure = said.failure().unwrap();
+        assert_eq!(failure.kind, FailureKind::Internal, "{failure:?}");
+        assert!(failure.message.contains("`env`"), "{failure:?}");
+        assert!(!failure.message.contains("set `prompt`"), "{failure:?}");
+        assert_eq!(workspace.calls().unwrap(), []);
+    }
 }
 
 #[test]

@@ -33,6 +33,21 @@ pub struct Call<'a> {
     pub prompt_on_stdin: Option<&'a str>,
 }
 
+impl<'a> Call<'a> {
+    /// The same call with this prompt on standard input.
+    pub fn with_prompt_on_stdin(mut self, prompt: &'a str) -> Self {
+        self.args.pop();
+        self.args.push(ON_STDIN.to_string());
+        Call {
+            prompt_on_stdin: Some(prompt),
+            ..self
+        }
+    }
+}
+
+/// What codex reads as "the prompt is on standard input", even after `--`.
+const ON_STDIN: &str = "-";
+
 /// What a call is to hold besides what the settings put into each.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted<'a> {
@@ -86,10 +101,15 @@ pub fn plan<'a>(
     // Without `--`, a prompt like `help`, `review` or `-c x=y` is a command or a flag.
     args.push("--".to_string());
     let on_stdin = goes_on_stdin(prompt, settings.prompt);
-    args.push(if on_stdin { "-" } else { prompt }.to_string());
-    Call {
+    args.push(prompt.to_string());
+    let call = Call {
         args,
-        prompt_on_stdin: on_stdin.then_some(prompt),
+        prompt_on_stdin: None,
+    };
+    if on_stdin {
+        call.with_prompt_on_stdin(prompt)
+    } else {
+        call
     }
 }
 
@@ -98,10 +118,7 @@ fn goes_on_stdin(text: &str, transport: PromptTransport) -> bool {
     match transport {
         PromptTransport::Stdin => true,
         PromptTransport::Automatic => {
-            text.len() > MAX_ARGUMENT_BYTES
-                || text.contains('\0')
-                // Codex reads `-` as "the prompt is on standard input", even after `--`.
-                || text == "-"
+            text.len() > MAX_ARGUMENT_BYTES || text.contains('\0') || text == ON_STDIN
         }
     }
 }
@@ -210,6 +227,22 @@ mod tests {
                 "-"
             ]
         );
+    }
+
+    #[test]
+    fn a_call_that_is_too_long_is_the_same_with_the_prompt_on_stdin() {
+        let wanted = Wanted::default();
+        let plan = |transport| {
+            let settings = Settings {
+                prompt: transport,
+                ..settings(Sandbox::ReadOnly, &["-c", "a=1"])
+            };
+            plan(&settings, &model(&["--model", "m"]), wanted, "hello")
+        };
+        let call = plan(PromptTransport::Automatic);
+        assert_eq!(call.args.last().map(String::as_str), Some("hello"));
+        let again = call.with_prompt_on_stdin("hello");
+        assert_eq!(again, plan(PromptTransport::Stdin));
     }
 
     #[test]
