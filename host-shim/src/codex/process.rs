@@ -47,6 +47,9 @@ impl Process {
         mut bounds: Bounds,
         on_end: impl FnOnce(i32, &Exit) + Send + 'static,
     ) -> Result<Self, StartError> {
+        // If the turn must end already, nothing is started.
+        let is_over = bounds.within(std::future::ready(())).await;
+        is_over.map_err(StartError::Stopped)?;
         let began = Instant::now();
         let spawned = spawner.spawn(Command {
             program: start.program,
@@ -59,8 +62,10 @@ impl Process {
         });
         // A file system that does not answer holds up the start too.
         let spawned = tokio::time::timeout(start.start_timeout, spawned);
+        // Codex may run before the spawner says so. A turn that must end meanwhile waits for that, and then stops codex
+        // as it stops any: if the start were abandoned, codex would end some time after the turn.
         let spawned = bounds
-            .within(spawned)
+            .within_grace(start.grace, spawned)
             .await
             .map_err(StartError::Stopped)?
             .map_err(|_| StartError::TimedOut(start.start_timeout))??;

@@ -9,10 +9,12 @@
 
 use std::future::pending;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plexum_openai_provider::{
-    Config, Event, Failure, FailureKind, Limits, Provider, Request, Spawner, StopReason, Turn,
+    Config, Event, Failure, FailureKind, Limits, Provider, Request, Spawner, StopReason,
+    Supervised, Turn,
 };
 use plexum_openai_provider::{
     SessionFiles,
@@ -22,6 +24,7 @@ use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, children};
 use plexum_openai_provider_tests::faulty_store::{FaultyStore, METHODS};
 use plexum_openai_provider_tests::wait::{is_running, wait_until};
 use plexum_openai_provider_tests::workspace::Workspace;
+use tokio::sync::Notify;
 
 fn codex() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_fake-codex"))
@@ -265,6 +268,55 @@ async fn a_store_that_hangs_does_not_keep_a_turn_from_ending() {
             }
         }
     }
+}
+
+/// Starts codex, tells the test, and says so to the host only when the test lets it.
+#[derive(Clone, Default)]
+struct SlowSpawner {
+    started: Arc<Notify>,
+    go_on: Arc<Notify>,
+}
+
+impl Spawner for SlowSpawner {
+    fn spawn<'a>(&'a self, command: Command<'a>) -> SpawnFuture<'a, Spawned> {
+        Box::pin(async move {
+            let spawned = Supervised.spawn(command).await?;
+            self.started.notify_one();
+            self.go_on.notified().await;
+            Ok(spawned)
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_is_cancelled_while_codex_starts_ends_when_codex_is_gone() {
+    let steps = vec![
+        Step::IgnoreSignals {
+            signals: vec![libc::SIGINT],
+        },
+        Step::Forever,
+    ];
+    let workspace = Workspace::scripted(codex(), [steps]).unwrap();
+    let spawner = SlowSpawner::default();
+    let provider = provider(one_second_of_grace()).with_spawner(spawner.clone());
+    let mut turn = provider.turn(workspace.path(), Request::prompt("hello"));
+    spawner.started.notified().await;
+    let folder = workspace.path().to_owned();
+    until("codex runs", move || {
+        plexum_openai_provider_tests::fake_codex::calls(&folder).is_ok_and(|calls| calls.len() == 1)
+    })
+    .await;
+    turn.cancel();
+    // The host hears of the cancel before it hears of codex.
+    tokio::task::yield_now().await;
+    spawner.go_on.notify_one();
+    let (reason, failure) = soon(&mut turn).await;
+    assert_eq!(
+        (reason, failure.kind),
+        (StopReason::Aborted, FailureKind::Killed)
+    );
+    let pid = workspace.calls().unwrap()[0].pid;
+    assert!(!is_running(pid));
 }
 
 /// Never starts anything.
