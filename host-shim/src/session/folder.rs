@@ -355,10 +355,21 @@ impl Folder {
 
     /// Makes a folder in it that only this user may use, unless it is there.
     pub fn make_folder(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
-        let name = name.as_ref();
+        let (name, path) = (name.as_ref(), self.path.join(name.as_ref()));
+        let is_there = || match rustix::fs::statat(&self.file, name, AtFlags::empty()) {
+            Ok(status) if rustix::fs::FileType::from_raw_mode(status.st_mode).is_dir() => Ok(true),
+            Ok(_) => Err(refused(&path, "is in the place of a folder: move it away")),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(at(&path, "cannot be examined", error.into())),
+        };
+        // Looked for first: to make one that is there takes a lock on the folder, and a way to the server of a network's.
+        if is_there()? {
+            return Ok(());
+        }
         match rustix::fs::mkdirat(&self.file, name, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(error) => Err(at(&self.path.join(name), "cannot be made", error.into())),
+            // Another process was faster, or it is a link that leads nowhere.
+            Err(Errno::EXIST) if is_there()? => Ok(()),
+            made => made.map_err(|error| at(&path, "cannot be made", error.into())),
         }
     }
 }

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::contract::event::Usage;
 use crate::contract::thread_id::is_uuid;
+use crate::scarcity;
 use crate::session::folder::{Folder, Identity, Sync};
 use crate::session::place::{at, refused};
 use crate::session::rollout::Rollout;
@@ -143,8 +144,24 @@ impl State {
         Some(folder.join(NAME))
     }
 
-    /// Opens it, and makes it if it is missing.
+    /// Opens it, and makes what is missing of it.
     pub fn open(path: &Path) -> io::Result<Self> {
+        Self::open_or_make(path).map_err(|error| {
+            let says_what_to_do = scarcity::limit(&error).is_some()
+                || matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidData
+                );
+            if says_what_to_do {
+                return error;
+            }
+            let remedy =
+                "repair that, or set XDG_STATE_HOME to a folder that this user can write to";
+            io::Error::new(error.kind(), format!("{error}: {remedy}"))
+        })
+    }
+
+    fn open_or_make(path: &Path) -> io::Result<Self> {
         let state = match Self::open_existing(path)? {
             Some(state) => state,
             None => {

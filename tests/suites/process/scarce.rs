@@ -214,6 +214,66 @@ fn arguments_that_are_too_long_without_the_prompt_are_named() {
 }
 
 #[test]
+fn a_turn_that_finds_its_folders_makes_none() {
+    let workspace = workspace();
+    let turn = |forbidden: bool| {
+        let mut say = workspace.say(["--json", "hello"]);
+        if forbidden {
+            let call = libc::SYS_mkdirat;
+            let errno = libc::EIO;
+            jail::forbid(&mut say, Forbidden { call, errno });
+        }
+        Said::by(&say.output().unwrap()).unwrap()
+    };
+    assert_eq!(turn(false).code, Some(0));
+    let said = turn(true);
+    assert_eq!(
+        (said.code, said.start().map(|start| start.1)),
+        (Some(0), Some(true))
+    );
+    assert_eq!(notices(&said), Vec::<String>::new(), "{said:?}");
+}
+
+#[test]
+fn a_state_that_cannot_be_used_is_told_in_each_turn_with_what_to_do() {
+    let file = |path: &Path| std::fs::write(path, "").unwrap();
+    type Make<'a> = &'a dyn Fn(&Path);
+    let cases: [(&str, Make<'_>); 4] = [
+        ("Not a directory", &|state| file(state)),
+        ("File exists", &|state| {
+            std::os::unix::fs::symlink("/nowhere/at/all", state).unwrap();
+        }),
+        (
+            "threads is in the place of a folder: move it away",
+            &|state| {
+                std::fs::create_dir(state).unwrap();
+                file(&state.join("threads"));
+            },
+        ),
+        ("chmod go-w", &|state| {
+            std::fs::create_dir(state).unwrap();
+            let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            std::fs::set_permissions(state, everybody).unwrap();
+        }),
+    ];
+    for (told, make) in cases {
+        let workspace = workspace();
+        std::fs::create_dir(workspace.state_home()).unwrap();
+        make(&workspace.state_home().join("plexum-openai-provider"));
+        for resumed in [false, true] {
+            let said = workspace.turn(None, "hello").unwrap();
+            assert_eq!(said.code, Some(0), "{told}: {said:?}");
+            assert_eq!(said.start().map(|start| start.1), Some(resumed), "{told}");
+            let notices = notices(&said).join(" ");
+            assert!(notices.contains(told), "{told}: {notices}");
+            let remedy = ["XDG_STATE_HOME", "move it away", "chmod"];
+            let has_remedy = remedy.iter().any(|remedy| notices.contains(remedy));
+            assert!(has_remedy, "{told}: {notices}");
+        }
+    }
+}
+
+#[test]
 fn a_limit_on_the_size_of_files_ends_a_turn_and_not_the_program() {
     let cache = tempfile::tempdir().unwrap();
     let turns = turns(&cache, |say| jail::limit(say, libc::RLIMIT_FSIZE, 4096));
