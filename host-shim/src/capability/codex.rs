@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::time::Instant;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
@@ -32,14 +31,14 @@ impl codex::Host for CodexCtx {
         let pause = self.next_back_off.unwrap_or(FIRST_BACK_OFF);
         // A component may ask as often as it likes.
         self.next_back_off = Some(pause.saturating_mul(2));
-        let now = Instant::now();
+        let pauses = Arc::clone(&self.bounds.stop.pauses);
         let until = *self
-            .busy_deadline
-            .get_or_insert(now + self.config.limits.busy());
-        if now.checked_add(pause).is_none_or(|then| then > until) {
+            .busy_until
+            .get_or_insert_with(|| pauses.deadline(self.config.limits.busy()));
+        if pause > pauses.left(until) {
             return Ok(false);
         }
-        let waited = self.bounds.within(tokio::time::sleep(pause)).await.is_ok();
+        let waited = self.bounds.within(pauses.sleep(pause)).await.is_ok();
         if waited {
             self.budget.codex_acted();
         }
@@ -161,6 +160,7 @@ impl CodexCtx {
             environment: &environment,
             prompt_on_stdin,
             session: Some(Arc::clone(&self.session)),
+            turn_slot: self.turn_slot.clone(),
             start_timeout: limits.start(),
             grace: limits.grace(),
             max_output_bytes: limits.output_bytes(),

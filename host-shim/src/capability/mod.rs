@@ -20,12 +20,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 
 use crate::capability::budget::{Budget, Exceeded};
 use crate::capability::handover::Handover;
 use crate::capability::leftovers::Leftovers;
+use crate::codex::pauses::Deadline;
 use crate::codex::spawner::Spawner;
 use crate::codex::stop::{Bounds, StopCause};
 use crate::config::Config;
@@ -62,18 +62,19 @@ pub struct CodexCtx {
     /// What bounds everything that the turn waits for.
     pub(crate) bounds: Bounds,
     pub(crate) meter: Meter,
-    /// How long to wait, and until when, while another process uses the conversation.
+    /// How long to wait while another process uses the conversation, and until when.
     pub(crate) next_back_off: Option<Duration>,
-    pub(crate) busy_deadline: Option<Instant>,
+    pub(crate) busy_until: Option<Deadline>,
     pub(crate) table: ResourceTable,
     /// What the component has used up.
     pub(crate) budget: Budget,
     /// What codex has left.
     pub(crate) leftovers: Leftovers,
-    /// Held while the turn runs: the engine's clock, one of the slots for turns (`limits.turns`), and the first place
-    /// in the workspace's queue.
+    /// One of the slots for turns (`limits.turns`). Each codex of the turn has it too, and is the last to let it go if the
+    /// turn is dropped.
+    pub(crate) turn_slot: Option<Arc<OwnedSemaphorePermit>>,
+    /// Held while the turn runs: the engine's clock, and the first place in the workspace's queue.
     pub(crate) _ticking: Option<Ticking>,
-    pub(crate) _turn_slot: Option<OwnedSemaphorePermit>,
     pub(crate) _foremost: Option<Foremost>,
 }
 

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::stop::StopCause;
 use crate::session::store::Session;
 
@@ -23,6 +25,8 @@ pub struct Start<'a> {
     pub prompt_on_stdin: Option<String>,
     /// Keeps other turns out of the workspace; held until nothing of codex is left.
     pub session: Option<Arc<dyn Session>>,
+    /// The place among the turns at once; held for as long.
+    pub turn_slot: Option<Arc<OwnedSemaphorePermit>>,
     /// How long it may take to print its first line.
     pub start_timeout: Duration,
     /// How long it has to exit on its own when it is stopped.

@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use plexum_openai_provider_supervisor::{
-    Family, Mark, PING, RESUME, Report, STOP, SUSPEND, is_held, orders,
+    Family, LIMIT_STAYS, Mark, PING, RESUME, Report, STOP, SUSPEND, is_held, orders,
 };
 use rustix::fs::{Access, MemfdFlags, SealFlags, access, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
@@ -40,6 +40,7 @@ use tokio::time::Instant;
 
 use crate::codex::cgroup::Cgroup;
 use crate::codex::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
+use crate::open_files;
 use crate::scarcity;
 
 /// The supervisor's program, as it was built with this crate.
@@ -92,6 +93,11 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         .arg0("plexum-codex-supervisor")
         .arg(command.grace.as_millis().to_string())
         .arg(mark.number().to_string())
+        .arg(
+            open_files::limit_before()
+                .unwrap_or(LIMIT_STAYS)
+                .to_string(),
+        )
         .arg(command.program)
         .args(command.args)
         .current_dir(command.workspace)

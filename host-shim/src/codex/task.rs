@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{OwnedPermit, Receiver, Sender};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -103,6 +103,8 @@ pub struct Task {
     suspended: Option<Duration>,
     /// Kept until nothing of codex is left.
     session: Option<Arc<dyn Session>>,
+    /// Kept until this task has closed all that it holds open.
+    _turn_slot: Option<Arc<OwnedSemaphorePermit>>,
     grace: Duration,
     began: Instant,
     state: State,
@@ -165,6 +167,7 @@ impl Task {
             suspended: None,
             bounds,
             session: start.session,
+            _turn_slot: start.turn_slot,
             grace: start.grace,
             began,
             state: State::Running,

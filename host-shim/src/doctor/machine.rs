@@ -8,13 +8,37 @@ use rustix::io::Errno;
 use wasmtime::Module;
 
 use super::Check;
+use crate::config::Config;
 use crate::engine::cache::Cache;
 use crate::engine::engine;
 use crate::engine::load_error::LoadError;
+use crate::open_files::Places;
 
 /// The checks.
 pub fn checks() -> Vec<Check> {
     vec![executable_memory(), memory_files(), machine_code()]
+}
+
+/// How many turns at once the limit on open files allows. `say` and `serve` raise the soft one to the hard one.
+pub fn open_files(config: &Config) -> Check {
+    const ID: &str = "open-files";
+    let wanted = config.limits.turns;
+    match Places::at_most(wanted) {
+        Places { limit: None, .. } => Check::ok(
+            ID,
+            format!("{wanted} turns (`limits.turns`) can hold open what they need at once"),
+        ),
+        Places {
+            turns,
+            limit: Some(limit),
+        } => Check::warning(
+            ID,
+            format!(
+                "at most {limit} open files are allowed, so {turns} turns run at once and not {wanted} (`limits.turns`)"
+            ),
+            "nothing, if that is enough; else raise the hard limit (`ulimit -Hn`, `LimitNOFILE=` of a service)",
+        ),
+    }
 }
 
 /// A module of one function that does nothing.

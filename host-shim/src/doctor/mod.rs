@@ -65,6 +65,7 @@ impl Doctor {
 
     /// What depends on the configuration.
     async fn under(&self, config: &Config, checks: &mut Vec<Check>) {
+        checks.push(machine::open_files(config));
         match Audit::of(COMPONENT, config) {
             Ok(audit) => {
                 checks.extend(component::checks(&audit));

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 use crate::contract::thread_id::{is_plain, is_uuid};
 use crate::scarcity;
@@ -53,7 +54,12 @@ pub struct SessionFiles {
     state: Option<PathBuf>,
     codex_home: Option<PathBuf>,
     observer: Option<Observer>,
+    syncs: Arc<Semaphore>,
 }
+
+/// How many turns may at once leave it to others to wait until the disk has what they saved. Each holds some files open
+/// until then, although it may be over.
+const SYNCS: usize = 8;
 
 impl Default for SessionFiles {
     /// As the environment of this process has it: the state in `$XDG_STATE_HOME/plexum-openai-provider`
@@ -66,6 +72,7 @@ impl Default for SessionFiles {
                 .map(PathBuf::from)
                 .or_else(home),
             observer: None,
+            syncs: Arc::new(Semaphore::new(SYNCS)),
         }
     }
 }
@@ -196,6 +203,7 @@ impl SessionFiles {
             let lock = conversation.own_lock()?;
             let locked = Locked {
                 conversation: Arc::new(conversation),
+                syncs: this.syncs,
                 lock,
                 loaded: Mutex::default(),
             };
@@ -230,6 +238,7 @@ enum OpenState {
 /// A conversation that is this turn's alone until this is dropped.
 struct Locked {
     conversation: Arc<Conversation>,
+    syncs: Arc<Semaphore>,
     /// What is locked, unless it is the workspace's folder.
     lock: Option<File>,
     /// What was read when it was locked.
@@ -262,12 +271,18 @@ impl Session for Locked {
     fn save(&self, entry: SessionEntry) -> StoreFuture<'_, Vec<String>> {
         let conversation = Arc::clone(&self.conversation);
         let thread_id = entry.thread_id.clone();
+        let syncs = Arc::clone(&self.syncs);
         Box::pin(async move {
             let saving = Arc::clone(&conversation);
             let saved = blocking(move || saving.save(&entry)).await?;
             if saved.claimed {
+                // Nobody closes it.
+                let sync = syncs.acquire_owned().await.map_err(io::Error::other)?;
                 // Codex need not wait for this; the next turn does.
-                tokio::task::spawn_blocking(move || conversation.sync(&thread_id));
+                tokio::task::spawn_blocking(move || {
+                    conversation.sync(&thread_id);
+                    drop((conversation, sync));
+                });
             }
             Ok(saved.notices)
         })

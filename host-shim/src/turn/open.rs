@@ -27,6 +27,7 @@ use crate::engine::ticker::Ticking;
 use crate::grant::Grant;
 use crate::grant::known_threads::KnownThreads;
 use crate::grant::program::PinnedProgram;
+use crate::open_files::Places;
 use crate::session::files::SessionFiles;
 use crate::session::queue::Queue;
 use crate::session::store::{NoSession, SessionError, SessionErrorKind, SessionKey, SessionStore};
@@ -47,6 +48,7 @@ pub struct GrantedCodex {
     component_sha256: Arc<str>,
     recorder: Option<Recorder>,
     counters: Counters,
+    places: Places,
     turn_slots: Arc<Semaphore>,
     queue: Queue,
 }
@@ -89,9 +91,21 @@ impl GrantedCodex {
                 pinned: pinned.clone(),
             });
         }
+        let places = Places::now(config.limits.turns);
+        if let Places {
+            turns,
+            limit: Some(limit),
+        } = places
+        {
+            let wanted = config.limits.turns;
+            tracing::warn!(
+                "at most {turns} turns run at once, and not {wanted} (`limits.turns`), because this process may have no more than {limit} open files"
+            );
+        }
         Ok(GrantedCodex {
             grant: Arc::new(Grant::new(&config)),
-            turn_slots: Arc::new(Semaphore::new(config.limits.turns as usize)),
+            places,
+            turn_slots: Arc::new(Semaphore::new(places.turns as usize)),
             config: Arc::new(config),
             sessions: Arc::new(SessionFiles::default()),
             spawner: Arc::new(Supervised),
@@ -136,7 +150,8 @@ impl GrantedCodex {
         self.counters.read()
     }
 
-    /// Waits until a turn may begin in `workspace`: no other one of its conversation runs, and fewer than `limits.turns` anywhere.
+    /// Waits until a turn may begin in `workspace`: no other one of its conversation runs, and fewer than `limits.turns`
+    /// anywhere, or fewer if this process may open too few files for so many.
     ///
     /// # Errors
     /// The end of the turn, an [`Event::MessageEnd`].
@@ -193,36 +208,16 @@ impl GrantedCodex {
     ) -> Result<(CodexCtx, wit::Request), Event> {
         let failed = |kind, message| Event::failed(kind, StopReason::Error, message);
         let key = SessionKey::new(&workspace, request.session.clone());
-        // Held until codex is gone, even if the turn is dropped. Codex itself does not refuse a second writer before
-        // 0.150.
-        let locked = async {
-            let foremost = self.queue.wait(&key).await;
-            let session = self.sessions.lock(&key).await?;
-            Ok((foremost, session))
-        };
-        let locked = tokio::time::timeout(self.config.limits.busy(), locked);
-        let locked = bounds
-            .within(locked)
+        let pauses = Arc::clone(&bounds.stop.pauses);
+        let mut busy = self.config.limits.busy();
+        let foremost = pauses.within(&mut busy, self.queue.wait(&key));
+        let foremost = bounds
+            .within(foremost)
             .await
-            .map_err(|cause| gave_up_waiting(cause, "another turn of this conversation"))?
-            .map_err(|_| self.busy(&key))?;
-        let (foremost, session) = match locked {
-            Ok(locked) => locked,
-            Err(error) => {
-                // Not asked in every turn: on a disk that does not answer, this may take forever.
-                let is_folder = bounds.within(is_folder(workspace.clone())).await;
-                if is_folder.map_err(|cause| gave_up_waiting(cause, "the file system"))? {
-                    return Err(no_session(error));
-                }
-                let message = format!(
-                    "The workspace {} is not a folder: create it, or name another one.",
-                    workspace.display()
-                );
-                return Err(failed(FailureKind::InvalidRequest, message));
-            }
-        };
-        // After the workspace's lock, so that a turn that waits for the lock does not occupy a slot. First come, first
-        // served.
+            .map_err(|cause| gave_up_waiting(cause, OF_THE_CONVERSATION))?
+            .ok_or_else(|| self.busy(&key))?;
+        // First come, first served. Before anything is opened: those that wait may be many more than this process may
+        // have open files. And after the turns of the same conversation, which would take the places of others.
         let slot = match Arc::clone(&self.turn_slots).try_acquire_owned() {
             Ok(slot) => slot,
             Err(_) => {
@@ -236,6 +231,29 @@ impl GrantedCodex {
                     cause => gave_up_waiting(cause, "other turns in this process"),
                 })?;
                 slot.map_err(|_| self.no_slot())?
+            }
+        };
+        // Held until codex is gone, even if the turn is dropped. Codex itself does not refuse a second writer before
+        // 0.150.
+        let session = pauses.within(&mut busy, self.sessions.lock(&key));
+        let session = bounds
+            .within(session)
+            .await
+            .map_err(|cause| gave_up_waiting(cause, OF_THE_CONVERSATION))?
+            .ok_or_else(|| self.busy(&key))?;
+        let session = match session {
+            Ok(session) => session,
+            Err(error) => {
+                // Not asked in every turn: on a disk that does not answer, this may take forever.
+                let is_folder = bounds.within(is_folder(workspace.clone())).await;
+                if is_folder.map_err(|cause| gave_up_waiting(cause, "the file system"))? {
+                    return Err(no_session(error));
+                }
+                let message = format!(
+                    "The workspace {} is not a folder: create it, or name another one.",
+                    workspace.display()
+                );
+                return Err(failed(FailureKind::InvalidRequest, message));
             }
         };
         meter.runs();
@@ -258,7 +276,7 @@ impl GrantedCodex {
             session,
             loaded: Some(loaded),
             handover,
-            _turn_slot: Some(slot),
+            turn_slot: Some(Arc::new(slot)),
             _foremost: Some(foremost),
             ..self.ctx(bounds, meter.clone(), ticking)
         };
@@ -294,12 +312,12 @@ impl GrantedCodex {
             bounds,
             meter,
             next_back_off: None,
-            busy_deadline: None,
+            busy_until: None,
             table: ResourceTable::new(),
             budget: Budget::new(self.config.guest),
             leftovers: Leftovers::default(),
             _ticking: ticking,
-            _turn_slot: None,
+            turn_slot: None,
             _foremost: None,
         }
     }
@@ -312,9 +330,9 @@ impl GrantedCodex {
     fn busy(&self, key: &SessionKey) -> Event {
         let seconds = self.config.limits.busy_seconds;
         let message = if self.queue.is_held_up(key) {
-            let turns = self.config.limits.turns;
+            let (turns, remedy) = (self.places.turns, self.places.remedy());
             format!(
-                "An earlier turn of this conversation has been waiting for more than {seconds} s, because {turns} turns are running elsewhere. Run fewer turns at once, or raise `limits.turns` in config.json if the machine can take more."
+                "An earlier turn of this conversation has been waiting for more than {seconds} s, because {turns} turns are running elsewhere. Run fewer turns at once, or {remedy}."
             )
         } else {
             format!(
@@ -325,12 +343,12 @@ impl GrantedCodex {
     }
 
     fn no_slot(&self) -> Event {
-        let turns = self.config.limits.turns;
+        let (turns, remedy) = (self.places.turns, self.places.remedy());
         Event::failed_for_now(
             FailureKind::TurnTimeout,
             StopReason::Error,
             format!(
-                "The turn waited until its time was over, because {turns} other turns were running. Run fewer turns at once, or raise `limits.turns` in config.json if the machine can take more."
+                "The turn waited until its time was over, because {turns} other turns were running. Run fewer turns at once, or {remedy}."
             ),
         )
     }
@@ -355,6 +373,9 @@ fn no_session(error: SessionError) -> Event {
         Event::failed(kind, StopReason::Error, message)
     }
 }
+
+/// What a turn waits for that is not the foremost of its conversation, or not on this machine.
+const OF_THE_CONVERSATION: &str = "another turn of this conversation";
 
 /// The end of a turn that had to end before it could begin.
 fn gave_up_waiting(cause: StopCause, what: &str) -> Event {

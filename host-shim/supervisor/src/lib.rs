@@ -8,7 +8,8 @@
 //!
 //! The supervisor's standard input is one end of a socket pair, the *control* socket; the host keeps the other.
 //! Its standard output and error are those that codex gets. Its arguments are the grace period in milliseconds, the
-//! number of the turn's [`Mark`], the program, and the program's own arguments.
+//! number of the turn's [`Mark`], the soft limit on open files that codex is to have (or [`LIMIT_STAYS`]), the program, and
+//! the program's own arguments.
 //!
 //! 1. The host sends one byte, [`orders`], along with the descriptors that the byte announces, in this order: codex's
 //!    standard input, a locked file that is to stay locked until everything has ended, and a cgroup for codex.
@@ -42,6 +43,9 @@ pub mod orders {
     /// How many there are.
     pub const MOST: usize = 3;
 }
+
+/// In the place of the limit on open files: codex is to have that of the supervisor.
+pub const LIMIT_STAYS: u64 = 0;
 
 /// The byte by which the host asks to stop codex.
 pub const STOP: u8 = b'S';

@@ -13,8 +13,11 @@ use std::time::Duration;
 
 use child::Child;
 use control::Control;
-use plexum_openai_provider_supervisor::{Mark, Report};
-use rustix::process::{DumpableBehavior, getpid, set_child_subreaper, set_dumpable_behavior};
+use plexum_openai_provider_supervisor::{LIMIT_STAYS, Mark, Report};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getpid, getrlimit, set_child_subreaper,
+    set_dumpable_behavior, setrlimit,
+};
 use signals::Signals;
 
 /// The exit code for arguments or a standard input that no host would give.
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
     let Some(Arguments {
         grace,
         mark,
+        open_files,
         command,
     }) = Arguments::of(std::env::args_os().skip(1))
     else {
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
+    lower_limit(open_files);
     // From here on, errors are reported to the host, and standard error belongs to codex.
     let started = Signals::block().and_then(|signals| {
         // Every descendant whose own parent ends becomes a child of this process. (`Some` of any number switches it on.)
@@ -75,6 +80,8 @@ struct Arguments {
     grace: Duration,
     /// What codex and all that it starts are marked with.
     mark: Mark,
+    /// The soft limit on open files that it is to have.
+    open_files: u64,
     /// The program with its arguments.
     command: Vec<CString>,
 }
@@ -83,14 +90,31 @@ impl Arguments {
     fn of(mut given: impl Iterator<Item = OsString>) -> Option<Self> {
         let grace = Duration::from_millis(given.next()?.to_str()?.parse().ok()?);
         let mark = Mark::from_number(given.next()?.to_str()?.parse().ok()?)?;
+        let open_files = given.next()?.to_str()?.parse().ok()?;
         let command: Result<Vec<_>, _> = given.map(|word| CString::new(word.into_vec())).collect();
         let command = command.ok().filter(|command| !command.is_empty())?;
         Some(Arguments {
             grace,
             mark,
+            open_files,
             command,
         })
     }
+}
+
+/// Gives this process, and with it codex, the soft limit on open files that the host had before it raised its own:
+/// `select` does not work beyond 1024. Not in the host, where `std` starts a process more slowly if code of ours is to run
+/// in between.
+fn lower_limit(open_files: u64) {
+    if open_files == LIMIT_STAYS {
+        return;
+    }
+    let lowered = Rlimit {
+        current: Some(open_files),
+        ..getrlimit(Resource::Nofile)
+    };
+    // A sandbox that forbids this has forbidden the host to raise it.
+    let _ = setrlimit(Resource::Nofile, lowered);
 }
 
 /// Gives the process a name for `ps` and `top`: it was started through a descriptor, whose number would be

@@ -95,6 +95,74 @@ fn the_clocks_still_run_out_afterwards() {
     );
 }
 
+/// A turn that waits for another process's turn of the same conversation, while all are frozen for longer than it may wait.
+/// After that, the other one completes in a while, or says no more.
+fn frozen_while_it_waits(completes: bool) -> Said {
+    let first = vec![
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::touch("ready"),
+        Step::wait_for_file("go"),
+        Step::TurnCompleted,
+    ];
+    let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
+    let calls = [first, Step::turn("mine").to_vec()];
+    let workspace = Workspace::scripted(codex, calls).unwrap();
+    let config = json!({ "binary": codex, "limits": { "busy_seconds": 3, "grace_seconds": 1 } });
+    workspace.configure(&config).unwrap();
+    let mut other = workspace.say(["--json", "x"]).spawn().unwrap();
+    let ready = workspace.path().join("ready");
+    wait_until("the other turn runs", || ready.exists());
+    let waits = workspace.say(["--json", "y"]).spawn().unwrap();
+    let descriptors = format!("/proc/{}/fd", waits.id());
+    wait_until("the turn waits for the lock", || {
+        let mut opened = std::fs::read_dir(&descriptors).unwrap().flatten();
+        opened.any(|opened| {
+            std::fs::read_link(opened.path()).is_ok_and(|path| path == workspace.path())
+        })
+    });
+    let codex = workspace.calls().unwrap()[0].pid;
+    let all = [
+        waits.id().cast_signed(),
+        other.id().cast_signed(),
+        supervisor_of(codex).unwrap(),
+        codex,
+    ];
+    for pid in all {
+        signal(pid, libc::SIGSTOP);
+    }
+    std::thread::sleep(PAUSE);
+    for pid in all {
+        signal(pid, libc::SIGCONT);
+    }
+    if completes {
+        std::thread::sleep(AFTER);
+        std::fs::write(workspace.path().join("go"), "").unwrap();
+    }
+    let said = Said::by(&waits.wait_with_output().unwrap()).unwrap();
+    if !completes {
+        signal(all[1], libc::SIGINT);
+    }
+    other.wait().unwrap();
+    said
+}
+
+#[test]
+fn a_turn_that_is_frozen_while_it_waits_for_another_goes_on() {
+    let said = frozen_while_it_waits(true);
+    assert_eq!(
+        (said.code, said.text().as_str()),
+        (Some(0), "mine"),
+        "{said:?}"
+    );
+    let said = frozen_while_it_waits(false);
+    assert_eq!(
+        said.failure_kind(),
+        Some(FailureKind::SessionBusy),
+        "{said:?}"
+    );
+}
+
 /// Whether the process stands still.
 fn stands_still(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

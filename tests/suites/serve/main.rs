@@ -11,6 +11,7 @@
 mod backpressure;
 mod client;
 mod ending;
+mod many;
 mod node;
 mod protocol;
 mod schema;

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use plexum_openai_provider::{Config, ConfigError};
+use plexum_openai_provider::{Config, ConfigError, raise_open_files_limit};
 use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavior};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
@@ -133,6 +133,13 @@ fn start_log(verbose: bool) -> anyhow::Result<()> {
 fn keep_private() {
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "codex's tools may read this program's environment");
+    }
+}
+
+/// Turns need several files each, and the usual soft limit is low. Codex gets the old one.
+fn open_more_files() {
+    if let Err(error) = raise_open_files_limit() {
+        tracing::warn!(%error, "the limit on open files stays as it is");
     }
 }
 

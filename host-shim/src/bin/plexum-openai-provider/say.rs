@@ -74,6 +74,7 @@ pub struct Say {
 impl Say {
     pub fn run(self) -> Result<ExitCode> {
         super::keep_private();
+        super::open_more_files();
         let workspace = super::absolute(&self.workspace)?;
         let provider = self.provider.provider(Some(&workspace))?;
         let mut request = Request::new(messages(self.messages.as_deref(), self.prompt)?);

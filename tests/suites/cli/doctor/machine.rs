@@ -37,6 +37,7 @@ fn where_nothing_is_wrong_each_check_is_content() {
         "executable-memory",
         "memory-files",
         "machine-code",
+        "open-files",
         "workspace",
         "workspace-locks",
         "workspace-sync",
@@ -112,6 +113,19 @@ fn a_limit_on_files_is_named_where_codex_keeps_its_conversations() {
     let limited = |doctor: &mut Command| jail::limit(doctor, libc::RLIMIT_FSIZE, 64 * 1024);
     let report = healthy().examined_under(limited);
     says(&report, "codex-disk", "problem", &["ulimit -f"]);
+}
+
+#[test]
+fn too_few_open_files_for_all_turns_at_once_are_counted() {
+    let limited = |doctor: &mut Command| jail::limit(doctor, libc::RLIMIT_NOFILE, 128);
+    let report = healthy().examined_under(limited);
+    let parts = [
+        "at most 128 open files",
+        "not 64",
+        "limits.turns",
+        "LimitNOFILE",
+    ];
+    says(&report, "open-files", "warning", &parts);
 }
 
 #[test]

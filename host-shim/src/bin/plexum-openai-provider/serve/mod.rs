@@ -68,6 +68,7 @@ pub struct Serve {
 impl Serve {
     pub fn run(self) -> Result<ExitCode> {
         super::keep_private();
+        super::open_more_files();
         let provider = self.provider.provider(None)?;
         let runtime = super::runtime()?;
         let served = runtime.block_on(async {
