@@ -179,7 +179,7 @@ impl Folder {
         if sync == Sync::Later {
             // On a full disk, the room that it leaves may be all that there is. And some file systems (ext4, btrfs) write
             // a file to the disk when it takes another's place, which costs more than all the rest of this.
-            self.remove(name)?;
+            self.clear(name)?;
         }
         let written = (|| {
             let mut file = self.create_new(&temporary_name)?;
@@ -330,8 +330,8 @@ impl Folder {
         Ok(opened?.into())
     }
 
-    /// Makes room for a file of ours where there is something else. What is not a plain file is only moved away.
-    fn clear(&self, name: &str) -> io::Result<()> {
+    /// Makes room for a file of ours where there is something else: a folder is only moved away.
+    pub fn clear(&self, name: &str) -> io::Result<()> {
         if self.is_folder(name) {
             self.set_aside(name)
         } else {
@@ -348,8 +348,17 @@ impl Folder {
     pub fn lock_file(&self, name: &str) -> io::Result<File> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.file, name, flags, Mode::RUSR | Mode::WUSR);
-        file.map(File::from)
+        let open = || rustix::fs::openat(&self.file, name, flags, Mode::RUSR | Mode::WUSR);
+        let opened = match open() {
+            // Nobody can hold what is not there.
+            Err(Errno::ISDIR | Errno::LOOP) => {
+                self.clear(name)?;
+                open()
+            }
+            opened => opened,
+        };
+        opened
+            .map(File::from)
             .map_err(|error| at(&self.path.join(name), "cannot be opened", error.into()))
     }
 
@@ -370,6 +379,17 @@ impl Folder {
             // Another process was faster, or it is a link that leads nowhere.
             Err(Errno::EXIST) if is_there()? => Ok(()),
             made => made.map_err(|error| at(&path, "cannot be made", error.into())),
+        }
+    }
+
+    /// The same for a folder of ours: anything else in its place is moved away.
+    pub fn make_own_folder(&self, name: &str) -> io::Result<()> {
+        match self.make_folder(name) {
+            Err(error) if is_obstacle(&error) => {
+                self.set_aside(name)?;
+                self.make_folder(name)
+            }
+            made => made,
         }
     }
 }

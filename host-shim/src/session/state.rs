@@ -16,13 +16,14 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::contract::event::Usage;
 use crate::contract::thread_id::is_uuid;
 use crate::scarcity;
-use crate::session::folder::{Folder, Identity, Sync};
+use crate::session::folder::{Folder, Identity, Sync, is_obstacle};
 use crate::session::place::{at, refused};
 use crate::session::rollout::Rollout;
 
@@ -171,7 +172,7 @@ impl State {
             }
         };
         for folder in ["threads", "workspaces", "locks"] {
-            state.0.make_folder(folder)?;
+            state.0.make_own_folder(folder)?;
         }
         Ok(state)
     }
@@ -218,8 +219,23 @@ impl State {
         let Some(name) = thread_file(thread_id) else {
             return Ok(None);
         };
-        let text = self.0.read(&name, MAX_BYTES)?;
-        Ok(text.and_then(|text| known(&name, &text)))
+        self.read(&name)
+    }
+
+    /// What a file of the state says. A damaged one, and whatever else is in its place, says nothing and is replaced.
+    fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
+        let text = match self.0.read(name, MAX_BYTES) {
+            Err(error) if is_obstacle(&error) => {
+                tracing::warn!(%error, "something is in the place of a file of the state, which counts as missing");
+                None
+            }
+            read => read?,
+        };
+        Ok(text.and_then(|text| {
+            let read = serde_json::from_str(&text);
+            read.inspect_err(|error| tracing::warn!(name, %error, "a file of the state is damaged and counts as missing"))
+                .ok()
+        }))
     }
 
     /// Keeps what is known of a thread. A crash may lose it; then its owner is still known by [`State::latest`].
@@ -240,10 +256,7 @@ impl State {
 
     fn read_latest(&self, here: &Owner) -> io::Result<Vec<Latest>> {
         let name = latest_file(here);
-        let text = self.0.read(&name, MAX_BYTES)?;
-        Ok(text
-            .and_then(|text| known(&name, &text))
-            .unwrap_or_default())
+        Ok(self.read(&name)?.unwrap_or_default())
     }
 
     /// Keeps which thread this place goes on with.
@@ -261,7 +274,7 @@ impl State {
         let others = self.others(here)?;
         if others.is_empty() {
             // On a full disk too.
-            return self.0.remove(&latest_file(here));
+            return self.0.clear(&latest_file(here));
         }
         self.write_latest(here, &others)
     }
@@ -333,13 +346,6 @@ fn digest(place: &Owner) -> String {
 fn short(digest: Sha256) -> String {
     let digest = format!("{:x}", digest.finalize());
     digest.get(..32).unwrap_or_default().to_owned()
-}
-
-/// What a file of the state says; a damaged one says nothing.
-fn known<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Option<T> {
-    let read = serde_json::from_str(text);
-    read.inspect_err(|error| tracing::warn!(name, %error, "a file of the state is damaged and counts as missing"))
-        .ok()
 }
 
 /// A path as a text, or as bytes where it is none.

@@ -389,6 +389,52 @@ fn obstacles_cost_a_notice_and_not_the_conversation() {
 }
 
 #[test]
+fn obstacles_in_the_state_do_not_cost_the_conversation_either() {
+    let (workspace, name) = (workspace(), Some("a name"));
+    let turn = || {
+        let name = name.into_iter().flat_map(|name| ["--session", name]);
+        let args = ["--json"].into_iter().chain(name).chain(["--", "hello"]);
+        Said::by(&workspace.say(args).output().unwrap()).unwrap()
+    };
+    let first = thread(&turn()).0;
+    let state = workspace.state_home().join("plexum-openai-provider");
+    let folders = ["threads", "workspaces", "locks"].map(|folder| state.join(folder));
+    let within = folders.iter().flat_map(|folder| {
+        let entries = folder.read_dir().unwrap();
+        entries.map(|entry| entry.unwrap().path())
+    });
+    let ours: Vec<_> = within
+        .chain([state.join("claims.lock")])
+        .chain(folders.clone())
+        .collect();
+    assert_eq!(ours.len(), 7, "{ours:?}");
+    let away = workspace.outside("away");
+    std::fs::write(&away, "untouched").unwrap();
+    for path in ours {
+        for kind in ["folder", "link", "fifo"] {
+            if kind == "folder" && folders.contains(&path) {
+                continue;
+            }
+            std::fs::rename(&path, workspace.outside("before")).unwrap();
+            match kind {
+                "folder" => std::fs::create_dir_all(path.join("inside")).unwrap(),
+                "link" => std::os::unix::fs::symlink(&away, &path).unwrap(),
+                _ => drop(run(&state, "mkfifo", &[path.to_str().unwrap()])),
+            }
+            let said = turn();
+            assert_eq!(said.code, Some(0), "{kind} at {path:?}: {said:?}");
+            assert_eq!(thread(&said), (first.clone(), true), "{kind} at {path:?}");
+            let before = workspace.outside("before");
+            match before.is_dir() {
+                true => std::fs::remove_dir_all(before).unwrap(),
+                false => std::fs::remove_file(before).unwrap(),
+            }
+        }
+    }
+    assert_eq!(std::fs::read_to_string(away).unwrap(), "untouched");
+}
+
+#[test]
 fn the_agent_cannot_take_the_lock_away_and_no_other_spelling_goes_round_it() {
     let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
     let pause = vec![Step::ThreadStarted, Step::TurnStarted, Step::Forever];
