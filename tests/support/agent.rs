@@ -1,6 +1,8 @@
 //! An agent with a real codex: a model of its own, a private `CODEX_HOME`, and a workspace.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -68,5 +70,22 @@ impl Agent {
     /// When the program cannot be run or prints something else than events.
     pub fn turn(&self, prompt: &str) -> Result<Said> {
         self.workspace.turn(Some(&self.home), prompt)
+    }
+
+    /// A program that is this codex with this home: one that a provider in this process starts has this process's
+    /// environment.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn program_with_home(&self) -> Result<PathBuf> {
+        let program = self.workspace.outside("codex");
+        let script = format!(
+            "#!/bin/sh\nCODEX_HOME='{0}' HOME='{0}' exec '{1}' \"$@\"\n",
+            self.home.path().display(),
+            self.codex.path.display()
+        );
+        std::fs::write(&program, script)?;
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755))?;
+        Ok(program)
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use anyhow::{Context as _, Result, bail};
+use plexum_openai_provider::{Event, NoticeKind};
 
 use crate::census::parent_of;
 
@@ -33,6 +34,14 @@ impl Attack {
         Attack::Trace,
         Attack::Flood,
     ];
+
+    /// Those that can be made here. Tracing needs a right that only root has: a supervisor cannot be traced by its own user.
+    pub fn possible() -> impl Iterator<Item = Self> {
+        // SAFETY: takes nothing.
+        let is_root = unsafe { libc::geteuid() } == 0;
+        let all = Self::ALL.into_iter();
+        all.filter(move |attack| *attack != Attack::Trace || is_root)
+    }
 
     /// The attack that [`Attack::name`] names.
     ///
@@ -98,6 +107,14 @@ impl Attack {
             }
         }
     }
+}
+
+/// Whether a warning among these events has these words.
+#[must_use]
+pub fn warns(events: &[Event], words: &str) -> bool {
+    events.iter().any(|event| {
+        matches!(event, Event::Notice { kind: NoticeKind::Warning, message, .. } if message.contains(words))
+    })
 }
 
 /// The supervisor above this process.

@@ -32,6 +32,7 @@
 pub mod agent;
 pub mod attack;
 pub mod census;
+pub mod cgroup;
 mod component;
 pub mod cpu_time;
 pub mod echo_provider;

@@ -9,18 +9,14 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use plexum_openai_provider::{
-    Config, Event, Limits, NoticeKind, Provider, Request, StopReason, Turn,
-};
-use plexum_openai_provider_tests::agent::Agent;
-use plexum_openai_provider_tests::attack::{Attack, supervisor_of};
+use plexum_openai_provider::{Config, Event, Limits, Provider, Request, StopReason, Turn};
+use plexum_openai_provider_tests::attack::{Attack, supervisor_of, warns};
+use plexum_openai_provider_tests::cgroup::TestCgroup;
 use plexum_openai_provider_tests::fake_codex::{Step, calls, children};
-use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::signal::DefaultSignals as _;
 use plexum_openai_provider_tests::tool;
 use plexum_openai_provider_tests::wait::{is_running, processes_with, wait_until};
@@ -82,12 +78,6 @@ fn attack(workspace: &Path, (attack, completes): (Attack, bool)) -> Instant {
     attacked
 }
 
-/// Tracing needs a right that only root has here: a supervisor cannot be traced by its own user.
-fn can_be_made(attack: Attack) -> bool {
-    // SAFETY: takes nothing.
-    attack != Attack::Trace || unsafe { libc::geteuid() } == 0
-}
-
 fn nothing_is_left(workspace: &Path, case: (Attack, bool)) {
     let codex = calls(workspace).unwrap()[0].pid;
     let tools = children(workspace).unwrap();
@@ -96,19 +86,10 @@ fn nothing_is_left(workspace: &Path, case: (Attack, bool)) {
     assert!(!is_running(tools[0]), "{case:?}: its tool runs");
 }
 
-/// Whether a warning has these words.
-fn warns(events: &[Event], words: &str) -> bool {
-    events.iter().any(|event| {
-        matches!(event, Event::Notice { kind: NoticeKind::Warning, message, .. } if message.contains(words))
-    })
-}
-
 /// The attacks, each on a turn that would go on and on a turn that is about to be completed.
 fn cases() -> impl Iterator<Item = (Attack, bool)> {
-    let all = Attack::ALL
-        .into_iter()
-        .filter(|attack| can_be_made(*attack));
-    all.flat_map(|attack| [(attack, false), (attack, true)])
+    let both = Attack::possible().flat_map(|attack| [(attack, false), (attack, true)]);
+    both
         // These do not end a turn that goes on.
         .filter(|(attack, completes)| attack.is_noticed() == Some(true) || *completes)
 }
@@ -233,50 +214,6 @@ async fn events(turn: &mut Turn) -> Vec<Event> {
     events
 }
 
-#[test]
-fn by_a_tool_of_the_real_codex() {
-    let tool = env!("CARGO_BIN_EXE_attack-supervisor");
-    for codex in real_codex!() {
-        let attacks = Attack::ALL
-            .into_iter()
-            .filter(|attack| can_be_made(*attack));
-        for (number, attack) in attacks.enumerate() {
-            let agent = Agent::new(&codex).unwrap();
-            let limits = json!({ "grace_seconds": GRACE.as_secs() });
-            agent.configure(&json!({ "limits": limits })).unwrap();
-            let mark = format!("{}{number}", std::process::id());
-            let prompt = format!("mock:shell={tool} {} {mark}", attack.name());
-            let say = agent.say(["--", &prompt]).spawn().unwrap();
-            let left = format!("sleep\0{}", format_args!("1004.{mark}"));
-            wait_until("the tool has left something", || {
-                !processes_with(&left).is_empty()
-            });
-            let began = Instant::now();
-            if attack.is_noticed() != Some(true) {
-                // The turn goes on.
-                send_interrupt(&say);
-            }
-            let said = Said::by(&say.wait_with_output().unwrap()).unwrap();
-            let left = processes_with(&mark);
-            assert!(left.is_empty(), "{codex:?} {attack:?} left {left:?}");
-            if let Some(expected) = attack.is_noticed() {
-                let case = format!("{codex:?} {attack:?}: {said:?}");
-                assert_eq!(warns(&said.events, "supervisor"), expected, "{case}");
-            }
-            let next = agent.turn("go on").unwrap();
-            let took = began.elapsed();
-            assert_eq!(next.text(), "echo: go on", "{codex:?} {attack:?}: {next:?}");
-            assert!(took < SOON, "{codex:?} {attack:?}: it took {took:?}");
-        }
-    }
-}
-
-fn send_interrupt(say: &Child) {
-    // SAFETY: takes numbers only; the process is a child that has not been waited for.
-    let sent = unsafe { libc::kill(say.id().cast_signed(), libc::SIGINT) };
-    assert_eq!(sent, 0);
-}
-
 /// A codex that leaves `sleep 1006.MARK` behind, without the mark by which the host finds what is left, and kills its
 /// supervisor.
 fn traitor(workspace: &Workspace, mark: &str) {
@@ -298,7 +235,7 @@ fn traitor(workspace: &Workspace, mark: &str) {
 
 #[test]
 fn what_has_hidden_from_the_host_is_left_and_told() {
-    if std::fs::read_to_string("/proc/self/cgroup").is_ok_and(|own| !own.contains("0::/\n")) {
+    if TestCgroup::may_be_had() {
         let test = "what_has_hidden_from_the_host_is_left_and_told";
         tool::lacks(test, "codex may get a cgroup here");
         return;
@@ -318,7 +255,7 @@ fn what_has_hidden_from_the_host_is_left_and_told() {
 #[test]
 fn nothing_hides_from_the_host_in_a_cgroup() {
     let test = "nothing_hides_from_the_host_in_a_cgroup";
-    let Some(cgroup) = cgroup() else {
+    let Some(cgroup) = TestCgroup::make() else {
         tool::lacks(test, "no cgroup can be made here");
         return;
     };
@@ -339,23 +276,11 @@ fn nothing_hides_from_the_host_in_a_cgroup() {
         "{said:?}"
     );
     // Their own ones are gone, so that this one can go.
-    std::fs::remove_dir(cgroup).unwrap();
+    cgroup.remove().unwrap();
 }
 
-fn say_in(cgroup: &Path, workspace: &Workspace) -> Said {
+fn say_in(cgroup: &TestCgroup, workspace: &Workspace) -> Said {
     let mut say = workspace.say(["--json", "hello"]);
-    let procs = std::fs::File::create(cgroup.join("cgroup.procs")).unwrap();
-    // SAFETY: one system call, with a descriptor that is open until then.
-    unsafe { say.pre_exec(move || (&procs).write_all(b"0")) };
+    cgroup.takes(&mut say).unwrap();
     Said::by(&say.output().unwrap()).unwrap()
-}
-
-/// A cgroup below the root, made for this test; None where that is not allowed.
-fn cgroup() -> Option<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let unified = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
-    let place = Path::new(unified.split(' ').nth(4)?);
-    let own = place.join(format!("plexum-test-{}", std::process::id()));
-    std::fs::create_dir(&own).ok()?;
-    own.join("cgroup.kill").exists().then_some(own)
 }

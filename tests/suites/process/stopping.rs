@@ -155,17 +155,9 @@ fn by_ctrl_c_when_nobody_reads_any_more() {
 }
 
 /// A provider in this process that starts this codex with the agent's home: it has this process's environment.
-fn provider(agent: &Agent, codex: &RealCodex) -> Provider {
-    let binary = agent.workspace.outside("codex");
-    let script = format!(
-        "#!/bin/sh\nCODEX_HOME='{0}' HOME='{0}' exec '{1}' \"$@\"\n",
-        agent.home.path().display(),
-        codex.path.display()
-    );
-    std::fs::write(&binary, script).unwrap();
-    std::fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).unwrap();
+fn provider(agent: &Agent) -> Provider {
     let config = Config {
-        binary: Some(binary),
+        binary: Some(agent.program_with_home().unwrap()),
         ..Config::default()
     };
     Provider::new(config)
@@ -185,7 +177,7 @@ fn by_cancelling_and_by_dropping() {
     for codex in all(real_codex!()) {
         for dropped in [false, true] {
             let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
-            let provider = provider(&agent, &codex);
+            let provider = provider(&agent);
             runtime().block_on(async {
                 let request = Request::prompt(sleepers.prompt());
                 let mut turn = provider.turn(agent.workspace.path(), request);
@@ -216,7 +208,7 @@ fn by_cancelling_and_by_dropping() {
 fn by_cancelling_when_nobody_reads() {
     for codex in real_codex!() {
         let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
-        let provider = provider(&agent, &codex);
+        let provider = provider(&agent);
         runtime().block_on(async {
             // The output of the first command is more than may wait for the caller.
             let prompt = sleepers.prompt();
