@@ -7,5 +7,5 @@ scripts/tool.sh wasm-target
 target=${CARGO_TARGET_DIR:-target}
 cargo build --release --workspace --bins --locked
 cargo build --release --locked --target wasm32-wasip2 -p plexum-openai-provider-hostile
-exec "$target/release/chaos" "$target/release/fake-codex" \
+exec "$target/release/chaos" "$target/release/plexum-openai-provider" "$target/release/fake-codex" \
   "$target/wasm32-wasip2/release/plexum_openai_provider_hostile.wasm" "${1:-2000}" "${2:-50}" "${3:-1}"

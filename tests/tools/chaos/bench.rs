@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{
-    Config, Event, GuestLimits, Limits, Metrics, Provider, Request, SESSION_FILE, SessionFiles,
-    Turn,
+    Config, Event, Failure, GuestLimits, Limits, Metrics, Provider, Request, SESSION_FILE,
+    SessionFiles, StopReason, Turn,
 };
-use plexum_openai_provider_tests::census::{leftovers, parent_of, processes_below};
-use plexum_openai_provider_tests::fake_codex::{Script, calls};
+use plexum_openai_provider_tests::census::{leftovers, processes_below};
+use plexum_openai_provider_tests::fake_codex::{Script, Step};
 use plexum_openai_provider_tests::faulty_store::FaultyStore;
 use plexum_openai_provider_tests::hostile::SEPARATOR;
 use plexum_openai_provider_tests::random::Random;
 use plexum_openai_provider_tests::real_codex::TURN_FLAGS;
 use tempfile::TempDir;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Host};
+use crate::say::Say;
+use crate::strike::Place;
 
 /// Far longer than the clocks of [`LIMITS`] allow: who takes longer hangs.
 const HANGS: Duration = Duration::from_secs(90);
@@ -26,7 +28,7 @@ const HANGS: Duration = Duration::from_secs(90);
 /// Short clocks, so that thousands of turns run into them in minutes; not so short that a busy machine does.
 const LIMITS: Limits = Limits {
     start_seconds: 10,
-    idle_seconds: 10,
+    idle_seconds: 20,
     tool_idle_seconds: 10,
     turn_seconds: 60,
     busy_seconds: 10,
@@ -54,17 +56,18 @@ pub struct Bench {
     on_full_disk: Provider,
     with_own_program: Provider,
     patient: Provider,
+    say: Say,
     fake_codex: PathBuf,
     own_program: PathBuf,
     root: TempDir,
 }
 
 impl Bench {
-    /// One with this fake codex and this hostile component.
+    /// One with this program, this fake codex and this hostile component.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn new(fake_codex: &Path, hostile: &[u8]) -> Result<Self> {
+    pub fn new(program: &Path, fake_codex: &Path, hostile: &[u8]) -> Result<Self> {
         let root = TempDir::new()?;
         let own_program = root.path().join("codex");
         let with_limits = |binary: &Path, limits| Config {
@@ -78,17 +81,14 @@ impl Bench {
         };
         let config = |binary| with_limits(binary, LIMITS);
         Ok(Bench {
-            honest: Provider::new(config(fake_codex))?
-                .with_session_store(SessionFiles::default().without_state()),
-            trapping: Provider::with_component(config(fake_codex), hostile)?
-                .with_session_store(SessionFiles::default().without_state()),
+            honest: Provider::new(config(fake_codex))?,
+            trapping: Provider::with_component(config(fake_codex), hostile)?,
             on_full_disk: Provider::new(config(fake_codex))?.with_session_store(
                 FaultyStore::fails_at("save", io::Error::from(io::ErrorKind::StorageFull)),
             ),
-            with_own_program: Provider::new(config(&own_program))?
-                .with_session_store(SessionFiles::default().without_state()),
-            patient: Provider::new(with_limits(fake_codex, PATIENT))?
-                .with_session_store(SessionFiles::default().without_state()),
+            with_own_program: Provider::new(config(&own_program))?,
+            patient: Provider::new(with_limits(fake_codex, PATIENT))?,
+            say: Say::new(program, fake_codex, root.path())?,
             fake_codex: fake_codex.to_owned(),
             own_program,
             root,
@@ -100,31 +100,79 @@ impl Bench {
     /// # Errors
     /// When it does not hold.
     pub async fn turn(&self, fault: Fault, mut random: Random) -> Result<()> {
-        let folder = TempDir::new_in(self.root.path())?;
-        let workspace = folder.path();
-        Script::new().call(fault.steps()).write_to(workspace)?;
-        let provider = self.provider(fault, workspace)?;
+        let mut place = Place::new(self.root.path(), &mut random)?;
+        let mut script = Script::new().call(fault.steps());
+        if fault.is_survived() {
+            script = script.call(Step::turn("next"));
+        }
+        script.write_to(&place.workspace)?;
+        let took = tokio::time::timeout(HANGS, async {
+            match fault.host() {
+                Host::Library => self.in_library(fault, &mut place, &mut random).await,
+                Host::Say => self.say.turn(fault, &place, &mut random).await,
+            }
+        });
+        let turned = took
+            .await
+            .with_context(|| format!("{fault:?}: the turn hangs"))??;
+        self.nothing_is_left(fault, &place).await?;
+        if fault.is_survived() {
+            place.strike_later(fault, &mut random)?;
+            let next = tokio::time::timeout(HANGS, self.next(fault, &place));
+            let next = next
+                .await
+                .with_context(|| format!("{fault:?}: the next turn hangs"))??;
+            check_end(Fault::None, &next).with_context(|| format!("the turn after {fault:?}"))?;
+            ensure!(
+                next.resumed && next.thread == turned.thread,
+                "{fault:?}: {turned:?} was followed by {next:?}"
+            );
+            self.nothing_is_left(fault, &place).await?;
+        }
+        Ok(())
+    }
+
+    async fn in_library(
+        &self,
+        fault: Fault,
+        place: &mut Place,
+        random: &mut Random,
+    ) -> Result<Turned> {
+        let provider = self.provider(fault, place)?;
         let prompt = match fault {
             Fault::ComponentTraps => "trap-after-start:".to_owned() + &allowed_call(),
             Fault::ComponentSpins => "loop-after-start:".to_owned() + &allowed_call(),
             _ => "hello".to_owned(),
         };
-        let place = if fault == Fault::NoWorkspace {
-            workspace.join("gone")
+        let workspace = if fault == Fault::NoWorkspace {
+            place.workspace.join("gone")
         } else {
-            workspace.to_owned()
+            place.workspace.clone()
         };
-        let turn = provider.turn(place, Request::prompt(prompt));
-        let took = tokio::time::timeout(HANGS, take(turn, fault, workspace, &mut random));
-        took.await
-            .with_context(|| format!("{fault:?}: the turn hangs"))??;
-        self.nothing_is_left(fault, workspace).await
+        let turn = provider.turn(workspace, Request::prompt(prompt));
+        take(turn, fault, place, random).await
     }
 
-    fn provider(&self, fault: Fault, workspace: &Path) -> Result<&Provider> {
-        Ok(match fault {
+    /// The next turn in this workspace, without a fault.
+    async fn next(&self, fault: Fault, place: &Place) -> Result<Turned> {
+        if fault.host() == Host::Say {
+            return self.say.next(fault, place).await;
+        }
+        let provider = self.provider(fault, place)?;
+        let mut turn = provider.turn(&place.workspace, Request::prompt("again"));
+        let mut turned = Turned::default();
+        while let Some(event) = turn.next().await {
+            turned.note(fault, event)?;
+        }
+        Ok(turned)
+    }
+
+    /// Who runs this turn, with a state of its own.
+    fn provider(&self, fault: Fault, place: &Place) -> Result<Provider> {
+        let workspace = &place.workspace;
+        let provider = match fault {
             Fault::ComponentTraps | Fault::ComponentSpins => &self.trapping,
-            Fault::DiskFull => &self.on_full_disk,
+            Fault::DiskFull => return Ok(self.on_full_disk.clone()),
             Fault::Cancelled | Fault::Dropped => &self.patient,
             Fault::ProgramRemoved => {
                 match fs::remove_file(&self.own_program) {
@@ -148,36 +196,39 @@ impl Bench {
                 &self.honest
             }
             _ => &self.honest,
-        })
+        };
+        let state = match fault {
+            // A file is in the way.
+            Fault::NoState => place.victim().join("state"),
+            _ => place.state(),
+        };
+        let sessions = SessionFiles::default()
+            .with_state_folder(state)
+            .with_codex_home(place.folder().join("codex"));
+        Ok(provider.clone().with_session_store(sessions))
     }
 
-    /// No process and no temporary file. A dropped turn has its grace period.
-    async fn nothing_is_left(&self, fault: Fault, workspace: &Path) -> Result<()> {
+    /// No process and no temporary file, and nothing where it does not belong. A dropped turn has its grace period.
+    async fn nothing_is_left(&self, fault: Fault, place: &Place) -> Result<()> {
         let bound = tokio::time::Instant::now() + GONE;
         loop {
-            let left = processes_below(&workspace.canonicalize()?);
+            let left = processes_below(&place.folder().canonicalize()?);
             if left.is_empty() {
                 break;
             }
-            if fault == Fault::SupervisorKilled {
-                // Nobody is left who knows them.
-                for (pid, _) in left {
-                    // SAFETY: takes numbers only; the process works in a folder that is ours alone.
-                    unsafe { libc::kill(pid, libc::SIGKILL) };
-                }
-            } else if fault != Fault::Dropped || tokio::time::Instant::now() > bound {
+            if fault != Fault::Dropped || tokio::time::Instant::now() > bound {
                 bail!("{fault:?}: processes are left: {left:?}");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if fault == Fault::Dropped {
             // Codex may be gone while the turn still keeps its thread's id. It is over when its lock is open.
-            let lock = File::open(workspace)?;
+            let lock = File::open(&place.workspace)?;
             tokio::task::spawn_blocking(move || lock.lock()).await??;
         }
-        let files = leftovers(workspace)?;
+        let files = leftovers(&place.workspace)?;
         ensure!(files.is_empty(), "{fault:?}: files are left: {files:?}");
-        Ok(())
+        place.nothing_else_is_written(fault)
     }
 
     /// The metrics of all turns together.
@@ -200,46 +251,94 @@ fn allowed_call() -> String {
         .join(SEPARATOR)
 }
 
+/// What a turn has said.
+#[derive(Debug, Default)]
+pub struct Turned {
+    /// Its thread, if it has named one.
+    pub thread: Option<String>,
+    /// Whether that was there before.
+    pub resumed: bool,
+    /// How it ended.
+    pub end: Option<(StopReason, Option<Failure>)>,
+}
+
+impl Turned {
+    /// Takes note of an event. Nothing may follow the end.
+    ///
+    /// # Errors
+    /// When something does.
+    pub fn note(&mut self, fault: Fault, event: Event) -> Result<()> {
+        ensure!(
+            self.end.is_none(),
+            "{fault:?}: {event:?} follows {:?}",
+            self.end
+        );
+        match event {
+            Event::MessageStart {
+                thread_id, resumed, ..
+            } => {
+                self.thread = Some(thread_id);
+                self.resumed = resumed;
+            }
+            Event::MessageEnd {
+                stop_reason,
+                failure,
+                ..
+            } => self.end = Some((stop_reason, failure)),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
 /// Takes the events as a caller with this fault does: exactly one end, last, and of a kind that may be.
-async fn take(mut turn: Turn, fault: Fault, workspace: &Path, random: &mut Random) -> Result<()> {
+async fn take(
+    mut turn: Turn,
+    fault: Fault,
+    place: &mut Place,
+    random: &mut Random,
+) -> Result<Turned> {
     let moment = Duration::from_millis(150).mul_f64(random.unit());
     let mut moment = Box::pin(tokio::time::sleep(moment));
     let mut at_moment = matches!(fault, Fault::Cancelled | Fault::Dropped);
-    let mut end = None;
+    let mut turned = Turned::default();
     loop {
         let event = tokio::select! {
             event = turn.next() => event,
             () = &mut moment, if at_moment => {
                 if fault == Fault::Dropped {
-                    return Ok(());
+                    return Ok(turned);
                 }
                 turn.cancel();
                 at_moment = false;
                 continue;
             }
         };
-        ensure!(
-            end.is_none() || event.is_none(),
-            "{fault:?}: {event:?} follows {end:?}"
-        );
-        match event {
-            None => break,
-            Some(Event::MessageStart { .. }) if fault == Fault::SupervisorKilled => {
-                kill_supervisor(workspace)?;
-            }
-            Some(Event::MessageEnd {
-                stop_reason,
-                failure,
-                ..
-            }) => end = Some((stop_reason, failure)),
-            Some(_) if fault == Fault::SlowCaller => {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            Some(_) => {}
+        let Some(event) = event else {
+            break;
+        };
+        let begins = matches!(event, Event::MessageStart { .. });
+        turned.note(fault, event)?;
+        if begins && fault.strikes() {
+            place.strike(fault, random).await?;
+        } else if fault == Fault::SlowCaller {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-    let (stop_reason, failure) = end.with_context(|| format!("{fault:?}: the turn has no end"))?;
-    let ended = (stop_reason, failure.as_ref().map(|failure| failure.kind));
+    check_end(fault, &turned)?;
+    Ok(turned)
+}
+
+/// Checks that a turn with this fault has ended, in a way in which it may.
+///
+/// # Errors
+/// When it has not.
+pub fn check_end(fault: Fault, turned: &Turned) -> Result<()> {
+    let (stop_reason, failure) = turned
+        .end
+        .as_ref()
+        .with_context(|| format!("{fault:?}: the turn has no end"))?;
+    let ended = (*stop_reason, failure.as_ref().map(|failure| failure.kind));
     // A program that others remove and replace is there or not.
     let may = match fault {
         Fault::ProgramRemoved | Fault::ProgramReplaced => {
@@ -251,14 +350,5 @@ async fn take(mut turn: Turn, fault: Fault, workspace: &Path, random: &mut Rando
         fault == Fault::Dropped || may.contains(&ended),
         "{fault:?} ended as {ended:?}: {failure:?}"
     );
-    Ok(())
-}
-
-fn kill_supervisor(workspace: &Path) -> Result<()> {
-    let calls = calls(workspace)?;
-    let codex = calls.first().context("codex has begun")?.pid;
-    let supervisor = parent_of(codex)?;
-    // SAFETY: takes numbers only. The parent of codex is its supervisor.
-    unsafe { libc::kill(supervisor, libc::SIGKILL) };
     Ok(())
 }

@@ -109,6 +109,40 @@ faults! {
     ComponentSpins,
     /// The supervisor is killed.
     SupervisorKilled,
+    /// The supervisor is stopped once.
+    SupervisorStopped,
+    /// The supervisor is stopped again and again.
+    SupervisorKeptStopped,
+    /// The supervisor gets every signal that does not mean a stop, a thousand times.
+    SupervisorFlooded,
+    /// The host, the supervisor and codex are frozen for longer than codex may be silent.
+    Frozen,
+    /// Another thread is written into the session file during the turn.
+    SessionPlanted,
+    /// The session file is removed during the turn.
+    SessionRemoved,
+    /// A folder takes the session file's place during the turn.
+    SessionBecomesFolder,
+    /// A FIFO takes its place.
+    SessionBecomesFifo,
+    /// A link to another file takes its place.
+    SessionBecomesLink,
+    /// The state cannot be kept outside of the workspace.
+    NoState,
+    /// A file of the state is damaged during the turn or after it.
+    StateDamaged,
+    /// Something that is not a file takes the place of a file of the state, during the turn or after it.
+    StateObstructed,
+    /// The workspace is renamed during the turn, and another folder takes its place.
+    WorkspaceRenamed,
+    /// Another process runs a turn in the same workspace at the same time.
+    SecondHost,
+    /// The host's terminal closes.
+    Hangup,
+    /// No file can be synced to the disk.
+    SyncFails,
+    /// The host may open few files.
+    FewDescriptors,
 }
 
 const SIGTERM: i32 = 15;
@@ -116,7 +150,64 @@ const SIGINT: i32 = 2;
 const SIGHUP: i32 = 1;
 const SIGKILL: i32 = 9;
 
+/// In whose process a turn runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// In this one.
+    Library,
+    /// In one of its own: the fault would meet all turns of this one.
+    Say,
+}
+
+/// Codex waits for a file of this name in such turns, so that the fault comes while it runs.
+pub const GO: &str = "go";
+
+/// There is a file of this name once codex waits.
+pub const READY: &str = "ready";
+
 impl Fault {
+    /// In whose process it runs.
+    #[must_use]
+    pub fn host(self) -> Host {
+        match self {
+            Fault::Frozen
+            | Fault::SecondHost
+            | Fault::Hangup
+            | Fault::SyncFails
+            | Fault::FewDescriptors => Host::Say,
+            _ => Host::Library,
+        }
+    }
+
+    /// Whether codex waits until the fault has come.
+    #[must_use]
+    pub fn strikes(self) -> bool {
+        matches!(
+            self,
+            Fault::SupervisorKilled
+                | Fault::SupervisorStopped
+                | Fault::SupervisorKeptStopped
+                | Fault::SupervisorFlooded
+                | Fault::Frozen
+                | Fault::SessionPlanted
+                | Fault::SessionRemoved
+                | Fault::SessionBecomesFolder
+                | Fault::SessionBecomesFifo
+                | Fault::SessionBecomesLink
+                | Fault::StateDamaged
+                | Fault::StateObstructed
+                | Fault::WorkspaceRenamed
+                | Fault::Hangup
+        )
+    }
+
+    /// Whether the next turn must go on with the same thread. It is tried where the fault is about that.
+    #[must_use]
+    pub fn is_survived(self) -> bool {
+        let by_conversation = matches!(self, Fault::NoState | Fault::SecondHost | Fault::SyncFails);
+        by_conversation || self.strikes()
+    }
+
     /// What codex plays in such a turn.
     #[must_use]
     pub fn steps(self) -> Vec<Step> {
@@ -131,6 +222,7 @@ impl Fault {
         };
         let raw = |bytes: &[u8]| vec![Step::emit_raw(bytes)];
         let pause = |millis| vec![Step::Pause { millis }];
+        let waits = || vec![Step::touch(READY), Step::wait_for_file(GO)];
         let message = |text: &[u8]| {
             let line: &[&[u8]] = &[
                 br#"{"type":"item.completed","item":{"id":"item_9","type":"agent_message","text":""#,
@@ -200,9 +292,12 @@ impl Fault {
             Fault::ClosesOutput => (vec![ignore, CloseStdout, Forever], vec![]),
             Fault::Lingers => (vec![], vec![Forever]),
             Fault::TenSleepers => (vec![sleeper(false); 10], vec![]),
-            Fault::StubbornFamily | Fault::SupervisorKilled => {
-                (vec![ignore, sleeper(true), sleeper(false), Forever], vec![])
+            Fault::StubbornFamily => (vec![ignore, sleeper(true), sleeper(false), Forever], vec![]),
+            Fault::SupervisorKilled | Fault::SupervisorKeptStopped => {
+                let family = vec![ignore, sleeper(true), sleeper(false)];
+                ([family, waits()].concat(), vec![])
             }
+            _ if self.strikes() => ([vec![sleeper(false)], waits()].concat(), vec![]),
             Fault::NoEnd => (vec![Echo, Step::Exit { code: 0 }], vec![]),
             Fault::TwoEnds => (vec![], vec![TurnCompleted]),
             Fault::AfterTheEnd => (vec![], vec![TurnStarted, Echo, ThreadStarted]),
@@ -245,13 +340,8 @@ impl Fault {
                 }],
                 vec![],
             ),
-            Fault::None
-            | Fault::ProgramRemoved
-            | Fault::ProgramReplaced
-            | Fault::DiskFull
-            | Fault::SessionIsFolder
-            | Fault::SessionIsGarbage
-            | Fault::NoWorkspace => (vec![], vec![]),
+            // The fault is elsewhere.
+            _ => (vec![], vec![]),
         };
         let start = match self {
             Fault::BadThread => Step::ThreadStartedAs {
@@ -277,6 +367,9 @@ impl Fault {
             Fault::Killed | Fault::TerminatedAtStart | Fault::SupervisorKilled => {
                 failed(Kind::Killed)
             }
+            // It depends on who is faster.
+            Fault::SupervisorKeptStopped => [failed(Kind::Killed), vec![completed]].concat(),
+            Fault::FewDescriptors => [failed(Kind::Resources), vec![completed]].concat(),
             Fault::SilentStart => failed(Kind::StartTimeout),
             Fault::SilentMiddle | Fault::IgnoresSignals | Fault::StubbornFamily => {
                 failed(Kind::IdleTimeout)
@@ -294,7 +387,7 @@ impl Fault {
             Fault::DiskFull => failed(Kind::Resources),
             Fault::NoWorkspace => failed(Kind::InvalidRequest),
             Fault::ComponentTraps | Fault::ComponentSpins => failed(Kind::Internal),
-            Fault::Cancelled => vec![(StopReason::Aborted, Some(Kind::Killed))],
+            Fault::Cancelled | Fault::Hangup => vec![(StopReason::Aborted, Some(Kind::Killed))],
             // Nobody hears how it ends.
             Fault::Dropped => vec![],
             _ => vec![completed],

@@ -1,10 +1,14 @@
-//! Turns with random faults: `chaos CODEX HOSTILE.wasm TURNS AT_ONCE [SEED]`.
+//! Turns with random faults: `chaos PROGRAM CODEX HOSTILE.wasm TURNS AT_ONCE [SEED]`.
+//!
+//! Most turns run in this process. Where the fault meets a process as a whole, PROGRAM runs the turn, with `say`.
 //!
 //! Every turn must have one end, of a kind that its fault allows, before its clocks run out twice; and must leave no
-//! process, descriptor or temporary file. The memory at the end may be 1.2 times that after the first tenth.
+//! process, descriptor or temporary file. Where the fault is about the conversation, another turn must go on with it. The memory at the end may be 1.2 times that after the first tenth.
 
 mod bench;
 mod fault;
+mod say;
+mod strike;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -22,7 +26,8 @@ const FEW_TURNS: usize = 1000;
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let usage = "usage: chaos CODEX HOSTILE.wasm TURNS AT_ONCE [SEED]";
+    let usage = "usage: chaos PROGRAM CODEX HOSTILE.wasm TURNS AT_ONCE [SEED]";
+    let program = std::path::absolute(args.next().context(usage)?)?;
     let codex = std::path::absolute(args.next().context(usage)?)?;
     let hostile = std::fs::read(args.next().context(usage)?)?;
     let turns: usize = args.next().context(usage)?.parse()?;
@@ -31,7 +36,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let bench = Rc::new(Bench::new(&codex, &hostile)?);
+    let bench = Rc::new(Bench::new(&program, &codex, &hostile)?);
     tokio::task::LocalSet::new().block_on(&runtime, run(bench, turns, at_once, seed))
 }
 
@@ -50,7 +55,7 @@ async fn run(bench: Rc<Bench>, turns: usize, at_once: usize, seed: u64) -> Resul
     let first = (turns / 10).max(at_once);
     let (mut open, mut begun, mut done) = (JoinSet::new(), 0, 0);
     let mut had: BTreeMap<Fault, usize> = BTreeMap::new();
-    let mut after_first = None;
+    let (mut after_first, mut failed) = (None, 0);
     while done < turns {
         while begun < turns && open.len() < at_once {
             // First each fault once, in any run.
@@ -63,7 +68,12 @@ async fn run(bench: Rc<Bench>, turns: usize, at_once: usize, seed: u64) -> Resul
             open.spawn_local(async move { bench.turn(fault, random).await });
             begun += 1;
         }
-        open.join_next().await.context("a turn is open")???;
+        let ended = open.join_next().await.context("a turn is open")??;
+        if let Err(error) = ended {
+            // The others are looked at all the same: one run shows all that is wrong.
+            eprintln!("{error:#}");
+            failed += 1;
+        }
         done += 1;
         if done == first {
             after_first = Some(Census::take()?);
@@ -91,6 +101,7 @@ async fn run(bench: Rc<Bench>, turns: usize, at_once: usize, seed: u64) -> Resul
         );
         println!("{}", serde_json::to_string(&metrics)?);
     }
+    ensure!(failed == 0, "{failed} of {done} turns have failed");
     ensure!(
         after.descriptors.len() <= before.descriptors.len(),
         "descriptors have leaked: {:?} became {:?}",
