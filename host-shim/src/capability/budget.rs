@@ -1,6 +1,6 @@
 //! What the component has used up in this turn, and what it has left; see [`GuestLimits`].
 
-use wasmtime::{ResourceLimiter, Result};
+use wasmtime::{Error, ResourceLimiter, Result};
 
 use crate::capability::bindings::log::Level;
 use crate::capability::bindings::turns as wit;
@@ -11,6 +11,7 @@ use crate::config::guest_limits::{
     MAX_TOOL_INPUT_BYTES,
 };
 use crate::contract::event::{Event, PlanStep};
+use crate::engine::load_error::ran_out;
 use crate::engine::ticker::TICK;
 
 // Whatever fits into a line of codex can be passed on.
@@ -60,6 +61,8 @@ pub struct Budget {
     /// A request for memory or table elements that was declined. The component may cope with that; if it stops, this is
     /// why.
     declined: Option<Exceeded>,
+    /// The limit of this machine or process by which memory that was granted could not be had.
+    ran_out: Option<&'static str>,
     spawns: u32,
     refusals: u32,
     events: u32,
@@ -77,6 +80,7 @@ impl Budget {
             memory: 0,
             table_elements: 0,
             declined: None,
+            ran_out: None,
             spawns: 0,
             refusals: 0,
             events: 0,
@@ -204,6 +208,11 @@ impl Budget {
     pub fn declined(&self) -> Option<&Exceeded> {
         self.declined.as_ref()
     }
+
+    /// The limit of this machine or process by which the component did not get its memory, if there was one.
+    pub fn ran_out(&self) -> Option<&'static str> {
+        self.ran_out
+    }
 }
 
 impl ResourceLimiter for Budget {
@@ -221,6 +230,11 @@ impl ResourceLimiter for Budget {
         }
         self.memory = total;
         Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: Error) -> Result<()> {
+        self.ran_out = ran_out(&error).or(self.ran_out);
+        Ok(())
     }
 
     fn table_growing(

@@ -1,8 +1,12 @@
 //! Why a component cannot be used.
 
+use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use crate::config::ConfigError;
+use crate::scarcity;
 
 /// Why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +34,7 @@ pub enum LoadError {
         pinned: String,
     },
     /// The engine or its clock cannot be started.
-    #[error("the engine that runs the component cannot be started: {0:#}")]
+    #[error("the engine that runs the component cannot be started: {0:#}{limit}", limit = limit(.0))]
     Engine(wasmtime::Error),
     /// These bytes are not a component, or the engine cannot compile them.
     #[error("this is not a component that can be run: {0:#}")]
@@ -53,8 +57,25 @@ impl LoadError {
         // The engine has no type for this.
         if format!("{error:#}").contains("memory executable") {
             LoadError::ExecutableMemory
+        } else if ran_out(&error).is_some() {
+            // Not the component's fault.
+            LoadError::Engine(error)
         } else {
             LoadError::Compile(error)
         }
     }
+}
+
+/// The limit of the machine or the process that kept the engine from going on, if that is what happened.
+pub(crate) fn ran_out(error: &wasmtime::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        let io = cause.downcast_ref::<io::Error>().and_then(scarcity::limit);
+        let errno = cause.downcast_ref::<Errno>();
+        io.or_else(|| scarcity::limit(&io::Error::from(*errno?)))
+    })
+}
+
+/// The same as the end of a sentence.
+fn limit(error: &wasmtime::Error) -> String {
+    ran_out(error).map_or_else(String::new, |limit| format!(": {limit}"))
 }

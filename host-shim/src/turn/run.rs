@@ -1,9 +1,7 @@
 //! A turn from the workspace's lock to the component's last event.
 
-use std::io;
 use std::path::PathBuf;
 
-use rustix::io::Errno;
 use wasmtime::{Store, Trap};
 
 use super::loaded::Loaded;
@@ -16,7 +14,7 @@ use crate::config::guest_limits::{MAX_CALL_BYTES, MAX_STACK_BYTES};
 use crate::contract::event::{Event, FailureKind, StopReason};
 use crate::contract::request::Request;
 use crate::contract::thread_id;
-use crate::scarcity;
+use crate::engine::load_error::ran_out;
 use crate::telemetry::metrics::Meter;
 
 /// Runs the component. An error is the end to send, unless one was sent already.
@@ -135,7 +133,7 @@ fn stopped(store: &Store<CodexCtx>, error: &wasmtime::Error) -> Event {
     };
     let cause = error.root_cause().to_string();
     if exceeded.is_none()
-        && let Some(limit) = ran_out(error)
+        && let Some(limit) = ran_out(error).or(budget.ran_out())
     {
         let message =
             format!("The component could not run: {limit}. Free some of it, then try again.");
@@ -160,15 +158,6 @@ fn stopped(store: &Store<CodexCtx>, error: &wasmtime::Error) -> Event {
         last_words.unwrap_or_default()
     );
     Event::failed(kind, stop_reason, message)
-}
-
-/// The limit of the machine or the process that kept the engine from going on, if that is what happened.
-fn ran_out(error: &wasmtime::Error) -> Option<&'static str> {
-    error.chain().find_map(|cause| {
-        let io = cause.downcast_ref::<io::Error>().and_then(scarcity::limit);
-        let errno = cause.downcast_ref::<Errno>();
-        io.or_else(|| scarcity::limit(&io::Error::from(*errno?)))
-    })
 }
 
 /// The end of a turn whose caller does not take its events.
