@@ -33,7 +33,8 @@ mod engine;
 pub mod grant;
 mod open_files;
 mod provider;
-mod scarcity;
+#[doc(hidden)]
+pub mod scarcity;
 mod session;
 mod telemetry;
 mod turn;

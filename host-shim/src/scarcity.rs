@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 /// The limit that was reached, as a clause for a person; nothing if the error is about something else. The operating
 /// system's own error may be inside of another one.
+#[must_use]
 pub fn limit(error: &io::Error) -> Option<&'static str> {
     let errno = Errno::from_raw_os_error(number(error)?);
     Some(match errno {
@@ -26,6 +27,15 @@ pub fn limit(error: &io::Error) -> Option<&'static str> {
         Errno::FBIG => "a file may not grow further (`ulimit -f`, `LimitFSIZE=` of a service)",
         _ => return None,
     })
+}
+
+/// What to do if a limit was reached, as a clause for a person; nothing if the error is about something else.
+#[must_use]
+pub fn remedy(error: &io::Error) -> Option<String> {
+    Some(format!(
+        "{}: free some of it, or raise that limit",
+        limit(error)?
+    ))
 }
 
 /// The number of the operating system's error.
@@ -62,5 +72,6 @@ mod tests {
         }
         assert!(limit(&io::Error::other("full")).is_none());
         assert!(limit(&io::Error::other(error(Errno::NOSPC))).is_some());
+        assert_eq!(remedy(&error(Errno::ACCESS)), None);
     }
 }

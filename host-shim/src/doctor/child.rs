@@ -1,6 +1,7 @@
 //! Asks a program something: a short run with empty standard input and a time limit.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::process::Command;
 
 use crate::config::Config;
 use crate::grant::environment::EnvironmentRule;
+use crate::scarcity;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,8 +34,35 @@ pub struct Answer {
     pub stderr: String,
 }
 
-/// Runs a program with the environment that a turn gives to codex. An error is a sentence.
-pub async fn ask(program: &Path, args: &[&str], config: &Config) -> Result<Answer, String> {
+/// Why there is no answer.
+#[derive(Debug)]
+pub struct NoAnswer {
+    /// A sentence.
+    pub said: String,
+    /// What to do if this machine or process has run out of something.
+    scarce: Option<String>,
+}
+
+impl NoAnswer {
+    fn new(said: String) -> Self {
+        NoAnswer { said, scarce: None }
+    }
+
+    fn failed(what: &str, error: &io::Error) -> Self {
+        NoAnswer {
+            said: format!("{what}: {error}"),
+            scarce: scarcity::remedy(error),
+        }
+    }
+
+    /// What to do: this, unless something has run out, for which nobody has to repair the program.
+    pub fn remedy(&self, otherwise: impl Into<String>) -> String {
+        self.scarce.clone().unwrap_or_else(|| otherwise.into())
+    }
+}
+
+/// Runs a program with the environment that a turn gives to codex.
+pub async fn ask(program: &Path, args: &[&str], config: &Config) -> Result<Answer, NoAnswer> {
     ask_within(PATIENCE, ANSWER_BYTES, program, args, of_a_turn(config)).await
 }
 
@@ -42,7 +71,7 @@ pub async fn ask_as_service(
     program: &Path,
     args: &[&str],
     search_path: &str,
-) -> Result<Answer, String> {
+) -> Result<Answer, NoAnswer> {
     const KEPT: [&str; 5] = ["HOME", "USER", "LOGNAME", "LANG", "XDG_RUNTIME_DIR"];
     let kept = KEPT.into_iter().filter_map(|name| {
         let value = std::env::var_os(name)?;
@@ -64,7 +93,7 @@ pub async fn ask_for_document(
     program: &Path,
     args: &[&str],
     config: &Config,
-) -> Result<Answer, String> {
+) -> Result<Answer, NoAnswer> {
     ask_within(PATIENCE, DOCUMENT_BYTES, program, args, of_a_turn(config)).await
 }
 
@@ -74,7 +103,7 @@ async fn ask_within(
     program: &Path,
     args: &[&str],
     environment: Environment,
-) -> Result<Answer, String> {
+) -> Result<Answer, NoAnswer> {
     let shown = format!("{} {}", program.display(), args.join(" "));
     let mut child = Command::new(program)
         .args(args)
@@ -87,14 +116,14 @@ async fn ask_within(
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| format!("`{shown}` cannot be started: {error}"))?;
+        .map_err(|error| NoAnswer::failed(&format!("`{shown}` cannot be started"), &error))?;
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let answered = tokio::time::timeout(patience, async {
         let (stdout, stderr) =
             tokio::try_join!(read(stdout, most_bytes), read(stderr, most_bytes))?;
         let status = child.wait().await?;
-        std::io::Result::Ok(Answer {
+        io::Result::Ok(Answer {
             status,
             stdout,
             stderr,
@@ -103,7 +132,10 @@ async fn ask_within(
     .await;
     match answered {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(format!("the output of `{shown}` cannot be read: {error}")),
+        Ok(Err(error)) => {
+            let what = format!("the output of `{shown}` cannot be read");
+            Err(NoAnswer::failed(&what, &error))
+        }
         Err(_) => {
             // Processes that it started may hold the pipes open and keep running.
             if let Some(pid) = pid
@@ -112,12 +144,14 @@ async fn ask_within(
                 tracing::debug!(%error, "the process group has already ended");
             }
             let patience = patience.as_secs();
-            Err(format!("`{shown}` did not exit within {patience} seconds"))
+            Err(NoAnswer::new(format!(
+                "`{shown}` did not exit within {patience} seconds"
+            )))
         }
     }
 }
 
-async fn read(pipe: Option<impl AsyncRead + Unpin>, most_bytes: u64) -> std::io::Result<String> {
+async fn read(pipe: Option<impl AsyncRead + Unpin>, most_bytes: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
         pipe.take(most_bytes).read_to_end(&mut bytes).await?;
@@ -129,7 +163,7 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, most_bytes: u64) -> std::io:
 mod tests {
     use super::*;
 
-    async fn shell(script: &str) -> Result<Answer, String> {
+    async fn shell(script: &str) -> Result<Answer, NoAnswer> {
         let patience = Duration::from_secs(2);
         let args = ["-c", script];
         let environment = of_a_turn(&Config::default());
@@ -160,7 +194,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pid");
         let script = format!("sleep 1000 & echo $! > {}; wait", file.display());
-        let error = shell(&script).await.unwrap_err();
+        let error = shell(&script).await.unwrap_err().said;
         assert!(error.contains("did not exit within 2 seconds"), "{error}");
         let pid = std::fs::read_to_string(file).unwrap();
         let stat = format!("/proc/{}/stat", pid.trim());

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Check;
 use crate::config::{Config, ConfigError, default_path};
 use crate::grant::permission::changeable_by_others;
+use crate::scarcity;
 
 const ID: &str = "config";
 
@@ -52,11 +53,15 @@ fn mistakes(error: &ConfigError) -> Check {
                 "correct the file and run this again: checks that depend on it were skipped";
             Check::problem(ID, summary, remedy)
         }
-        _ => Check::problem(
-            ID,
-            error.to_string(),
-            "make the file readable, and run this again",
-        ),
+        error => {
+            let scarce = match error {
+                ConfigError::Read { source, .. } => scarcity::remedy(source),
+                _ => None,
+            };
+            let remedy =
+                scarce.unwrap_or_else(|| "make the file readable, and run this again".to_owned());
+            Check::problem(ID, error.to_string(), remedy)
+        }
     }
 }
 

@@ -40,7 +40,9 @@ struct Level {
 pub async fn discover(config: &Config) -> Result<Vec<SupportedModel>, String> {
     let program = installed::program(config).map_err(|error| error.to_string())?;
     let shown = program.display();
-    let answer = child::ask_for_document(&program, &["debug", "models"], config).await?;
+    let answer = child::ask_for_document(&program, &["debug", "models"], config)
+        .await
+        .map_err(|error| error.said)?;
     if !answer.status.success() {
         let said = answer.stderr.lines().next().unwrap_or("it says nothing");
         return Err(format!(

@@ -111,7 +111,10 @@ impl Installed {
         let range = format!("{}.{} to {}.{}", oldest.0, oldest.1, newest.0, newest.1);
         let answer = match child::ask(&path, &["--version"], config).await {
             Ok(answer) => answer,
-            Err(said) => return (None, Check::problem(ID, said, started_by_hand(&path))),
+            Err(error) => {
+                let remedy = error.remedy(started_by_hand(&path));
+                return (None, Check::problem(ID, error.said, remedy));
+            }
         };
         let Some(version) = Version::printed(&answer.stdout) else {
             let said = first_line(&answer.stdout).or(telling_line(&answer.stderr));

@@ -22,7 +22,10 @@ pub async fn checks(codex: &Installed, config: &Config) -> Vec<Check> {
 async fn login(codex: &Installed, config: &Config, provider: &ModelProvider) -> Check {
     let answer = match child::ask(&codex.path, &["login", "status"], config).await {
         Ok(answer) => answer,
-        Err(said) => return Check::problem(ID, said, "run `codex login status` by hand"),
+        Err(error) => {
+            let remedy = error.remedy("run `codex login status` by hand");
+            return Check::problem(ID, error.said, remedy);
+        }
     };
     if answer.status.success() {
         // Not what it says: that holds a part of the key.

@@ -13,6 +13,7 @@ use crate::engine::cache::Cache;
 use crate::engine::engine;
 use crate::engine::load_error::LoadError;
 use crate::open_files::Places;
+use crate::scarcity;
 
 /// The checks.
 pub fn checks() -> Vec<Check> {
@@ -75,6 +76,11 @@ fn memory_files() -> Check {
     let Err(error) = made else {
         return Check::ok(ID, "the supervisor of codex can be started from memory");
     };
+    // What has run out has run out for a file too.
+    if let Some(remedy) = scarcity::remedy(&error.into()) {
+        let said = format!("the supervisor of codex cannot be started from memory: {error}");
+        return Check::problem(ID, said, remedy);
+    }
     let temporary = std::env::temp_dir();
     let shown = temporary.display();
     let tried = tempfile::Builder::new()

@@ -63,7 +63,7 @@ pub async fn start(config: &Config, found: &Path) -> Option<Check> {
             let said = telling_line(&answer.stderr).unwrap_or("nothing");
             format!("{said} ({})", answer.status)
         }
-        Err(said) => said,
+        Err(error) => error.said,
     };
     let remedy = match program_behind(&program) {
         Some(behind) => format!("write into config.json: \"binary\": {}", quoted(&behind)),

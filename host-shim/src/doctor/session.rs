@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Check;
 use crate::contract::thread_id::is_uuid;
+use crate::scarcity;
 use crate::session::files::{SESSION_FILE, SessionFiles};
 use crate::session::folder::Folder;
 use crate::session::lock;
@@ -58,11 +59,12 @@ fn session(files: &SessionFiles, workspace: &Path) -> Check {
             ),
             RESET,
         ),
-        Err(error) => Check::problem(
-            ID,
-            error.to_string(),
-            "let this user read and write the file, or run as the user whose it is",
-        ),
+        Err(error) => {
+            let remedy = scarcity::remedy(&error).unwrap_or_else(|| {
+                "let this user read and write the file, or run as the user whose it is".to_owned()
+            });
+            Check::problem(ID, error.to_string(), remedy)
+        }
     }
 }
 

@@ -25,10 +25,9 @@ pub async fn check(program: &Path, workspace: &Path, config: &Config) -> Check {
     match started {
         Ok(Ok(())) => Check::ok(ID, format!("codex starts in {shown} as a turn starts it")),
         Ok(Err(error)) => {
-            let remedy = match scarcity::limit(&error) {
-                Some(limit) => format!("{limit}: free some of it, or raise that limit"),
-                None => "repair what the error names; the other checks may say more".to_owned(),
-            };
+            let remedy = scarcity::remedy(&error).unwrap_or_else(|| {
+                "repair what the error names; the other checks may say more".to_owned()
+            });
             let said = format!("codex cannot be started in {shown} as a turn starts it: {error}");
             Check::problem(ID, said, remedy)
         }
