@@ -23,12 +23,24 @@ pub fn at(path: &Path, what: &str, source: io::Error) -> io::Error {
         Some(Errno::NOLCK | Errno::OPNOTSUPP) if what.contains("locked") => Some(
             "this file system has no locks: mount it with local locks, or take a workspace elsewhere".to_owned(),
         ),
+        _ if what.contains("locked") && is_forbidden(&source) => Some(FLOCK_FORBIDDEN.to_owned()),
         Some(Errno::ACCESS | Errno::PERM) => owner(path),
         _ => scarcity::limit(&source).map(str::to_owned),
     };
     let remedy = remedy.map_or(String::new(), |remedy| format!(": {remedy}"));
     let said = format!("{} {what}: {source}{remedy}", path.display());
     io::Error::new(source.kind(), At { said, source })
+}
+
+/// What to do where no lock can be taken at all.
+pub const FLOCK_FORBIDDEN: &str =
+    "a sandbox or a seccomp filter forbids the system call `flock`: allow it for this program";
+
+/// Whether a lock was refused for a reason that is neither the file's nor its file system's: no permission of a file, and
+/// no kernel, gives these errors for `flock`.
+pub fn is_forbidden(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::PERM | Errno::NOSYS))
 }
 
 /// Whose a file is, or else its folder, if it is another user's.
