@@ -44,7 +44,7 @@ impl DoctorCommand {
             workspace,
             turn: self.turn,
         };
-        let report = super::runtime()?.block_on(doctor.examine());
+        let report = super::runtime(1)?.block_on(doctor.examine());
         print(&if self.json {
             serde_json::to_string_pretty(&report)?
         } else {

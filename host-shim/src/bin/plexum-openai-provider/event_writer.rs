@@ -13,6 +13,9 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
+    /// How many threads of the runtime it occupies.
+    pub const THREADS: usize = 1;
+
     /// Starts the thread, which calls `show` for each event in order, until that fails. Must be called within a
     /// runtime; one that is not to wait for a reader that stalls must be shut down in the background.
     pub fn start(mut show: impl FnMut(&Event) -> io::Result<()> + Send + 'static) -> Self {

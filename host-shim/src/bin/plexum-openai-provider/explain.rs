@@ -55,7 +55,7 @@ impl Explain {
     pub fn run(self) -> Result<ExitCode> {
         let config = super::config(self.config.as_deref())?;
         let key = SessionKey::new(&self.workspace, self.session);
-        let loaded = super::runtime()?.block_on(SessionFiles::default().peek(&key))?;
+        let loaded = super::runtime(1)?.block_on(SessionFiles::default().peek(&key))?;
         let stored = loaded.entry.map(|entry| entry.thread_id);
         let call = Call {
             prompt_on_stdin: self.args.last().is_some_and(|last| last == "-"),

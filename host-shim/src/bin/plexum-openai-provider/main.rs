@@ -24,13 +24,19 @@ mod spinner;
 mod surrogates;
 
 use std::env::VarError;
+use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use plexum_openai_provider::{Config, ConfigError, raise_open_files_limit};
+use plexum_openai_provider::{Config, ConfigError, raise_open_files_limit, scarcity};
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavior};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -80,6 +86,24 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    match getrlimit(Resource::Stack).current {
+        // `ulimit -s` is for the first thread alone. If there is no other to be had, this one has to do.
+        Some(most) if most < STACK_BYTES => std::thread::Builder::new()
+            .stack_size(STACK_BYTES as usize)
+            .spawn(command)
+            .map_or_else(
+                |_| command(),
+                |thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            ),
+        _ => command(),
+    }
+}
+
+/// What the commands need, with much to spare.
+const STACK_BYTES: u64 = 2 << 20;
+
+/// Does what the command line says.
+fn command() -> ExitCode {
     let cli = Cli::parse();
     let started = start_log(cli.verbose).and_then(|()| outlive_large_files());
     let result = started.and_then(|()| match cli.command {
@@ -100,9 +124,21 @@ fn main() -> ExitCode {
         Command::Schema(schema) => schema.run(),
     });
     result.unwrap_or_else(|error| {
-        eprintln!("error: {}", harmless(&format!("{error:#}")));
+        eprintln!("error: {}", harmless(&sentence(&error)));
         ExitCode::from(2)
     })
+}
+
+/// An error with the limit that was reached, if that is what it is about and it does not say so itself.
+fn sentence(error: &anyhow::Error) -> String {
+    let said = format!("{error:#}");
+    let limit = error
+        .chain()
+        .find_map(|cause| scarcity::limit(cause.downcast_ref()?));
+    match limit {
+        Some(limit) if !said.contains(limit) => format!("{said}: {limit}"),
+        _ => said,
+    }
 }
 
 /// Sends the log to standard error, as far as it is wanted.
@@ -146,12 +182,56 @@ fn open_more_files() {
 /// The target of the log of [`Recorder`](plexum_openai_provider::Recorder).
 const RECORD: &str = "plexum_openai_provider::telemetry::record";
 
-/// A runtime for one thing at a time.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// A runtime for one thing at a time, and with this many threads for work that may block.
+///
+/// It has them from the beginning and keeps them. Later there may be none to be had (`ulimit -u`), and tokio then panics,
+/// or has work wait that only more threads could do. So there must be one more than the command occupies for good.
+fn runtime(threads: usize) -> anyhow::Result<Runtime> {
+    let runtime = Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(Duration::MAX)
         .build();
-    runtime.context("the runtime could not be started")
+    let runtime = runtime.context("the runtime could not be started")?;
+    occupy(threads).context("the threads of the runtime could not be started")?;
+    let (begun, begins) = mpsc::channel();
+    // Each waits until this is dropped, so that no two run on one thread.
+    let mut releases = Vec::new();
+    for _ in 0..threads {
+        let (release, released) = mpsc::channel::<()>();
+        releases.push(release);
+        let begun = begun.clone();
+        runtime.spawn_blocking(move || {
+            // If the other side has given up, there is nobody to tell.
+            let _ = begun.send(());
+            let _ = released.recv();
+        });
+        if begins.recv_timeout(THREAD_PATIENCE).is_err() {
+            // Between the two attempts, somebody else has taken it.
+            return Err(io::Error::from(Errno::AGAIN))
+                .context("the threads of the runtime could not be started");
+        }
+    }
+    Ok(runtime)
+}
+
+/// How long a thread that could be started may take to run.
+const THREAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tries whether this many threads can be had at once.
+fn occupy(threads: usize) -> io::Result<()> {
+    let start = |_| {
+        let (release, released) = mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().spawn(move || released.recv())?;
+        Ok((release, thread))
+    };
+    // Those that there are end when this returns.
+    let started: Vec<_> = (0..threads).map(start).collect::<io::Result<_>>()?;
+    for (release, thread) in started {
+        drop(release);
+        // It only hears that this is over.
+        let _over = thread.join();
+    }
+    Ok(())
 }
 
 /// Makes a write beyond `ulimit -f` an error, and not the silent end of this program.
@@ -159,7 +239,7 @@ fn outlive_large_files() -> anyhow::Result<()> {
     if getrlimit(Resource::Fsize).current.is_none() {
         return Ok(());
     }
-    let watched = runtime()?.block_on(async { signal(SignalKind::from_raw(SIGXFSZ)) });
+    let watched = runtime(0)?.block_on(async { signal(SignalKind::from_raw(SIGXFSZ)) });
     // The handler stays when the stream of signals is dropped.
     watched.map(drop).context("SIGXFSZ cannot be watched")
 }

@@ -63,7 +63,7 @@ impl Models {
             return discover(&config, self.json);
         }
         let provider = Provider::new(config.clone())?;
-        let description = super::runtime()?
+        let description = super::runtime(1)?
             .block_on(provider.describe())
             .map_err(|error| anyhow!("the component cannot list its models: {error:#}"))?;
         let models = description.models.into_iter().enumerate();
@@ -89,7 +89,7 @@ impl Models {
 
 /// Shows what codex knows.
 fn discover(config: &Config, json: bool) -> Result<ExitCode> {
-    let models = super::runtime()?.block_on(doctor::discover(config));
+    let models = super::runtime(1)?.block_on(doctor::discover(config));
     let models = models.map_err(|error| anyhow!(error))?;
     if json {
         let setting = serde_json::json!({ "supported_models": models });

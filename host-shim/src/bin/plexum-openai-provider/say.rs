@@ -84,7 +84,7 @@ impl Say {
         request.options.effort = self.effort;
         request.options.output_schema = self.output_schema.as_deref().map(schema).transpose()?;
         let json = self.json;
-        let runtime = super::runtime()?;
+        let runtime = super::runtime(1 + EventWriter::THREADS)?;
         let followed = runtime.block_on(async {
             let writer = if json {
                 EventWriter::start(print_json)

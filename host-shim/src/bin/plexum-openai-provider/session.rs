@@ -46,7 +46,7 @@ impl Session {
     pub fn run(self) -> Result<ExitCode> {
         let workspace = super::absolute(&self.workspace)?;
         let key = SessionKey::new(workspace, self.session);
-        super::runtime()?.block_on(act(self.action, &key))
+        super::runtime(1)?.block_on(act(self.action, &key))
     }
 }
 

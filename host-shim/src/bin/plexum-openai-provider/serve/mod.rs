@@ -65,12 +65,15 @@ pub struct Serve {
     provider: ProviderArgs,
 }
 
+/// Standard input is read, and standard output written, on a thread each.
+const STANDARD_STREAMS: usize = 2;
+
 impl Serve {
     pub fn run(self) -> Result<ExitCode> {
         super::keep_private();
         super::open_more_files();
         let provider = self.provider.provider(None)?;
-        let runtime = super::runtime()?;
+        let runtime = super::runtime(1 + STANDARD_STREAMS)?;
         let served = runtime.block_on(async {
             // All are watched from here on, so that none ends the program in another way.
             let mut interrupt =
