@@ -39,6 +39,23 @@ pub fn deny_write_execute(command: &mut Command) {
     };
 }
 
+/// Has the program run as under the filter that `MemoryDenyWriteExecute=` of systemd installs on older kernels: memory
+/// that can be written cannot be run, and none becomes executable later.
+pub fn forbid_executable_memory(command: &mut Command) {
+    const EXECUTE: u32 = libc::PROT_EXEC.cast_unsigned();
+    const WRITE_AND_EXECUTE: u32 = EXECUTE | libc::PROT_WRITE.cast_unsigned();
+    let filters = [
+        (libc::SYS_mprotect, EXECUTE),
+        (libc::SYS_pkey_mprotect, EXECUTE),
+        (libc::SYS_mmap, WRITE_AND_EXECUTE),
+    ];
+    for (call, protection) in filters {
+        let call = u32::try_from(call).unwrap_or(u32::MAX);
+        // SAFETY: as above.
+        unsafe { command.pre_exec(move || install(&of_protection(call, protection))) };
+    }
+}
+
 /// Limits a resource of the program, such as `libc::RLIMIT_AS`.
 pub fn limit(command: &mut Command, resource: libc::__rlimit_resource_t, most: u64) {
     // SAFETY: as above.
@@ -59,19 +76,47 @@ pub fn limit(command: &mut Command, resource: libc::__rlimit_resource_t, most: u
 
 /// Installs the filter: that call gives that error, and all others work.
 fn filter(call: u32, errno: u32) -> io::Result<()> {
-    // Codes of the BPF machine; the number of the call is the first word of what the filter looks at.
-    const LOAD_WORD: u16 = 0x20;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let steps = [
+    install(&[
         step(LOAD_WORD, 0, 0, 0),
         step(JUMP_IF_EQUAL, 0, 1, call),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
+    ])
+}
+
+/// The filter by which a call that maps memory, or protects it, is not permitted to ask for all of this protection.
+fn of_protection(call: u32, protection: u32) -> [libc::sock_filter; 7] {
+    // The third argument of all of these calls.
+    const PROTECTION: u32 = 16 + 2 * 8;
+    [
+        step(LOAD_WORD, 0, 0, 0),
+        step(JUMP_IF_EQUAL, 0, 4, call),
+        step(LOAD_WORD, 0, 0, PROTECTION),
+        step(AND, 0, 0, protection),
+        step(JUMP_IF_EQUAL, 0, 1, protection),
+        step(
+            RETURN,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned(),
+        ),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+}
+
+// Codes of the BPF machine. It looks at the number of the call, which is the first word, and at the call's arguments.
+const LOAD_WORD: u16 = 0x20;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const AND: u16 = 0x54;
+const RETURN: u16 = 0x06;
+
+const fn step(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code, jt, jf, k }
+}
+
+fn install(steps: &[libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog {
-        len: 4,
+        len: u16::try_from(steps.len()).unwrap_or(0),
         filter: steps.as_ptr().cast_mut(),
     };
     let none: libc::c_ulong = 0;
