@@ -9,6 +9,7 @@
 )]
 
 mod console;
+mod faults;
 mod links;
 mod text;
 
@@ -154,6 +155,12 @@ fn links_and_paths_resolve() {
         .iter()
         .flat_map(|name| links::problems(name))
         .collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn every_fault_has_a_row_and_its_tests_exist() {
+    let problems = faults::problems();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::ROOT;
 
 /// All texts, in reading order: what one installs, the next may use.
-pub const TEXTS: [&str; 12] = [
+pub const TEXTS: [&str; 13] = [
     "README.md",
     "host-shim/docs/operator.md",
     "host-shim/docs/embedding.md",
@@ -16,6 +16,7 @@ pub const TEXTS: [&str; 12] = [
     "wit/README.md",
     "guest/README.md",
     "tests/README.md",
+    "tests/faults.md",
     "tests/bench/README.md",
     "tests/bench/RESULTS.md",
     "CHANGELOG.md",
