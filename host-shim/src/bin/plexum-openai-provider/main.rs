@@ -129,9 +129,18 @@ fn command() -> ExitCode {
     })
 }
 
-/// An error with the limit that was reached, if that is what it is about and it does not say so itself.
+/// An error with its causes, and with the limit that was reached, if that is what it is about and it does not say so itself.
 fn sentence(error: &anyhow::Error) -> String {
-    let said = format!("{error:#}");
+    let mut said = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            // Some errors say in their own text what their cause is.
+            said = format!("{said}: {cause}");
+        }
+    }
     let limit = error
         .chain()
         .find_map(|cause| scarcity::limit(cause.downcast_ref()?));
