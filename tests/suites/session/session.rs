@@ -5,14 +5,16 @@
     reason = "clippy does not know a test's helpers as tests"
 )]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use plexum_openai_provider::{Event, FailureKind, NoticeKind, ReplacementReason, SESSION_FILE};
 use plexum_openai_provider_tests::codex_home::CodexHome;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::mock_model::{MockModel, Options};
 use plexum_openai_provider_tests::real_codex;
+use plexum_openai_provider_tests::wait::wait_until;
 use plexum_openai_provider_tests::workspace::{Said, Workspace, program};
 use serde_json::json;
 
@@ -221,6 +223,35 @@ fn a_workspace_that_is_in_use_is_busy_after_a_bounded_wait() {
     // SAFETY: `kill` takes plain numbers and touches no memory; the test started this process.
     unsafe { libc::kill(first.id().cast_signed(), libc::SIGINT) };
     first.wait().unwrap();
+}
+
+#[test]
+fn a_reset_that_waits_for_a_turn_says_so() {
+    let steps = vec![Step::ThreadStarted, Step::TurnStarted, Step::Forever];
+    let workspace = Workspace::scripted(fake_codex(), [steps]).unwrap();
+    let turn = workspace.say(["--json", "hello"]).spawn().unwrap();
+    wait_until("the conversation is kept", || {
+        workspace.session().unwrap().is_some()
+    });
+    let mut reset = Command::new(program())
+        .args(["session", "reset", "--workspace"])
+        .arg(workspace.path())
+        .env("XDG_STATE_HOME", workspace.state_home())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(reset.stderr.as_mut().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    assert!(said.contains("is running"), "{said}");
+    assert!(workspace.session().unwrap().is_some());
+    // SAFETY: takes numbers only; the process is a child that has not been waited for.
+    unsafe { libc::kill(turn.id().cast_signed(), libc::SIGINT) };
+    turn.wait_with_output().unwrap();
+    assert!(reset.wait().unwrap().success());
+    assert_eq!(workspace.session().unwrap(), None);
 }
 
 #[test]

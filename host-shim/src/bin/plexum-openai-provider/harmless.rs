@@ -3,6 +3,7 @@
 //! The model, codex, the service and whoever named a folder may write anything.
 
 use std::borrow::Cow;
+use std::io::{self, Write};
 
 /// The text, with its line feeds and tabs.
 pub fn harmless(text: &str) -> Cow<'_, str> {
@@ -14,6 +15,23 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
 /// The text as one line.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_control)
+}
+
+/// Standard error, for the log: an entry is one line, whatever is in its fields. Each write is an entry.
+pub struct Log;
+
+impl Write for Log {
+    fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(entry);
+        let line = one_line(text.strip_suffix('\n').unwrap_or(&text));
+        // In one piece, as others may write at the same time.
+        io::stderr().write_all(format!("{line}\n").as_bytes())?;
+        Ok(entry.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// Whether a terminal would obey this character (C0, DEL and C1), or turn the reading direction of others by it.

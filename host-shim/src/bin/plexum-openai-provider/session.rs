@@ -1,11 +1,15 @@
 //! `session`: the conversation that a workspace remembers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use plexum_openai_provider::{Loaded, SessionFiles, SessionKey, SessionStore};
+
+use super::harmless::one_line;
 
 /// Show, forget or choose the conversation of a workspace.
 #[derive(Args)]
@@ -53,13 +57,13 @@ impl Session {
 async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
     let files = SessionFiles::default();
     if let Action::Adopt { thread_id } = &action {
-        let before = files.adopt(key, thread_id).await?;
-        let workspace = key.workspace.display();
+        let before = patiently(files.adopt(key, thread_id)).await?;
+        let workspace = shown(&key.workspace);
         println!("The next turn in {workspace} goes on with {thread_id}.");
         if let Some(before) = before {
             println!(
                 "It belonged to {}, where the next turn begins a new conversation.",
-                before.display()
+                shown(&before)
             );
         }
         return Ok(ExitCode::SUCCESS);
@@ -71,7 +75,7 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
     let Some(entry) = entry else {
         let named = key.session.as_ref();
         let named = named.map_or(String::new(), |name| format!(" of the name {name:?}"));
-        let workspace = key.workspace.display();
+        let workspace = shown(&key.workspace);
         eprintln!("There is no conversation{named} in {workspace} yet.");
         return Ok(ExitCode::FAILURE);
     };
@@ -82,12 +86,12 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
         ),
         Action::Reset => {
             // A running turn would write the id again.
-            files.lock(key).await?.set_aside().await?;
+            patiently(files.lock(key)).await?.set_aside().await?;
             let path = SessionFiles::session_file(key);
             let name = path.file_name().unwrap_or_default();
             println!(
                 "{} was set aside as {}.bad, and the next turn begins a new conversation. To continue this one, run `plexum-openai-provider session adopt {}`.",
-                path.display(),
+                shown(&path),
                 name.display(),
                 entry.thread_id
             );
@@ -95,4 +99,21 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
         Action::Adopt { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for what may have to wait for a turn, and says so. A turn may take hours.
+async fn patiently<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+    }
+    eprintln!("A turn of this conversation is running. Waiting for its end; Ctrl-C gives up.");
+    work.await
+}
+
+/// A path for a terminal: whoever made a folder named it.
+fn shown(path: &Path) -> String {
+    one_line(&path.to_string_lossy()).into_owned()
 }
