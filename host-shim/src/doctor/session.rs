@@ -86,7 +86,11 @@ fn state(path: Option<&Path>) -> Check {
             ID,
             format!("none yet: the first turn makes {}", path.display()),
         ),
-        Err(error) => Check::problem(ID, format!("{error}, {BELIEVED}"), "do what the text names"),
+        Err(error) => Check::problem(
+            ID,
+            format!("{error}, {BELIEVED}"),
+            "give this user a folder that is its own and closed to others, or set XDG_STATE_HOME to one",
+        ),
     }
 }
 

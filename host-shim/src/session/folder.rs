@@ -190,7 +190,7 @@ impl Folder {
             file.write_all(second)?;
             step(SaveStep::Written);
             if sync == Sync::Now {
-                file.sync_all()?;
+                as_durable_as_can_be(file.sync_all(), &temporary)?;
                 step(SaveStep::Synced);
             }
             Ok(())
@@ -261,14 +261,8 @@ impl Folder {
                 File::from(parent).sync_all()
             }
         };
-        match synced {
-            // Network and foreign file systems: that is as durable as a file can be there.
-            Err(error) if has_no_folder_sync(&error) => {
-                tracing::debug!(folder = %self.path.display(), "the file system cannot sync a folder");
-                Ok(())
-            }
-            synced => synced.map_err(|error| at(&self.path, "cannot be synced", error)),
-        }
+        as_durable_as_can_be(synced, &self.path)
+            .map_err(|error| at(&self.path, "cannot be synced", error))
     }
 
     /// Puts a file that was replaced with [`Sync::Later`] on the disk.
@@ -277,7 +271,7 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.file, name, flags, Mode::empty());
         file.map_err(io::Error::from)
-            .and_then(|file| File::from(file).sync_all())
+            .and_then(|file| as_durable_as_can_be(File::from(file).sync_all(), &path))
             .map_err(|error| at(&path, "cannot be synced", error))?;
         self.sync_parent(name)
     }
@@ -400,8 +394,20 @@ impl AsFd for Folder {
     }
 }
 
-/// Whether this is what a file system says that has no such thing as syncing a folder.
-fn has_no_folder_sync(error: &io::Error) -> bool {
+/// The result of a sync. A network or foreign file system may have no such thing, for folders above all; then what was
+/// written is as durable as it can be there.
+fn as_durable_as_can_be(synced: io::Result<()>, path: &Path) -> io::Result<()> {
+    match synced {
+        Err(error) if has_no_sync(&error) => {
+            tracing::debug!(path = %path.display(), "the file system cannot sync this");
+            Ok(())
+        }
+        synced => synced,
+    }
+}
+
+/// Whether this is what a file system says that has no such thing as a sync.
+fn has_no_sync(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS))
 }

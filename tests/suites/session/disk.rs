@@ -6,13 +6,14 @@
 )]
 
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
 use plexum_openai_provider::{Event, FailureKind, NoticeKind, ReplacementReason, SESSION_FILE};
 use plexum_openai_provider_tests::codex_home::CodexHome;
 use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::jail::{self, Forbidden};
 use plexum_openai_provider_tests::mock_model::MockModel;
 use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::real_codex::RealCodex;
@@ -137,6 +138,106 @@ fn what_is_not_an_id_is_put_aside_whole() {
             "{text:?}"
         );
     }
+}
+
+#[test]
+fn a_file_system_that_lacks_something_is_told_from_one_that_fails() {
+    let fake_codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
+    let turn = |call, errno| {
+        let workspace = Workspace::new(fake_codex).unwrap();
+        let mut say = workspace.say(["--json", "hello"]);
+        jail::forbid(&mut say, Forbidden { call, errno });
+        let said = Said::by(&say.output().unwrap()).unwrap();
+        (workspace.session().unwrap(), said)
+    };
+    // A network file system without a lock manager: two turns at once could not be told apart.
+    for errno in [libc::ENOLCK, libc::EOPNOTSUPP] {
+        let (kept, said) = turn(libc::SYS_flock, errno);
+        let failure = said.failure().unwrap();
+        assert_eq!(
+            failure.kind,
+            FailureKind::SessionUnreadable,
+            "{errno}: {said:?}"
+        );
+        assert!(
+            failure.message.contains("local locks") && !failure.message.contains("emove"),
+            "{errno}: {failure:?}"
+        );
+        assert_eq!(kept, None);
+    }
+    // One that has no such thing as a sync: what was written is as durable as it can be there.
+    let (kept, said) = turn(libc::SYS_fsync, libc::EINVAL);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(!format!("{:?}", said.events).contains("Notice"), "{said:?}");
+    assert_eq!(kept.as_deref(), said.start().map(|(id, _)| id));
+    // A disk that fails is another matter. That is said.
+    let (_, said) = turn(libc::SYS_fsync, libc::EIO);
+    assert!(
+        format!("{:?}", said.events).contains("Input/output error"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn another_users_file_is_to_be_removed_by_nobody() {
+    let test = "another_users_file_is_to_be_removed_by_nobody";
+    let Some(workspace) = workspace_of_another_user() else {
+        return tool::lacks(test, "only root can give a file to another user");
+    };
+    // Root in a user namespace of its own, where the other user is nobody: it may not do everything, unlike root.
+    let run = |command: &Command| {
+        let mut unshare = Command::new("unshare");
+        let variables = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)));
+        unshare
+            .args(["--user", "--map-root-user"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .envs(variables);
+        unshare.output().unwrap()
+    };
+    let mut allowed = Command::new("unshare");
+    allowed.args(["--user", "--map-root-user", "true"]);
+    if !allowed.status().is_ok_and(|status| status.success()) {
+        return tool::lacks(test, "user namespaces are not allowed here");
+    }
+    let said = Said::by(&run(&workspace.say(["--json", "hello"]))).unwrap();
+    let failure = said.failure().unwrap();
+    assert_eq!(failure.kind, FailureKind::SessionUnreadable, "{said:?}");
+    let mut doctor = Command::new(program());
+    doctor
+        .args(["doctor", "--config"])
+        .arg(workspace.config())
+        .arg("--workspace")
+        .arg(workspace.path())
+        .env("XDG_STATE_HOME", workspace.state_home());
+    let examined = String::from_utf8(run(&doctor).stdout).unwrap();
+    let found = examined
+        .lines()
+        .find(|line| line.contains(" session: "))
+        .unwrap();
+    for told in [&failure.message, found] {
+        assert!(
+            told.contains("belongs to the user") && told.contains("run as that user"),
+            "{told}"
+        );
+        assert!(!told.to_lowercase().contains("remove"), "{told}");
+    }
+}
+
+/// A workspace that several users share, in which one has a conversation; None if this user can give nothing away.
+fn workspace_of_another_user() -> Option<Workspace> {
+    const OTHER: u32 = 1501;
+    let (workspace, said) = turn(|_| ());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let file = workspace.path().join(SESSION_FILE);
+    // What that user's hosts know is not here.
+    fs::remove_dir_all(workspace.state_home()).unwrap();
+    let given =
+        chown(&file, Some(OTHER), None).and_then(|()| chown(workspace.path(), Some(OTHER), None));
+    fs::set_permissions(workspace.path(), PermissionsExt::from_mode(0o777)).ok();
+    given.is_ok().then_some(workspace)
 }
 
 /// A workspace on a disk of its own, in a mount namespace of its own, with the real codex: a fake one keeps its
