@@ -163,7 +163,7 @@ impl Cache {
 /// Empties a folder, and removes it when nothing else is in it.
 fn empty(folder: &Path) -> io::Result<()> {
     for (_, entry) in entries(folder)? {
-        std::fs::remove_file(entry)?;
+        remove(&entry)?;
     }
     match std::fs::remove_dir(folder) {
         Err(error)
@@ -318,7 +318,7 @@ fn keep(folder: &Path, path: &Path, code: &[u8], sha256: &str) -> io::Result<()>
     all.sort();
     let too_many = all.len().saturating_sub(MOST_ENTRIES);
     for (_, entry) in all.into_iter().take(too_many) {
-        std::fs::remove_file(entry)?;
+        remove(&entry)?;
     }
     Ok(())
 }
@@ -334,11 +334,22 @@ fn entries(folder: &Path) -> io::Result<Vec<(SystemTime, PathBuf)>> {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.ends_with(".code") || name.starts_with(".new-") {
-            let made = std::fs::symlink_metadata(&path)?.modified()?;
-            found.push((made, path));
+            match std::fs::symlink_metadata(&path) {
+                // Another process has removed it, or given it its name, since the folder was read.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                metadata => found.push((metadata?.modified()?, path)),
+            }
         }
     }
     Ok(found)
+}
+
+/// Removes an entry, which may be gone by now.
+fn remove(entry: &Path) -> io::Result<()> {
+    match std::fs::remove_file(entry) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 fn invalid(why: &str) -> io::Error {
@@ -514,6 +525,30 @@ mod tests {
         kept.cache.clear().unwrap();
         assert!(!kept.folder.exists());
         kept.cache.clear().unwrap();
+    }
+
+    #[test]
+    fn what_another_process_removes_meanwhile_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for name in ["a.code", "b.code", ".new-c"] {
+                let (path, done) = (folder.path().join(name), &done);
+                scope.spawn(move || {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        std::fs::write(&path, "").unwrap();
+                        remove(&path).unwrap();
+                    }
+                });
+            }
+            let all = (0..2000).map(|_| {
+                let found = entries(folder.path())?;
+                found.iter().try_for_each(|(_, entry)| remove(entry))
+            });
+            let result: io::Result<()> = all.collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            result.unwrap();
+        });
     }
 
     #[test]
