@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::capability::handover::MAX_SCHEMA_BYTES;
-use crate::capability::image::MAX_IMAGE_BYTES;
+use crate::capability::image::{MAX_IMAGE_BYTES, MAX_IMAGES};
 use crate::codex::framing::MAX_LINE_BYTES;
 use crate::codex::stderr::STDERR_BYTES;
 use crate::codex::task::{DRAIN, MAX_BATCH_BYTES};
@@ -167,6 +167,7 @@ fn fixed() -> Vec<Limit> {
         bytes("lines at a time", MAX_BATCH_BYTES),
         bytes("kept standard error", STDERR_BYTES),
         limit("one image", MAX_IMAGE_BYTES, Unit::Bytes),
+        count("images of a prompt", MAX_IMAGES),
         limit("output schema", MAX_SCHEMA_BYTES as u64, Unit::Bytes),
         limit("one session file", MAX_FILE_BYTES, Unit::Bytes),
     ]

@@ -18,6 +18,9 @@ use crate::contract::request::{Content, ImageSource, Message, Request};
 /// The largest image that is handed over.
 pub(crate) const MAX_IMAGE_BYTES: u64 = 20 * 1024 * 1024;
 
+/// How many are handed over: each takes two of codex's arguments, of which there may be 4096.
+pub(crate) const MAX_IMAGES: usize = 1000;
+
 /// Why an image cannot be handed over. Codex itself would only tell the model that it could not
 /// read it.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,12 @@ impl StagedImages {
     }
 
     fn copy(first: usize, sources: &[ImageSource], workspace: &Path) -> Result<Self, ImageError> {
+        if sources.len() > MAX_IMAGES {
+            return Err(ImageError {
+                number: MAX_IMAGES + 1,
+                problem: format!("is one too many: send at most {MAX_IMAGES}"),
+            });
+        }
         let folder = PrivateFolder::new().map_err(|error| ImageError {
             number: 1,
             problem: format!("could not be copied: {error}"),
@@ -267,5 +276,27 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn more_than_codex_can_be_given_are_refused_as_images() {
+        let workspace = tempfile::tempdir().unwrap();
+        std::fs::write(workspace.path().join("a.gif"), GIF).unwrap();
+        let images = |count| {
+            request(vec![
+                ImageSource::Path {
+                    path: "a.gif".into(),
+                };
+                count
+            ])
+        };
+        let most = StagedImages::stage(&images(MAX_IMAGES), workspace.path()).await;
+        assert_eq!(most.unwrap().numbers().len(), MAX_IMAGES);
+        let more = StagedImages::stage(&images(MAX_IMAGES + 1), workspace.path()).await;
+        let error = more.unwrap_err().to_string();
+        assert!(
+            error.starts_with("Image 1001 of") && error.contains("at most 1000"),
+            "{error}"
+        );
     }
 }

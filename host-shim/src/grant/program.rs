@@ -36,9 +36,20 @@ pub fn resolve(
     };
     let shown = binary.display();
     match std::fs::metadata(binary) {
-        Err(error) => Err(ProgramError::NotInstalled(format!(
-            "`binary` names {shown}, which cannot be found ({error}): {REMEDY}"
-        ))),
+        Err(error) => {
+            // Node was upgraded, most likely, and its old folder is gone.
+            let other = on_path("codex", search_path.unwrap_or_default());
+            let remedy = other.map_or(REMEDY.to_owned(), |other| {
+                let other = npm_script::program_behind(&other).unwrap_or(other);
+                format!(
+                    "there is one on PATH, so set `binary` in the configuration to {}",
+                    other.display()
+                )
+            });
+            Err(ProgramError::NotInstalled(format!(
+                "`binary` names {shown}, which cannot be found ({error}): {remedy}"
+            )))
+        }
         Ok(metadata) if !metadata.is_file() => Err(ProgramError::NotExecutable(format!(
             "`binary` names {shown}, which is not a file: name the codex program itself"
         ))),
@@ -194,6 +205,21 @@ mod tests {
         let plain = file(folder.path(), "plain", 0o644);
         assert!(
             matches!(check(&plain), Err(ProgramError::NotExecutable(text)) if text.contains("chmod +x"))
+        );
+    }
+
+    #[test]
+    fn where_the_named_one_is_gone_the_one_on_path_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let search = folder.path().as_os_str();
+        let gone = folder.path().join("v22/bin/codex");
+        let problem = || resolve(Some(&gone), Some(search)).unwrap_err().to_string();
+        assert!(problem().contains("npm install"), "{}", problem());
+        let other = file(folder.path(), "codex", 0o755);
+        let told = problem();
+        assert!(
+            told.contains(&format!("to {}", other.display())) && !told.contains("npm install"),
+            "{told}"
         );
     }
 
