@@ -6,12 +6,14 @@
 )]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use plexum_openai_provider::{Event, FailureKind, NoticeKind, StopReason};
 use plexum_openai_provider_tests::fake_codex::{Step, Usage};
+use plexum_openai_provider_tests::jail;
 use plexum_openai_provider_tests::wait::{is_running, processes_with, wait_until};
 use plexum_openai_provider_tests::workspace::{Said, Workspace, cache_home, program};
 use serde_json::json;
@@ -637,7 +639,7 @@ fn a_terminal_that_closes_is_a_stop_unless_it_is_to_be_ignored() {
         steps.extend(go_on);
         let workspace = scripted(steps);
         let mut say = workspace.say(["--json", "x"]);
-        let mut command = std::process::Command::new("env");
+        let mut command = Command::new("env");
         if ignored {
             command.arg("--ignore-signal=HUP");
         }
@@ -662,5 +664,138 @@ fn a_terminal_that_closes_is_a_stop_unless_it_is_to_be_ignored() {
         let said = Said::by(&child.wait_with_output().unwrap()).unwrap();
         let expected = if ignored { Some(0) } else { Some(129) };
         assert_eq!(said.code, expected, "{said:?}");
+    }
+}
+
+#[test]
+fn what_a_prompt_cannot_be_is_said_with_a_remedy() {
+    let workspace = Workspace::new(fake_codex()).unwrap();
+    let piped = |input: &[u8]| {
+        let file = workspace.outside("prompt");
+        std::fs::write(&file, input).unwrap();
+        run(workspace
+            .say(["-"])
+            .stdin(std::fs::File::open(file).unwrap()))
+    };
+    let (stdout, stderr, code) = piped(b"gr\xfc\xdfe");
+    assert_eq!((stdout.as_str(), code), ("", Some(2)), "{stderr}");
+    assert!(
+        stderr.contains("not UTF-8") && stderr.contains("iconv"),
+        "{stderr}"
+    );
+    // Without end, and not read whole.
+    let (_, stderr, code) = run(workspace
+        .say(["-"])
+        .stdin(std::fs::File::open("/dev/zero").unwrap()));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("more than 64 MiB"), "{stderr}");
+    assert!(workspace.calls().unwrap().is_empty());
+}
+
+#[test]
+fn special_files_are_no_configuration_and_no_component() {
+    let workspace = Workspace::new(fake_codex()).unwrap();
+    let fifo = workspace.outside("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    for option in ["--config", "--component"] {
+        for file in [fifo.as_path(), Path::new("/dev/zero")] {
+            let mut say = Command::new(program());
+            say.args(["say", "--workspace"]).arg(workspace.path());
+            if option == "--component" {
+                say.arg("--config").arg(workspace.config());
+            }
+            let (_, stderr, code) = run(say.arg(option).arg(file).arg("hello"));
+            assert_eq!(code, Some(2), "{option}: {stderr}");
+            // Said once.
+            assert_eq!(stderr.matches("is not a plain file").count(), 1, "{stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_whose_name_a_terminal_would_obey_is_shown_as_escapes() {
+    let workspace = Workspace::new(fake_codex()).unwrap();
+    let folder = workspace.path().join("a\u{1b}]52;c;aGk=\u{7}\nINFO forged");
+    std::fs::create_dir(&folder).unwrap();
+    let mut said = Command::new(program());
+    said.args(["say", "--verbose", "--config"])
+        .arg(workspace.config())
+        .arg("--workspace")
+        .arg(&folder)
+        .arg("hello")
+        .env("PLEXUM_LOG", "trace");
+    let session = |action: &str| {
+        let mut session = Command::new(program());
+        session
+            .args(["session", action, "--workspace"])
+            .arg(&folder);
+        session
+    };
+    for command in [
+        &mut said,
+        &mut session("show"),
+        &mut session("reset"),
+        &mut session("show"),
+    ] {
+        let (stdout, stderr, _) = run(command.env("XDG_STATE_HOME", workspace.state_home()));
+        let shown = format!("{stdout}{stderr}");
+        assert!(
+            !shown.contains('\u{1b}') && !shown.contains('\u{7}'),
+            "{shown:?}"
+        );
+        assert!(
+            !shown.lines().any(|line| line.starts_with("INFO forged")),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn where_hardly_a_thread_can_be_started_that_is_said() {
+    const OTHER: u32 = 1501;
+    let workspace = Workspace::new(fake_codex()).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    // SAFETY: takes nothing.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let copy = home.path().join("program");
+    if is_root {
+        // No limit on processes holds for root, so another user runs the program, where it may.
+        std::fs::copy(program(), &copy).unwrap();
+        for folder in [home.path(), workspace.path(), &workspace.outside("")] {
+            std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
+            chown(folder, Some(OTHER), Some(OTHER)).unwrap();
+        }
+    }
+    for threads in [2, 3] {
+        let mut say = if is_root {
+            let mut say = Command::new(&copy);
+            say.uid(OTHER).gid(OTHER);
+            say
+        } else {
+            // A namespace counts its own.
+            let mut say = Command::new("unshare");
+            say.args(["--user", "--map-current-user"]).arg(program());
+            say
+        };
+        say.args(["say", "--json", "--config"])
+            .arg(workspace.config())
+            .arg("--workspace")
+            .arg(workspace.path())
+            .arg("hello")
+            .env("HOME", home.path())
+            .env("XDG_STATE_HOME", home.path().join("state"));
+        jail::limit(&mut say, libc::RLIMIT_NPROC, threads);
+        let output = say.output().unwrap();
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(
+            (output.status.code(), stdout),
+            (Some(2), ""),
+            "{threads}: {stderr}"
+        );
+        assert!(
+            stderr.contains("Resource temporarily unavailable") && stderr.contains("ulimit -u"),
+            "{threads}: {stderr}"
+        );
     }
 }

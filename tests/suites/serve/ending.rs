@@ -117,7 +117,7 @@ fn the_end_of_standard_input_is_a_shutdown() {
 
 #[test]
 fn a_signal_is_a_shutdown() {
-    for signal in [libc::SIGTERM, libc::SIGINT] {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
         let (mut server, workspaces) = busy();
         let stdin = server.stdin.take();
         server.signal(signal);

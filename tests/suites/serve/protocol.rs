@@ -228,6 +228,18 @@ fn a_line_that_is_too_long_is_left_out() {
 }
 
 #[test]
+fn a_byte_order_mark_before_the_first_message_is_no_part_of_it() {
+    let workspace = workspace();
+    let mut server = Server::start(&workspace);
+    let message =
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1}}"#;
+    server.line(&format!("\u{feff}{message}"));
+    let answer = server.receive();
+    assert_eq!(answer["id"], 1, "{answer}");
+    assert_eq!(answer["result"]["protocolVersion"], 1, "{answer}");
+}
+
+#[test]
 fn ids_come_back_byte_for_byte() {
     let workspace = workspace();
     let mut server = Server::initialized(&workspace);

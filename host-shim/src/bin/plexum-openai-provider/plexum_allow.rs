@@ -91,6 +91,10 @@ impl PlexumAllow {
 
 /// The text with the entry, or without it; `None` if it is that way already.
 fn changed(text: &str, change: Change) -> Result<Option<String>> {
+    ensure!(
+        !text.starts_with('\u{feff}'),
+        "it begins with a byte order mark, which JSON does not allow: save it as UTF-8 without one"
+    );
     let value: Value = serde_json::from_str(text).context("it is not JSON")?;
     let listed = allow_list(&value)?.is_some_and(|list| list.iter().any(|entry| entry == ID));
     if listed == (change == Change::Add) {
@@ -301,7 +305,7 @@ mod tests {
             ("{\"plugins\": {}", "it is not JSON: EOF"),
             ("{\"plugins\": {}, }", "it is not JSON: trailing comma"),
             ("{} // allow", "it is not JSON: trailing characters"),
-            ("\u{feff}{}", "it is not JSON"),
+            ("\u{feff}{}", "byte order mark"),
             ("[]", "it is not an object"),
             ("{\"plugins\": []}", "`plugins` is not an object"),
             ("{\"plugins\": null}", "`plugins` is not an object"),

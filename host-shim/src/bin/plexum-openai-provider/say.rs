@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use plexum_openai_provider::{Event, Message, Request, StopReason, Turn};
 use plexum_openai_provider_supervisor::is_in_session_of_parent;
@@ -92,6 +92,8 @@ impl Say {
                 let mut screen = Screen::new();
                 EventWriter::start(move |event| screen.show(event))
             };
+            let writer = writer
+                .context("no thread can be started (`ulimit -u`, `TasksMax=` of a service)")?;
             follow(provider.turn(workspace, request), writer).await
         });
         // A write that the reader does not take cannot be cancelled; waiting for it would mean waiting for the reader.
@@ -107,6 +109,9 @@ fn schema(path: &Path) -> Result<Box<RawValue>> {
     serde_json::from_str(&text)
         .with_context(|| format!("the output schema {} is not JSON", path.display()))
 }
+
+/// How much is read of a prompt: far more than codex takes, and little enough for the memory of any machine.
+const MAX_PROMPT_BYTES: u64 = 64 << 20;
 
 fn messages(file: Option<&Path>, prompt: Option<String>) -> Result<Vec<Message>> {
     if let Some(path) = file {
@@ -126,12 +131,18 @@ fn messages(file: Option<&Path>, prompt: Option<String>) -> Result<Vec<Message>>
             let mut bytes = Vec::new();
             io::stdin()
                 .lock()
+                .take(MAX_PROMPT_BYTES + 1)
                 .read_to_end(&mut bytes)
                 .context("the prompt cannot be read from standard input")?;
+            ensure!(
+                bytes.len() as u64 <= MAX_PROMPT_BYTES,
+                "the prompt on standard input has more than {} MiB: put it into a file in the workspace, and name the file",
+                MAX_PROMPT_BYTES >> 20
+            );
             match String::from_utf8(bytes) {
                 Ok(text) => text,
                 Err(error) => bail!(
-                    "the prompt on standard input is not UTF-8 ({})",
+                    "the prompt on standard input is not UTF-8 ({}): convert it first, for example with `iconv -f latin1 -t utf-8`",
                     error.utf8_error()
                 ),
             }
