@@ -6,7 +6,6 @@
 )]
 
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -92,8 +92,6 @@ impl Say {
                 let mut screen = Screen::new();
                 EventWriter::start(move |event| screen.show(event))
             };
-            let writer = writer
-                .context("no thread can be started (`ulimit -u`, `TasksMax=` of a service)")?;
             follow(provider.turn(workspace, request), writer).await
         });
         // A write that the reader does not take cannot be cancelled; waiting for it would mean waiting for the reader.
