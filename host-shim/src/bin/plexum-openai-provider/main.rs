@@ -162,7 +162,7 @@ fn start_log(verbose: bool) -> anyhow::Result<()> {
         Err(error) => return Err(error).context("PLEXUM_LOG cannot be read"),
     };
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| harmless::Log)
         .without_time()
         .with_target(false)
         .with_ansi(false);
