@@ -45,7 +45,7 @@ impl Site {
         };
         let cache = match row.limit {
             Limit::Processes(_) => Some(copied_cache()),
-            Limit::Full(Disk::Cache) => Some(TempDir::new_in(cache_home().unwrap()).unwrap()),
+            Limit::Full(Disk::Cache) => Some(TempDir::new_in(shared_cache()).unwrap()),
             _ => None,
         };
         let mut site = Site {
@@ -164,6 +164,10 @@ impl Site {
     /// Fills the disk, if that is the limit.
     pub fn fill(&self) {
         if let Limit::Full(disk) = self.limit {
+            if let (Disk::Cache, Some(cache)) = (disk, &self.cache) {
+                // What is there already needs no room.
+                fs::remove_dir_all(self.seen(cache.path()).join(CODE)).unwrap();
+            }
             let mut filler = fs::File::create(self.seen(self.disk(disk)).join(FILLER)).unwrap();
             while filler.write_all(&[0; 4096]).is_ok() {}
         }
@@ -338,15 +342,24 @@ fn as_user(user: u32, program: &Path) -> Command {
     command
 }
 
+/// The folder of the machine code that tests share, which is made if this is the first of them.
+fn shared_cache() -> PathBuf {
+    let shared = cache_home().unwrap();
+    fs::create_dir_all(&shared).unwrap();
+    shared
+}
+
+/// The folder of the program in it.
+const CODE: &str = "plexum-openai-provider";
+
 /// The machine code that tests share, for another user, who would compile it again.
 fn copied_cache() -> TempDir {
-    let shared = cache_home().unwrap();
+    let shared = shared_cache();
     let copy = TempDir::new_in(&shared).unwrap();
-    let name = "plexum-openai-provider";
-    let folder = copy.path().join(name);
+    let folder = copy.path().join(CODE);
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
-    for entry in fs::read_dir(shared.join(name)).into_iter().flatten() {
+    for entry in fs::read_dir(shared.join(CODE)).into_iter().flatten() {
         let entry = entry.unwrap();
         // Another test may replace it meanwhile.
         fs::copy(entry.path(), folder.join(entry.file_name())).ok();
