@@ -3,9 +3,10 @@
 //! A limit that is reached in the middle of a turn ends that turn. So turns wait until there is room for all that they
 //! will open.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::sync::OnceLock;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a turn holds open while codex runs: the workspace and the state, codex's two outputs, the socket and the
 /// handle of its supervisor, and its input until codex has read that.
