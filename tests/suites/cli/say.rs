@@ -688,7 +688,11 @@ fn what_a_prompt_cannot_be_is_said_with_a_remedy() {
         .say(["-"])
         .stdin(std::fs::File::open("/dev/zero").unwrap()));
     assert_eq!(code, Some(2), "{stderr}");
-    assert!(stderr.contains("more than 64 MiB"), "{stderr}");
+    assert!(stderr.contains("more than 16 MiB"), "{stderr}");
+    // As much as is read is still the component's to refuse.
+    let (_, stderr, code) = piped(&vec![b'a'; 16 << 20]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("1048576"), "{stderr}");
     assert!(workspace.calls().unwrap().is_empty());
 }
 

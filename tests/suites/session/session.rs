@@ -5,7 +5,7 @@
     reason = "clippy does not know a test's helpers as tests"
 )]
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -233,19 +233,18 @@ fn a_reset_that_waits_for_a_turn_says_so() {
     wait_until("the conversation is kept", || {
         workspace.session().unwrap().is_some()
     });
+    let said = workspace.outside("said");
     let mut reset = Command::new(program())
         .args(["session", "reset", "--workspace"])
         .arg(workspace.path())
         .env("XDG_STATE_HOME", workspace.state_home())
-        .stderr(Stdio::piped())
+        .stderr(File::create(&said).unwrap())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let mut said = String::new();
-    BufReader::new(reset.stderr.as_mut().unwrap())
-        .read_line(&mut said)
-        .unwrap();
-    assert!(said.contains("is running"), "{said}");
+    wait_until("it says that it waits", || {
+        std::fs::read_to_string(&said).is_ok_and(|said| said.contains("is running"))
+    });
     assert!(workspace.session().unwrap().is_some());
     // SAFETY: takes numbers only; the process is a child that has not been waited for.
     unsafe { libc::kill(turn.id().cast_signed(), libc::SIGINT) };

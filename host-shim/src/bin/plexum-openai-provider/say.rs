@@ -108,8 +108,9 @@ fn schema(path: &Path) -> Result<Box<RawValue>> {
         .with_context(|| format!("the output schema {} is not JSON", path.display()))
 }
 
-/// How much is read of a prompt: far more than codex takes, and little enough for the memory of any machine.
-const MAX_PROMPT_BYTES: u64 = 64 << 20;
+/// How much is read of a prompt: far more than codex takes, and little enough for the component, which says how
+/// much that is.
+const MAX_PROMPT_BYTES: u64 = 16 << 20;
 
 fn messages(file: Option<&Path>, prompt: Option<String>) -> Result<Vec<Message>> {
     if let Some(path) = file {
