@@ -65,6 +65,7 @@ pub fn classify(evidence: &Evidence<'_>) -> Failure {
     let kind = match exit.status {
         // Nobody sends these: the program itself did what it must not.
         ExitStatus::Signal(signal) if crash(signal).is_some() => Kind::Protocol,
+        ExitStatus::Signal(signal) if limit(signal).is_some() => Kind::Resources,
         ExitStatus::Signal(_) => Kind::Killed,
         // A codex that is interrupted in the middle of a turn says nothing at all.
         ExitStatus::Code(1) if evidence.turn_began && last.words.is_empty() => Kind::Killed,
@@ -95,9 +96,10 @@ const LINGERING: &str = "it closed its output and did not end; it was stopped";
 pub fn status_words(status: &ExitStatus) -> String {
     match status {
         ExitStatus::Code(code) => format!("exit code {code}"),
-        ExitStatus::Signal(signal) => match crash(*signal) {
-            Some(name) => format!("signal {signal} ({name}): it crashed"),
-            None => format!("signal {signal}"),
+        ExitStatus::Signal(signal) => match (crash(*signal), limit(*signal)) {
+            (Some(name), _) => format!("signal {signal} ({name}): it crashed"),
+            (None, Some(limit)) => format!("signal {signal}: it reached the limit on {limit}"),
+            (None, None) => format!("signal {signal}"),
         },
     }
 }
@@ -113,6 +115,15 @@ fn crash(signal: i32) -> Option<&'static str> {
         8 => "SIGFPE",
         11 => "SIGSEGV",
         31 => "SIGSYS",
+        _ => return None,
+    })
+}
+
+/// The limit that the kernel enforces with a signal.
+fn limit(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        24 => "processor time (SIGXCPU, `ulimit -t`)",
+        25 => "the size of files (SIGXFSZ, `ulimit -f`)",
         _ => return None,
     })
 }
@@ -230,6 +241,8 @@ mod tests {
             ("", ExitStatus::Signal(9), Kind::Killed),
             ("", ExitStatus::Signal(4), Kind::Protocol),
             ("", ExitStatus::Signal(11), Kind::Protocol),
+            ("", ExitStatus::Signal(24), Kind::Resources),
+            ("", ExitStatus::Signal(25), Kind::Resources),
             (
                 "Error: failed to initialize in-process app-server client: No space left on device (os error 28)",
                 FAILED,

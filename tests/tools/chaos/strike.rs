@@ -166,11 +166,12 @@ impl Place {
         if fault == Fault::StateDamaged {
             let content = fs::read(file)?;
             let half = content.len() / 2;
-            return Ok(match kind {
-                Some(0) => fs::write(file, b"\0\xff{")?,
-                Some(1) => fs::write(file, content.get(..half).unwrap_or_default())?,
-                _ => fs::write(file, "")?,
-            });
+            let damaged: &[u8] = match kind {
+                Some(0) => b"\0\xff{",
+                Some(1) => content.get(..half).unwrap_or_default(),
+                _ => b"",
+            };
+            return Ok(fs::write(file, damaged)?);
         }
         fs::remove_file(file)?;
         match kind {
