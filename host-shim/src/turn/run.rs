@@ -65,7 +65,7 @@ async fn drive(
     let turn = match turns
         .call_start(&mut *store, request)
         .await
-        .map_err(|error| stopped(store, &error))?
+        .map_err(|error| too_large(store).unwrap_or_else(|| stopped(store, &error)))?
     {
         Ok(turn) => turn,
         Err(failure) => {
@@ -115,6 +115,21 @@ async fn drive(
             }
         }
     }
+}
+
+/// The end of a turn whose request does not fit into the component's memory, if that is why it did not begin.
+fn too_large(store: &Store<CodexCtx>) -> Option<Event> {
+    let Some(Exceeded::Memory(mib)) = store.data().budget.declined() else {
+        return None;
+    };
+    let message = format!(
+        "The request is larger than the component can take in its {mib} MiB of memory: send fewer or shorter messages, or raise `guest.memory_mib` in config.json."
+    );
+    Some(Event::failed(
+        FailureKind::PromptTooLarge,
+        StopReason::Error,
+        message,
+    ))
 }
 
 /// The end of a turn whose component was stopped.

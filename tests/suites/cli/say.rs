@@ -429,6 +429,30 @@ fn a_prompt_that_codex_would_not_take_starts_nothing() {
 }
 
 #[test]
+fn a_request_that_the_component_has_no_memory_for_is_too_large_and_no_fault_of_the_component() {
+    let workspace = Workspace::new(fake_codex()).unwrap();
+    let config = json!({ "binary": fake_codex(), "guest": { "memory_mib": 8 } });
+    workspace.configure(&config).unwrap();
+    let file = workspace.outside("messages.json");
+    let turn = |megabytes: usize| {
+        let long = "x".repeat(megabytes << 20);
+        let messages = json!([
+            { "role": "assistant", "content": long },
+            { "role": "user", "content": "hello" }
+        ]);
+        std::fs::write(&file, messages.to_string()).unwrap();
+        let mut say = workspace.say(["--json".as_ref(), "--messages".as_ref(), file.as_os_str()]);
+        Said::by(&say.output().unwrap()).unwrap()
+    };
+    let said = turn(20);
+    assert_eq!(said.failure_kind(), Some(FailureKind::PromptTooLarge));
+    let message = said.failure().unwrap().message.clone();
+    assert!(message.contains("guest.memory_mib"), "{message}");
+    assert!(workspace.calls().unwrap().is_empty());
+    assert_eq!(turn(1).code, Some(0));
+}
+
+#[test]
 fn a_session_that_is_not_a_thread_id_is_set_aside_and_reported() {
     let workspace = Workspace::new(fake_codex()).unwrap();
     std::fs::write(workspace.path().join(".plexum-codex-session"), "my thread").unwrap();

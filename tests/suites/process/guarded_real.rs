@@ -1,8 +1,10 @@
 //! A tool of the real codex turns against the supervisor of its turn: in `say`, in `serve`, and in a program that embeds
 //! the library. The suite `guarded` has what the real codex cannot be made to do.
 #![allow(
-    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
+    clippy::unwrap_used,
     reason = "clippy does not know a test's helpers as tests"
 )]
 
