@@ -70,8 +70,9 @@ pub fn decide(found: Found, known: Known) -> Decision {
     } = known;
     let goes_on = |(latest, known): (Latest, Option<Thread>), file, notice: String| Decision {
         thread_id: Some(latest.thread_id),
+        // Another place may have had it after this one, if what is known of it is lost.
+        claims: known.is_none(),
         known,
-        claims: false,
         file,
         foreign: None,
         notice: Some(notice),

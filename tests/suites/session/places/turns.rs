@@ -5,7 +5,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use plexum_openai_provider::{Event, FailureKind, NoticeKind, ReplacementReason, SESSION_FILE};
+use plexum_openai_provider::{
+    Event, FailureKind, NoticeKind, ReplacementReason, SESSION_FILE, SessionKey, SessionStore as _,
+};
 use plexum_openai_provider_tests::agent::Agent;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::real_codex;
@@ -294,6 +296,28 @@ fn an_adopted_thread_is_gone_where_it_was() {
     let there = turn_in(&one, other.path());
     assert!(belongs_elsewhere(&there), "{there:?}");
     assert!(!thread(&there).1);
+}
+
+#[test]
+fn an_adopted_thread_is_one_places_only_even_if_it_is_forgotten_whose_it_is() {
+    let (one, other) = (workspace(), TempDir::new().unwrap());
+    let theirs = thread(&turn_in(&one, other.path())).0;
+    assert_eq!(session(&one, &["adopt", &theirs]).1, Some(0));
+    // A crash may lose the one, and `git clean` the others.
+    fs::remove_file(one.thread_file(&theirs)).unwrap();
+    for folder in [one.path(), other.path()] {
+        fs::remove_file(folder.join(SESSION_FILE)).unwrap();
+    }
+    // Two turns at the same time: neither has saved anything when the other begins.
+    let store = one.sessions();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let loaded = |folder: &Path| {
+        let key = SessionKey::of_workspace(folder);
+        runtime.block_on(async { store.lock(&key).await.unwrap().load().await.unwrap() })
+    };
+    let (here, there) = (loaded(one.path()), loaded(other.path()));
+    assert_eq!(here.entry.unwrap().thread_id, theirs);
+    assert_eq!(there.entry, None);
 }
 
 #[test]
