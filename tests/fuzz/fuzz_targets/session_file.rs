@@ -22,7 +22,7 @@ use tokio::runtime::{Builder, Runtime};
 const KNOWN: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
 
 thread_local! {
-    static RUNTIME: Runtime = Builder::new_current_thread().build().expect("a runtime");
+    static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
 }
 
 fuzz_target!(|data: &[u8]| {
