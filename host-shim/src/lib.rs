@@ -32,6 +32,7 @@ pub mod embed;
 mod engine;
 pub mod grant;
 mod open_files;
+mod places;
 mod provider;
 #[doc(hidden)]
 pub mod scarcity;

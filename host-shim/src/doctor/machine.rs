@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::engine::cache::Cache;
 use crate::engine::engine;
 use crate::engine::load_error::LoadError;
-use crate::open_files::Places;
+use crate::places::Places;
 use crate::scarcity;
 
 /// The checks.
@@ -20,14 +20,15 @@ pub fn checks() -> Vec<Check> {
     vec![executable_memory(), memory_files(), machine_code()]
 }
 
-/// How many turns at once the limit on open files allows. `say` and `serve` raise the soft one to the hard one.
-pub fn open_files(config: &Config) -> Check {
-    const ID: &str = "open-files";
+/// How many turns at once the limits of this process allow. `say` and `serve` raise the soft limit on open files to the hard
+/// one.
+pub fn turns_at_once(config: &Config) -> Check {
+    const ID: &str = "turns-at-once";
     let wanted = config.limits.turns;
     match Places::at_most(wanted) {
         Places { limit: None, .. } => Check::ok(
             ID,
-            format!("{wanted} turns (`limits.turns`) can hold open what they need at once"),
+            format!("{wanted} turns (`limits.turns`) have room for what they need at once"),
         ),
         Places {
             turns,
@@ -35,9 +36,12 @@ pub fn open_files(config: &Config) -> Check {
         } => Check::warning(
             ID,
             format!(
-                "at most {limit} open files are allowed, so {turns} turns run at once and not {wanted} (`limits.turns`)"
+                "{limit} are all that a process may have here, so {turns} turns run at once and not {wanted} (`limits.turns`)"
             ),
-            "nothing, if that is enough; else raise the hard limit (`ulimit -Hn`, `LimitNOFILE=` of a service)",
+            format!(
+                "nothing, if that is enough; else raise the hard limit ({})",
+                limit.how_to_raise()
+            ),
         ),
     }
 }

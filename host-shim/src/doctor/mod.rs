@@ -65,7 +65,7 @@ impl Doctor {
 
     /// What depends on the configuration.
     async fn under(&self, config: &Config, checks: &mut Vec<Check>) {
-        checks.push(machine::open_files(config));
+        checks.push(machine::turns_at_once(config));
         match Audit::of(COMPONENT, config) {
             Ok(audit) => {
                 checks.extend(component::checks(&audit));

@@ -512,7 +512,8 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&other).unwrap(), "small again");
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
-        folder(&at).overwrite("file", b"x").unwrap_err();
+        overwrite("no folder");
+        assert!(at.path().join("file.bad").is_dir());
     }
 
     #[test]

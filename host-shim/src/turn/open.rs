@@ -27,7 +27,7 @@ use crate::engine::ticker::Ticking;
 use crate::grant::Grant;
 use crate::grant::known_threads::KnownThreads;
 use crate::grant::program::PinnedProgram;
-use crate::open_files::Places;
+use crate::places::Places;
 use crate::session::files::SessionFiles;
 use crate::session::queue::Queue;
 use crate::session::store::{NoSession, SessionError, SessionErrorKind, SessionKey, SessionStore};
@@ -99,7 +99,7 @@ impl GrantedCodex {
         {
             let wanted = config.limits.turns;
             tracing::warn!(
-                "at most {turns} turns run at once, and not {wanted} (`limits.turns`), because this process may have no more than {limit} open files"
+                "at most {turns} turns run at once, and not {wanted} (`limits.turns`), because this process may have no more than {limit}"
             );
         }
         Ok(GrantedCodex {

@@ -431,7 +431,7 @@ fn a_prompt_that_codex_would_not_take_starts_nothing() {
 #[test]
 fn a_request_that_the_component_has_no_memory_for_is_too_large_and_no_fault_of_the_component() {
     let workspace = Workspace::new(fake_codex()).unwrap();
-    let config = json!({ "binary": fake_codex(), "guest": { "memory_mib": 8 } });
+    let config = json!({ "binary": fake_codex(), "guest": { "memory_mib": 16 } });
     workspace.configure(&config).unwrap();
     let file = workspace.outside("messages.json");
     let turn = |megabytes: usize| {
@@ -444,7 +444,7 @@ fn a_request_that_the_component_has_no_memory_for_is_too_large_and_no_fault_of_t
         let mut say = workspace.say(["--json".as_ref(), "--messages".as_ref(), file.as_os_str()]);
         Said::by(&say.output().unwrap()).unwrap()
     };
-    let said = turn(20);
+    let said = turn(40);
     assert_eq!(said.failure_kind(), Some(FailureKind::PromptTooLarge));
     let message = said.failure().unwrap().message.clone();
     assert!(message.contains("guest.memory_mib"), "{message}");

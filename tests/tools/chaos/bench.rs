@@ -174,8 +174,11 @@ impl Bench {
             Fault::ComponentTraps | Fault::ComponentSpins => &self.trapping,
             Fault::DiskFull => return Ok(self.on_full_disk.clone()),
             Fault::Cancelled | Fault::Dropped => &self.patient,
-            // Megabytes take long on a busy machine, and no clock is what these are about.
-            Fault::Flood | Fault::TooMuchOutput | Fault::HugeLine => &self.patient,
+            // Megabytes take long on a busy machine, a flood of signals takes the processors, and no clock is what these are
+            // about.
+            Fault::Flood | Fault::TooMuchOutput | Fault::HugeLine | Fault::SupervisorFlooded => {
+                &self.patient
+            }
             Fault::ProgramRemoved => {
                 match fs::remove_file(&self.own_program) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}

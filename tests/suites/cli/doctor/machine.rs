@@ -37,7 +37,7 @@ fn where_nothing_is_wrong_each_check_is_content() {
         "executable-memory",
         "memory-files",
         "machine-code",
-        "open-files",
+        "turns-at-once",
         "workspace",
         "workspace-locks",
         "workspace-sync",
@@ -116,16 +116,22 @@ fn a_limit_on_files_is_named_where_codex_keeps_its_conversations() {
 }
 
 #[test]
-fn too_few_open_files_for_all_turns_at_once_are_counted() {
-    let limited = |doctor: &mut Command| jail::limit(doctor, libc::RLIMIT_NOFILE, 128);
-    let report = healthy().examined_under(limited);
-    let parts = [
-        "at most 128 open files",
-        "not 64",
-        "limits.turns",
-        "LimitNOFILE",
-    ];
-    says(&report, "open-files", "warning", &parts);
+fn limits_that_do_not_allow_all_turns_at_once_are_named() {
+    let mebibytes = 1024 * 1024;
+    for (resource, limit, named, raised_by) in [
+        (libc::RLIMIT_NOFILE, 128, "128 open files", "LimitNOFILE"),
+        (
+            libc::RLIMIT_AS,
+            1024 * mebibytes,
+            "1024 MiB of address space",
+            "LimitAS",
+        ),
+    ] {
+        let limited = |doctor: &mut Command| jail::limit(doctor, resource, limit);
+        let report = healthy().examined_under(limited);
+        let parts = [named, "not 64", "limits.turns", raised_by];
+        says(&report, "turns-at-once", "warning", &parts);
+    }
 }
 
 #[test]
