@@ -110,9 +110,9 @@ fuzz_target!(|data: &[u8]| {
     };
     let before = content(&folder);
     let saved = RUNTIME.with(|runtime| runtime.block_on(open.save(entry.clone())));
+    drop(open);
     match saved {
         Ok(_) => {
-            drop(open);
             let again = load(&*locked()).expect("what was saved can be loaded");
             let kept = again.entry.expect("what was saved is there");
             assert_eq!(kept.thread_id, entry.thread_id);
