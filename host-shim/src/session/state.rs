@@ -251,7 +251,9 @@ impl State {
     /// The thread that this place went on with.
     pub fn latest(&self, here: &Owner) -> io::Result<Option<Latest>> {
         let all = self.read_latest(here)?;
-        Ok(all.into_iter().find(|latest| latest.owner.is(here)))
+        // Whoever has written anything else there, no turn of ours has.
+        let is_one = |latest: &Latest| latest.owner.is(here) && is_uuid(&latest.thread_id);
+        Ok(all.into_iter().find(is_one))
     }
 
     fn read_latest(&self, here: &Owner) -> io::Result<Vec<Latest>> {
