@@ -269,6 +269,8 @@ impl Session for Locked {
     }
 
     fn save(&self, entry: SessionEntry) -> StoreFuture<'_, Vec<String>> {
+        // What was read when it was locked holds no longer.
+        held(&self.loaded).take();
         let conversation = Arc::clone(&self.conversation);
         let thread_id = entry.thread_id.clone();
         let syncs = Arc::clone(&self.syncs);
@@ -289,6 +291,7 @@ impl Session for Locked {
     }
 
     fn set_aside(&self) -> StoreFuture<'_, ()> {
+        held(&self.loaded).take();
         let conversation = Arc::clone(&self.conversation);
         Box::pin(blocking(move || conversation.set_aside()))
     }
