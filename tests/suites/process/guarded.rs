@@ -13,7 +13,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use plexum_openai_provider::{Config, Event, Limits, Provider, Request, StopReason, Turn};
+use plexum_openai_provider::{
+    Config, Event, Limits, Provider, Request, SessionFiles, StopReason, Turn,
+};
 use plexum_openai_provider_tests::attack::{Attack, supervisor_of, warns};
 use plexum_openai_provider_tests::cgroup::TestCgroup;
 use plexum_openai_provider_tests::fake_codex::{Step, calls, children};
@@ -190,6 +192,7 @@ async fn in_an_embedder() {
         ..Config::default()
     };
     let provider = Provider::new(config).unwrap();
+    let provider = provider.with_session_store(SessionFiles::default().without_state());
     for case in cases() {
         let workspace = workspace();
         let mut first = provider.turn(workspace.path(), Request::prompt("hello"));
