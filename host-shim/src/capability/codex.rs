@@ -57,15 +57,14 @@ impl codex::Host for CodexCtx {
                 self.meter.started();
                 Ok(Ok(self.table.push(process)?))
             }
-            // The component tries again, with the prompt on standard input.
-            Err(refusal) if refusal.reason == codex::RefusalReason::TooLong && !on_stdin => {
-                tracing::info!(message = refusal.message, "codex is not started");
-                self.budget.refused(&refusal.message)?;
-                Ok(Err(refusal))
-            }
             Err(refusal) => {
-                tracing::warn!(reason = ?refusal.reason, message = refusal.message, "codex is not started");
-                self.meter.refused();
+                if refusal.reason == codex::RefusalReason::TooLong && !on_stdin {
+                    // The component tries again, with the prompt on standard input.
+                    tracing::info!(message = refusal.message, "codex is not started");
+                } else {
+                    tracing::warn!(reason = ?refusal.reason, message = refusal.message, "codex is not started");
+                    self.meter.refused();
+                }
                 self.budget.refused(&refusal.message)?;
                 Ok(Err(refusal))
             }

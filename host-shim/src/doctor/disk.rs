@@ -33,15 +33,15 @@ fn locks(workspace: &Path) -> Check {
     };
     match tried() {
         Ok(()) => Check::ok(ID, "files and folders can be locked"),
-        Err(error) if has_none(&error) && !is_forbidden(&error) => Check::problem(
-            ID,
-            format!("the file system of {shown} has no locks ({error})"),
-            "mount it with locks (for NFS, `local_lock=flock` or a running lock service), or take another workspace",
-        ),
         Err(error) if is_forbidden(&error) => Check::problem(
             ID,
             format!("nothing can be locked in {shown}: {error}"),
             FLOCK_FORBIDDEN,
+        ),
+        Err(error) if has_none(&error) => Check::problem(
+            ID,
+            format!("the file system of {shown} has no locks ({error})"),
+            "mount it with locks (for NFS, `local_lock=flock` or a running lock service), or take another workspace",
         ),
         Err(error) => failed(ID, &format!("nothing can be locked in {shown}"), &error),
     }

@@ -152,6 +152,7 @@ impl Folder {
         if !metadata.is_file() {
             return Err(refused(&path, "is not a plain file"));
         }
+        // Room for all of a file of ours, so that it is read at once.
         let mut bytes = Vec::with_capacity(IN_PLACE);
         file.take(most.saturating_add(1))
             .read_to_end(&mut bytes)

@@ -251,7 +251,7 @@ impl State {
     /// The thread that this place went on with.
     pub fn latest(&self, here: &Owner) -> io::Result<Option<Latest>> {
         let all = self.read_latest(here)?;
-        // Whoever has written anything else there, no turn of ours has.
+        // No turn of ours has written anything else there.
         let is_one = |latest: &Latest| latest.owner.is(here) && is_uuid(&latest.thread_id);
         Ok(all.into_iter().find(is_one))
     }

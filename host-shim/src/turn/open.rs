@@ -151,7 +151,7 @@ impl GrantedCodex {
     }
 
     /// Waits until a turn may begin in `workspace`: no other one of its conversation runs, and fewer than `limits.turns`
-    /// anywhere, or fewer if this process may open too few files for so many.
+    /// anywhere, or fewer if the limits of this process leave too little room for so many.
     ///
     /// # Errors
     /// The end of the turn, an [`Event::MessageEnd`].

@@ -87,8 +87,7 @@ impl Family {
             let entry = entry?;
             if let Some(pid) = pid_of(entry.file_name().to_str())
                 // A process may end between the two.
-                && let Ok(stat) = std::fs::read_to_string(entry.path().join("stat"))
-                && let Some(stat) = Stat::of(&stat)
+                && let Some(stat) = Stat::read(pid)
                 && !stat.has_ended()
             {
                 parents.push((pid, stat.parent));

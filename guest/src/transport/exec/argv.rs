@@ -101,15 +101,10 @@ pub fn plan<'a>(
     // Without `--`, a prompt like `help`, `review` or `-c x=y` is a command or a flag.
     args.push("--".to_string());
     let on_stdin = goes_on_stdin(prompt, settings.prompt);
-    args.push(prompt.to_string());
-    let call = Call {
+    args.push(if on_stdin { ON_STDIN } else { prompt }.to_string());
+    Call {
         args,
-        prompt_on_stdin: None,
-    };
-    if on_stdin {
-        call.with_prompt_on_stdin(prompt)
-    } else {
-        call
+        prompt_on_stdin: on_stdin.then_some(prompt),
     }
 }
 

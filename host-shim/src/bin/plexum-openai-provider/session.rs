@@ -113,7 +113,7 @@ async fn patiently<T>(work: impl Future<Output = T>) -> T {
     work.await
 }
 
-/// A path for a terminal: whoever made a folder named it.
+/// A path, made harmless for a terminal: another program may have named the folder.
 fn shown(path: &Path) -> String {
     one_line(&path.to_string_lossy()).into_owned()
 }
