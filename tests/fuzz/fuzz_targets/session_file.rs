@@ -16,6 +16,7 @@ use plexum_openai_provider::{
     Loaded, SESSION_FILE, Session, SessionEntry, SessionFiles, SessionKey, SessionStore, Usage,
 };
 use plexum_openai_provider_fuzz::fields::{FIELD, split};
+use plexum_openai_provider_fuzz::scratch::scratch;
 use tokio::runtime::{Builder, Runtime};
 
 /// The thread whose file of the state is made up. Fuzzing finds it in the dictionary.
@@ -30,14 +31,7 @@ fuzz_target!(|data: &[u8]| {
     let [session, thread, place, thread_id] = split(files, FIELD);
     let has = |letter| letters.contains(&letter);
 
-    // In memory, where there is such a place.
-    let memory = Path::new("/dev/shm");
-    let root = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
-    let root = root.expect("a folder");
+    let root = scratch();
     let (folder, state) = (root.path().join("workspace"), root.path().join("state"));
     fs::create_dir(&folder).expect("a folder");
     let store = SessionFiles::default()

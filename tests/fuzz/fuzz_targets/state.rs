@@ -15,6 +15,7 @@ use plexum_openai_provider::{
     Loaded, SESSION_FILE, Session, SessionEntry, SessionFiles, SessionKey, SessionStore, Usage,
 };
 use plexum_openai_provider_fuzz::fields::{FIELD, split};
+use plexum_openai_provider_fuzz::scratch::scratch;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::runtime::{Builder, Runtime};
@@ -38,14 +39,7 @@ fuzz_target!(|data: &[u8]| {
     let [in_a, in_b, thread, place_a, place_b] = split(files, FIELD);
     let has = |letter| letters.contains(&letter);
 
-    // In memory, where there is such a place.
-    let memory = Path::new("/dev/shm");
-    let root = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
-    let root = root.expect("a folder");
+    let root = scratch();
     let state = root.path().join("state");
     let store = SessionFiles::default()
         .with_state_folder(&state)

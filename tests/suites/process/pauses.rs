@@ -28,6 +28,23 @@ fn signal(pid: i32, signal: i32) {
 /// How long codex takes to say something after the pause.
 const AFTER: Duration = Duration::from_millis(600);
 
+/// Freezes these for longer than any clock, and has them go on in this order.
+fn freeze(all: &[i32]) {
+    for pid in all {
+        signal(*pid, libc::SIGSTOP);
+    }
+    std::thread::sleep(PAUSE);
+    for pid in all {
+        signal(*pid, libc::SIGCONT);
+    }
+}
+
+/// Has codex complete its turn, in a while.
+fn complete(workspace: &Workspace) {
+    std::thread::sleep(AFTER);
+    std::fs::write(workspace.path().join("go"), "").unwrap();
+}
+
 /// A turn under these limits that is frozen as a whole. After that, codex completes it in a while, or says no more.
 fn frozen(limits: &Value, completes: bool) -> Said {
     let steps = vec![
@@ -52,17 +69,10 @@ fn frozen(limits: &Value, completes: bool) -> Said {
     let codex = workspace.calls().unwrap()[0].pid;
     let supervisor = supervisor_of(codex).unwrap();
     let all = [say.id().cast_signed(), supervisor, codex];
-    for pid in all {
-        signal(pid, libc::SIGSTOP);
-    }
-    std::thread::sleep(PAUSE);
     // The host first, which is the worst for codex: its clocks have run out, and codex has said nothing.
-    for pid in all {
-        signal(pid, libc::SIGCONT);
-    }
+    freeze(&all);
     if completes {
-        std::thread::sleep(AFTER);
-        std::fs::write(workspace.path().join("go"), "").unwrap();
+        complete(&workspace);
     }
     stdout.read_to_string(&mut said).unwrap();
     let output = Output {
@@ -128,16 +138,9 @@ fn frozen_while_it_waits(completes: bool) -> Said {
         supervisor_of(codex).unwrap(),
         codex,
     ];
-    for pid in all {
-        signal(pid, libc::SIGSTOP);
-    }
-    std::thread::sleep(PAUSE);
-    for pid in all {
-        signal(pid, libc::SIGCONT);
-    }
+    freeze(&all);
     if completes {
-        std::thread::sleep(AFTER);
-        std::fs::write(workspace.path().join("go"), "").unwrap();
+        complete(&workspace);
     }
     let said = Said::by(&waits.wait_with_output().unwrap()).unwrap();
     if !completes {
