@@ -36,6 +36,9 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// A way of running turns in an agent's workspace.
 trait Host {
+    /// Whose turns they are.
+    fn agent(&self) -> &Agent;
+
     fn begin(&mut self, prompt: &str);
 
     /// Stops the turn that runs.
@@ -66,10 +69,8 @@ fn tool(attack: Attack, left: Left, mark: &str) -> String {
 /// turn.
 fn attacked(host: &mut impl Host, attack: Attack, left: Left, mark: &str) -> Vec<Event> {
     host.begin(&tool(attack, left, mark));
-    let sleeper = format!("sleep\0{}", format_args!("1004.{mark}"));
-    wait_until("the tool has left something", || {
-        !processes_with(&sleeper).is_empty()
-    });
+    let told = host.agent().workspace.path().join(format!("left.{mark}"));
+    wait_until("the tool has left something", || told.exists());
     let began = Instant::now();
     if attack.is_noticed() != Some(true) {
         // The turn goes on.
@@ -130,6 +131,10 @@ impl<'a> Say<'a> {
 }
 
 impl Host for Say<'_> {
+    fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
     fn begin(&mut self, prompt: &str) {
         let mut say = self.agent.say(["--", prompt]);
         if let Some(cgroup) = self.cgroup {
@@ -207,6 +212,10 @@ impl Serve {
 }
 
 impl Host for Serve {
+    fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
     fn begin(&mut self, prompt: &str) {
         let params = json!({ "workspace": self.agent.workspace.path(), "prompt": prompt });
         let started = self.ask("turn/start", &params);
@@ -272,6 +281,10 @@ impl Embedder {
 }
 
 impl Host for Embedder {
+    fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
     fn begin(&mut self, prompt: &str) {
         let _inside = self.runtime.enter();
         let workspace: &Path = self.agent.workspace.path();
