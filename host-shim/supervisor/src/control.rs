@@ -1,11 +1,13 @@
 //! The socket to the host, on standard input.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut, Read};
+use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use plexum_openai_provider_supervisor::{PING, RESUME, Report, STOP, SUSPEND, orders};
+use plexum_openai_provider_supervisor::{
+    KILL, PING, RESUME, Report, STOP, SUSPEND, SWEEP, TURN, orders,
+};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 
@@ -29,10 +31,17 @@ pub struct Orders {
 pub enum Word {
     /// To stop codex.
     Stop,
+    /// To kill codex, and all of it.
+    Kill,
     /// To suspend codex and its tools.
     Suspend,
     /// To have them go on.
     Resume,
+    /// To remember what is there when a turn begins, and to keep the file that comes with the word locked until it is
+    /// over.
+    Turn,
+    /// To end what the turn has left behind.
+    Sweep,
     /// To know whether this process still does its work.
     Ping,
     /// Nothing more: it has closed its end, or it is dead.
@@ -78,17 +87,22 @@ impl Control {
         let _ = send(&self.socket, &report.to_bytes(), SendFlags::NOSIGNAL);
     }
 
-    /// The host's next byte, once there is one.
-    pub fn word(&self) -> Word {
-        let mut word = [0];
-        match (&self.socket).read(&mut word) {
-            Ok(1) if word == [STOP] => Word::Stop,
-            Ok(1) if word == [SUSPEND] => Word::Suspend,
-            Ok(1) if word == [RESUME] => Word::Resume,
-            Ok(1) if word == [PING] => Word::Ping,
-            Ok(1) => Word::Unknown,
-            Ok(_) | Err(_) => Word::End,
-        }
+    /// The host's next byte, once there is one, and the locked file that came with it.
+    pub fn word(&self) -> (Word, Option<OwnedFd>) {
+        let Ok((word, descriptors)) = receive(&self.socket) else {
+            return (Word::End, None);
+        };
+        let word = match word {
+            STOP => Word::Stop,
+            KILL => Word::Kill,
+            SUSPEND => Word::Suspend,
+            RESUME => Word::Resume,
+            TURN => Word::Turn,
+            SWEEP => Word::Sweep,
+            PING => Word::Ping,
+            _ => Word::Unknown,
+        };
+        (word, descriptors.into_iter().next())
     }
 }
 
@@ -165,16 +179,22 @@ mod tests {
     #[test]
     fn a_message_that_announces_nothing_needs_nothing_and_words_follow_it() {
         let (mut host, socket) = pair();
-        host.write_all(&[0, STOP, SUSPEND, RESUME, PING, b'!'])
+        host.write_all(&[0, STOP, KILL, SUSPEND, RESUME, TURN, SWEEP, PING, b'!'])
             .unwrap();
         let (control, orders) = Control::on(socket).unwrap();
         assert!(orders.stdin.is_none() && orders.lock.is_none());
-        assert_eq!(control.word(), Word::Stop);
-        assert_eq!(control.word(), Word::Suspend);
-        assert_eq!(control.word(), Word::Resume);
-        assert_eq!(control.word(), Word::Ping);
-        assert_eq!(control.word(), Word::Unknown);
+        let expected = [
+            Word::Stop,
+            Word::Kill,
+            Word::Suspend,
+            Word::Resume,
+            Word::Turn,
+            Word::Sweep,
+            Word::Ping,
+            Word::Unknown,
+        ];
+        assert_eq!(expected.each_ref().map(|_| control.word().0), expected);
         drop(host);
-        assert_eq!(control.word(), Word::End);
+        assert_eq!(control.word().0, Word::End);
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use child::Child;
 use control::Control;
-use plexum_openai_provider_supervisor::{LIMIT_STAYS, Mark, Report};
+use plexum_openai_provider_supervisor::{LIMIT_STAYS, Mark, NAME, Report};
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getpid, getrlimit, set_child_subreaper,
     set_dumpable_behavior, setrlimit,
@@ -122,5 +122,5 @@ fn lower_limit(open_files: u64) {
 fn name_process() {
     // Not by `/proc/self/comm`: this runs once per turn, and opening a file there takes longer.
     // SAFETY: the name is a string with a closing NUL of at most 16 bytes, which the kernel copies.
-    unsafe { libc::prctl(libc::PR_SET_NAME, c"plexum-codex-sv".as_ptr()) };
+    unsafe { libc::prctl(libc::PR_SET_NAME, NAME.as_ptr()) };
 }

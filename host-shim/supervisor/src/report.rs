@@ -16,6 +16,10 @@ pub enum Report {
     /// This many processes could not be ended; the supervisor gives up. This happens with programs that run as another
     /// user.
     Left(i32),
+    /// What was there before the turn is known: the answer to [`TURN`](crate::TURN).
+    TurnBegun,
+    /// This many processes of the turn were left, and are gone now; negative, if some could not be ended.
+    Swept(i32),
     /// The supervisor does its work: the answer to [`PING`](crate::PING).
     Awake,
 }
@@ -37,6 +41,8 @@ impl Report {
             Report::Ended(status) => (b'E', status),
             Report::Gone(ended) => (b'G', ended),
             Report::Left(count) => (b'L', count),
+            Report::TurnBegun => (b'T', 0),
+            Report::Swept(count) => (b'W', count),
             Report::Awake => (b'A', 0),
         };
         let [a, b, c, d] = value.to_le_bytes();
@@ -54,6 +60,8 @@ impl Report {
             b'E' => Report::Ended(value),
             b'G' => Report::Gone(value),
             b'L' => Report::Left(value),
+            b'T' => Report::TurnBegun,
+            b'W' => Report::Swept(value),
             b'A' => Report::Awake,
             _ => return None,
         })
@@ -73,6 +81,8 @@ mod tests {
             Report::Ended(0x0100),
             Report::Gone(0),
             Report::Left(i32::MAX),
+            Report::TurnBegun,
+            Report::Swept(-1),
             Report::Awake,
         ] {
             assert_eq!(Report::from_bytes(report.to_bytes()), Some(report));

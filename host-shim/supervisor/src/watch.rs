@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use plexum_openai_provider_supervisor::{Family, Report};
+use plexum_openai_provider_supervisor::{Family, Report, kill_all, left_by_turn};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, WaitOptions, getpid, wait};
 
@@ -53,6 +53,7 @@ pub fn watch(
     let mut killed = HashSet::new();
     // Those that stand still because the host wants that.
     let mut suspended = HashSet::new();
+    let mut turn = Turn::default();
     let family = Family {
         root: Some(getpid()),
         mark: None,
@@ -76,6 +77,10 @@ pub fn watch(
             }
             State::Killing(_) => break,
         };
+        let pause = [pause, turn.sweep(&codex, control)]
+            .into_iter()
+            .flatten()
+            .min();
         let host_said = poll(control, signals, host_listens, pause);
         // Time in which codex could not run is not its time.
         let late = pause.map_or(Duration::ZERO, |pause| now.elapsed().saturating_sub(pause));
@@ -86,14 +91,21 @@ pub fn watch(
         }
         let mut stop = signals.take();
         if host_said {
-            match control.word() {
+            let (word, locked) = control.word();
+            match word {
                 Word::Stop => stop = true,
+                Word::Kill => state = State::Killing(Instant::now() + GIVE_UP),
                 // Without /proc they cannot be seen, and work on.
                 Word::Suspend if matches!(state, State::Running) => {
                     suspended = family.halt().unwrap_or_default();
                 }
                 Word::Suspend => {}
                 Word::Resume => go_on(family, &mut suspended),
+                Word::Turn => {
+                    turn.begin(&codex, locked);
+                    control.report(Report::TurnBegun);
+                }
+                Word::Sweep => turn.end(),
                 Word::Ping => control.report(Report::Awake),
                 Word::End => (stop, host_listens) = (true, false),
                 Word::Unknown => {}
@@ -118,8 +130,8 @@ pub fn watch(
                         killed.remove(&codex.id());
                         control.report(Report::Ended(Report::UNKNOWN_STATUS));
                     }
-                    // First the lock, so that whoever hears of the end finds it open.
-                    lock.take();
+                    // First the locks, so that whoever hears of the end finds them open.
+                    drop((lock.take(), turn.lock.take()));
                     control.report(Report::Gone(count(killed.len())));
                     return;
                 }
@@ -131,11 +143,64 @@ pub fn watch(
             state = State::Stopping(Instant::now() + grace);
         }
     }
-    drop(lock);
+    drop((lock, turn));
     // There is at least one, whether or not it can be seen.
     let left = family.members().map_or(1, |left| left.len().max(1));
     control.report(Report::Left(count(left)));
 }
+
+/// One turn of a codex that stays.
+#[derive(Default)]
+struct Turn {
+    /// A file that stays locked until nothing of it is left.
+    lock: Option<OwnedFd>,
+    /// What was there when it began, and is not the turn's.
+    spared: HashSet<Pid>,
+    /// While what it has left is being ended: until when, and what that was.
+    sweeping: Option<(Instant, HashSet<Pid>)>,
+}
+
+impl Turn {
+    fn begin(&mut self, codex: &Child, lock: Option<OwnedFd>) {
+        self.lock = lock;
+        // Without /proc nothing is seen, and nothing is swept.
+        let there = left_by_turn(codex.id(), &HashSet::new());
+        self.spared = there.unwrap_or_default().into_iter().collect();
+    }
+
+    fn end(&mut self) {
+        self.sweeping = Some((Instant::now() + GIVE_UP, HashSet::new()));
+    }
+
+    /// Ends what the turn has left, and reports when it is gone. How long to wait before that is done again.
+    fn sweep(&mut self, codex: &Child, control: &Control) -> Option<Duration> {
+        let (until, killed) = self.sweeping.as_mut()?;
+        let left = match codex.is_there() {
+            // All of it ends with codex.
+            false => Ok(Vec::new()),
+            true => left_by_turn(codex.id(), &self.spared),
+        };
+        let report = match left {
+            Ok(left) if left.is_empty() => count(killed.len()),
+            Ok(left) if Instant::now() < *until => {
+                kill_all(&left);
+                killed.extend(left);
+                return Some(SWEEP_AGAIN);
+            }
+            Ok(_) | Err(_) => -1,
+        };
+        // What could not be ended goes with codex, and the lock then.
+        if report >= 0 && codex.is_there() {
+            self.lock = None;
+        }
+        control.report(Report::Swept(report));
+        self.sweeping = None;
+        None
+    }
+}
+
+/// How soon to look whether what was killed is gone.
+const SWEEP_AGAIN: Duration = Duration::from_millis(2);
 
 fn go_on(family: Family, suspended: &mut HashSet<Pid>) {
     if !suspended.is_empty() {
