@@ -69,7 +69,37 @@ fn play(
                 .message("thought about it")
                 .completed()
         }
-        Scenario::Slow => slow(argument.parse().ok()?, response),
+        Scenario::Thoughts => {
+            let id = response.item_id("rs");
+            let parts: [&[&str]; 2] = [
+                &["**Looking**\n\nFirst ", "this, "],
+                &["**Writing**\n\n", "then that."],
+            ];
+            response
+                .events(event::reasoning_in_pieces(&id, &parts))
+                .message("thought about it")
+                .completed()
+        }
+        Scenario::Mismatch => {
+            let id = response.item_id("msg");
+            response
+                .events([
+                    event::message_added(&id),
+                    event::text_delta(&id, "what was said first"),
+                    event::message_done(&id, "what was meant"),
+                ])
+                .completed()
+        }
+        Scenario::NoDeltas => {
+            let id = response.item_id("msg");
+            response
+                .events([event::message_done(&id, "all at once")])
+                .completed()
+        }
+        Scenario::Slow => {
+            let (deltas, pause) = argument.split_once(',').unwrap_or((argument, "100"));
+            slow(deltas.parse().ok()?, pause.parse().ok()?, response)
+        }
         Scenario::Big => {
             let id = response.item_id("msg");
             let text = "x".repeat(argument.parse().ok()?);
@@ -86,6 +116,12 @@ fn play(
         Scenario::Shell2 => {
             let (first, second) = argument.split_once("||")?;
             tool::shell(&[first.trim(), second.trim()], question, response)
+        }
+        Scenario::Comment => {
+            if request.tool_outputs().next().is_none() {
+                response = response.message("I will look");
+            }
+            tool::shell(&[argument], question, response)
         }
         Scenario::Patch => tool::patch(argument, question, response),
         Scenario::Mcp => {
@@ -121,6 +157,31 @@ fn play(
         Scenario::DropN if earlier < argument.parse().ok()? => half(response).cut(),
         Scenario::DropMessage if earlier == 0 => response.message("first answer").cut(),
         Scenario::DropMessage => response.message("second answer").completed(),
+        Scenario::DropRepeat if earlier == 0 => response.message("the answer").cut(),
+        Scenario::DropRepeat => response.message("the answer").completed(),
+        Scenario::DropThought if earlier == 0 => {
+            let id = response.item_id("rs");
+            response
+                .events([
+                    event::reasoning_added(&id),
+                    event::summary_part_added(&id, 0),
+                    event::summary_delta(&id, 0, "**Half a "),
+                ])
+                .cut()
+        }
+        Scenario::DropThought => {
+            let id = response.item_id("rs");
+            response
+                .events(event::reasoning(&id, "**Half a thought, whole**"))
+                .message("thought again")
+                .completed()
+        }
+        Scenario::DropTool => match tool::outputs_of_shell(question) {
+            None => tool::shell(&[argument], question, response),
+            // Each request before this one has asked for a call, unless one has been cut.
+            Some(calls) if earlier == calls => half(response).cut(),
+            Some(_) => response.message("answered after a cut").completed(),
+        },
         Scenario::NoCompleted => response.message("not completed").unfinished(),
         Scenario::Hang => Reply::NoHeaders,
         Scenario::HangHeaders => Reply::Stream(vec![Frame::Silence]),
@@ -137,6 +198,14 @@ fn play(
             }
         }
         Scenario::DropN => succeeded(earlier, response),
+        Scenario::FailTool => match tool::outputs_of_shell(question) {
+            None => tool::shell(&[argument], question, response),
+            Some(_) => refusal::plain(400, "bad request, after a command"),
+        },
+        Scenario::ContextTool => match tool::outputs_of_shell(question) {
+            None => tool::shell(&[argument], question, response),
+            Some(_) => context_overflow(response),
+        },
         Scenario::E400Model => refusal::model(),
         Scenario::E400Detail => refusal::model_as_detail(),
         Scenario::E400Plain => refusal::plain(400, "bad request, said plainly"),
@@ -148,10 +217,7 @@ fn play(
         Scenario::E429Quota => refusal::usage_limit(),
         Scenario::E500 => refusal::status(500, "server_error", "mock failure"),
         Scenario::E503 => refusal::status(503, "server_error", "mock failure"),
-        Scenario::Context => response.failed(
-            "context_length_exceeded",
-            "Your input exceeds the context window of this model.",
-        ),
+        Scenario::Context => context_overflow(response),
         Scenario::Quota => response.failed("insufficient_quota", "You exceeded your quota."),
         Scenario::Overloaded => response.failed("server_is_overloaded", "Overloaded."),
         Scenario::Policy => response.failed("invalid_prompt", "This prompt breaks our policy."),
@@ -188,7 +254,7 @@ fn tokens(argument: &str) -> Option<Tokens> {
     })
 }
 
-fn slow(deltas: u32, mut response: Response) -> Reply {
+fn slow(deltas: u32, pause_ms: u64, mut response: Response) -> Reply {
     let id = response.item_id("msg");
     let mut text = String::new();
     response = response.events([event::message_added(&id)]);
@@ -197,7 +263,7 @@ fn slow(deltas: u32, mut response: Response) -> Reply {
         text.push_str(&delta);
         response = response
             .events([event::text_delta(&id, &delta)])
-            .frame(Frame::Pause(Duration::from_millis(100)));
+            .frame(Frame::Pause(Duration::from_millis(pause_ms)));
     }
     response
         .events([event::message_done(&id, &text)])
@@ -208,6 +274,13 @@ fn slow(deltas: u32, mut response: Response) -> Reply {
 fn half(mut response: Response) -> Response {
     let id = response.item_id("msg");
     response.events([event::message_added(&id), event::text_delta(&id, "half a ")])
+}
+
+fn context_overflow(response: Response) -> Reply {
+    response.failed(
+        "context_length_exceeded",
+        "Your input exceeds the context window of this model.",
+    )
 }
 
 fn succeeded(earlier: u64, response: Response) -> Reply {

@@ -110,31 +110,56 @@ pub(super) fn message(id: &str, text: &str) -> [Value; 3] {
 }
 
 /// A whole reasoning item with a summary and nothing encrypted.
-pub(super) fn reasoning(id: &str, summary: &str) -> [Value; 4] {
-    let item = |summary: Value| json!({ "type": "reasoning", "id": id, "summary": summary });
-    let part = json!({ "type": "summary_text", "text": "" });
-    [
-        json!({
-            "type": "response.output_item.added",
-            "output_index": 0,
-            "item": item(json!([])),
-        }),
-        json!({
-            "type": "response.reasoning_summary_part.added",
-            "item_id": id,
-            "output_index": 0,
-            "summary_index": 0,
-            "part": part,
-        }),
-        json!({
-            "type": "response.reasoning_summary_text.delta",
-            "item_id": id,
-            "output_index": 0,
-            "summary_index": 0,
-            "delta": summary,
-        }),
-        item_done(&item(json!([{ "type": "summary_text", "text": summary }]))),
-    ]
+pub(super) fn reasoning(id: &str, summary: &str) -> Vec<Value> {
+    reasoning_in_pieces(id, &[&[summary]])
+}
+
+/// The same, with a summary of several parts, each written in pieces.
+pub(super) fn reasoning_in_pieces(id: &str, parts: &[&[&str]]) -> Vec<Value> {
+    let mut events = vec![reasoning_added(id)];
+    for (index, pieces) in parts.iter().enumerate() {
+        events.push(summary_part_added(id, index));
+        events.extend(pieces.iter().map(|piece| summary_delta(id, index, piece)));
+    }
+    let summary: Vec<Value> = parts
+        .iter()
+        .map(|pieces| json!({ "type": "summary_text", "text": pieces.concat() }))
+        .collect();
+    events.push(item_done(&reasoning_item(id, &summary)));
+    events
+}
+
+fn reasoning_item(id: &str, summary: &[Value]) -> Value {
+    json!({ "type": "reasoning", "id": id, "summary": summary })
+}
+
+/// The announcement of a reasoning item, which is empty at that point.
+pub(super) fn reasoning_added(id: &str) -> Value {
+    json!({
+        "type": "response.output_item.added",
+        "output_index": 0,
+        "item": reasoning_item(id, &[]),
+    })
+}
+
+pub(super) fn summary_part_added(id: &str, index: usize) -> Value {
+    json!({
+        "type": "response.reasoning_summary_part.added",
+        "item_id": id,
+        "output_index": 0,
+        "summary_index": index,
+        "part": { "type": "summary_text", "text": "" },
+    })
+}
+
+pub(super) fn summary_delta(id: &str, index: usize, delta: &str) -> Value {
+    json!({
+        "type": "response.reasoning_summary_text.delta",
+        "item_id": id,
+        "output_index": 0,
+        "summary_index": index,
+        "delta": delta,
+    })
 }
 
 pub(super) fn function_call(call: &str, name: &str, arguments: &Value) -> Value {

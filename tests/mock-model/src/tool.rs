@@ -37,6 +37,16 @@ pub(super) fn shell(commands: &[&str], question: &Question<'_>, mut response: Re
     response.completed()
 }
 
+/// How many calls of the turn's command have been answered; None while it runs or has not begun.
+pub(super) fn outputs_of_shell(question: &Question<'_>) -> Option<u64> {
+    let request = question.request;
+    if running_session(request).is_some() {
+        return None;
+    }
+    let outputs = request.tool_outputs().count();
+    u64::try_from(outputs).ok().filter(|outputs| *outputs > 0)
+}
+
 /// One command in the form of whichever shell tool is on offer.
 fn shell_call(request: &RecordedRequest, id: &str, command: &str) -> Option<Value> {
     let bash = || json!(["bash", "-lc", command]);
