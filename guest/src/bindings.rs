@@ -10,7 +10,9 @@ wit_bindgen::generate!({
     features: ["back-off"],
     pub_export_macro: true,
     additional_derives: [PartialEq],
+    // Holds a turn, and no two turns are the same.
+    additional_derives_ignore: ["opened"],
 });
 
 pub use exports::plexum::provider::turns;
-pub use plexum::codex::{codex, log, session, settings};
+pub use plexum::codex::{codex, codex_server, log, session, settings};

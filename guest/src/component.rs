@@ -5,13 +5,14 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use crate::bindings::codex::{self, Awaited, Exit, Output, Refusal};
+use crate::bindings::codex_server::{self, Finished, NotOpened, PromptOptions, Wanted};
 use crate::bindings::log::{self, Level};
 use crate::bindings::session::{self, Entry};
 use crate::bindings::settings;
 use crate::bindings::turns::{
     Description, Event, Failure, Guest, GuestTurn, Request, Turn as TurnHandle,
 };
-use crate::capability::{Capabilities, Child};
+use crate::capability::{Capabilities, Child, Opened, ServerTurn};
 use crate::describe::describe;
 use crate::turn::Turn;
 
@@ -49,6 +50,7 @@ struct Imports;
 
 impl Capabilities for Imports {
     type Child = codex::Child;
+    type ServerTurn = codex_server::Turn;
 
     fn spawn(
         &self,
@@ -56,6 +58,19 @@ impl Capabilities for Imports {
         prompt_on_stdin: Option<&str>,
     ) -> Result<codex::Child, Refusal> {
         codex::spawn(args, prompt_on_stdin)
+    }
+
+    fn open(&self, wanted: &Wanted) -> Result<Opened<codex_server::Turn>, NotOpened> {
+        let codex_server::Opened {
+            turn,
+            thread_id,
+            model,
+        } = codex_server::open(wanted)?;
+        Ok(Opened {
+            turn,
+            thread_id,
+            model,
+        })
     }
 
     fn back_off(&self) -> bool {
@@ -90,6 +105,24 @@ impl Child for codex::Child {
 
     fn terminate(&self) {
         codex::Child::terminate(self);
+    }
+}
+
+impl ServerTurn for codex_server::Turn {
+    fn prompt(&self, text: &str, images: &[u32], options: PromptOptions) -> Result<(), NotOpened> {
+        codex_server::Turn::prompt(self, text, images, options)
+    }
+
+    fn lines(&self, max_bytes: u32, awaiting: Awaited) -> Output {
+        codex_server::Turn::lines(self, max_bytes, awaiting)
+    }
+
+    fn interrupt(&self) {
+        codex_server::Turn::interrupt(self);
+    }
+
+    fn finish(&self) -> Finished {
+        codex_server::Turn::finish(self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use alloc::string::ToString;
 
-use crate::bindings::settings::{Instructions, Model as Configured, Settings};
+use crate::bindings::settings::{Instructions, Model as Configured, Settings, Transport};
 use crate::bindings::turns::{Capabilities, Description, InputKinds, Model};
 
 /// The description under these settings.
@@ -15,7 +15,7 @@ pub fn describe(settings: Settings) -> Description {
     }
 }
 
-/// `codex exec` gives texts whole, and says nothing of a tool while it runs.
+/// `codex exec` gives texts whole, and says nothing of a tool while it runs; an app-server gives both piece by piece.
 fn capabilities(settings: &Settings) -> Capabilities {
     let mut all = Capabilities::IMAGES
         | Capabilities::RESUMABLE
@@ -23,6 +23,9 @@ fn capabilities(settings: &Settings) -> Capabilities {
         | Capabilities::EFFORT;
     if settings.instructions == Instructions::Developer {
         all = all | Capabilities::INSTRUCTIONS;
+    }
+    if settings.transport == Transport::AppServer {
+        all = all | Capabilities::STREAMING_DELTAS | Capabilities::TOOL_UPDATES;
     }
     all
 }

@@ -49,6 +49,14 @@ impl<'a> Json<'a> {
         serde_json::from_str(text)
     }
 
+    /// The same for a document whose items are one level further down, in the parameters of a notification.
+    pub fn parse_nested(text: &'a str) -> Result<Self, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let document = DocumentVisitor::NESTED.deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(document)
+    }
+
     /// Texts and literals are read, all else stays as it was written.
     fn from_raw(raw: &'a RawValue) -> Result<Self, serde_json::Error> {
         let text = raw.get();
@@ -89,6 +97,17 @@ impl<'a> Json<'a> {
 
     fn is_null(&self) -> bool {
         matches!(self, Json::Null)
+    }
+
+    /// Moves the member of that name out, which leaves null; nothing if there is none, or null.
+    pub fn take(&mut self, key: &str) -> Option<Json<'a>> {
+        let Json::Object(members) = self else {
+            return None;
+        };
+        let member = members
+            .iter_mut()
+            .find(|(name, value)| name == key && !value.is_null());
+        member.map(|(_, value)| mem::replace(value, Json::Null))
     }
 
     /// Moves the text out of the member of that name, which keeps an empty one; nothing if it is not text.
@@ -164,9 +183,22 @@ const PASSED_ON: [&str; 6] = [
     "result",
 ];
 
+/// The same for a notification. `items` are all of a turn that has ended, once more, and nobody looks at them.
+const PASSED_ON_NESTED: [&str; 7] = [
+    "action",
+    "agentsStates",
+    "arguments",
+    "changes",
+    "items",
+    "receiverThreadIds",
+    "result",
+];
+
 /// Makes a document of a value.
 #[derive(Clone, Copy)]
 struct DocumentVisitor {
+    /// The members that stay as they were written.
+    passed_on: &'static [&'static str],
     /// How many levels of objects get room for their members at once. Below these there may be very many objects, which
     /// begin without.
     roomy: usize,
@@ -174,12 +206,24 @@ struct DocumentVisitor {
 
 impl DocumentVisitor {
     /// An event and its item have room.
-    const DOCUMENT: Self = DocumentVisitor { roomy: 2 };
-    const SMALL: Self = DocumentVisitor { roomy: 0 };
+    const DOCUMENT: Self = DocumentVisitor {
+        passed_on: &PASSED_ON,
+        roomy: 2,
+    };
+    /// A notification, its parameters and its item have.
+    const NESTED: Self = DocumentVisitor {
+        passed_on: &PASSED_ON_NESTED,
+        roomy: 3,
+    };
+    const SMALL: Self = DocumentVisitor {
+        passed_on: &[],
+        roomy: 0,
+    };
 
     fn inside(self) -> Self {
         DocumentVisitor {
             roomy: self.roomy.saturating_sub(1),
+            ..self
         }
     }
 }
@@ -250,7 +294,7 @@ impl<'de> Visitor<'de> for DocumentVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
         let mut object = Vec::with_capacity(if self.roomy > 0 { MEMBERS } else { 0 });
         while let Some(Key(key)) = members.next_key()? {
-            let value = if self.roomy > 0 && PASSED_ON.contains(&&*key) {
+            let value = if self.roomy > 0 && self.passed_on.contains(&&*key) {
                 members.next_value_seed(WrittenSeed)?
             } else {
                 members.next_value_seed(self.inside())?
@@ -351,6 +395,24 @@ mod tests {
         assert_eq!(item.get("code").and_then(Json::integer), Some(-7));
         assert_eq!(item.get("n").and_then(Json::integer), None);
         assert_eq!(item.count("code"), None);
+    }
+
+    #[test]
+    fn the_items_of_a_notification_are_not_read() {
+        let line = r#"{"params":{"turn":{"id":"t","items":[{"text":"all of it"}]}}}"#;
+        let items = |document: &Json<'_>| {
+            let turn = document.get("params").and_then(|params| params.get("turn"));
+            matches!(
+                turn.and_then(|turn| turn.get("items")),
+                Some(Json::Written(_))
+            )
+        };
+        assert!(items(&Json::parse_nested(line).unwrap()));
+        // Those of a line of `codex exec` are the steps of a plan.
+        let line = r#"{"item":{"items":[{"text":"a"}]}}"#;
+        let document = Json::parse(line).unwrap();
+        let plan = document.get("item").and_then(|item| item.get("items"));
+        assert!(matches!(plan, Some(Json::Array(_))));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! codex, and codex's JSON lines become canonical events.
 //!
 //! Nothing in here does any I/O of its own. What the guest may ask of its host is
-//! the [`capability::Capabilities`] trait, which on wasm is the four imports of the WIT
+//! the [`capability::Capabilities`] trait, which on wasm is the five imports of the WIT
 //! world `codex-provider`, and in the unit tests a script.
 //!
 //! On wasm the crate is `no_std`: a guest that links std imports WASI, and an

@@ -1,6 +1,7 @@
 //! The component's code as it is without a sandbox: the same crate, compiled for this machine.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io::Cursor;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,13 +10,15 @@ use std::time::{Duration, Instant};
 
 use plexum_openai_provider::framing::{Framer, MAX_LINE_BYTES};
 use plexum_openai_provider_guest::bindings::codex::{Awaited, Exit, ExitStatus, Output, Refusal};
+use plexum_openai_provider_guest::bindings::codex_server::{NotOpened, Wanted};
 use plexum_openai_provider_guest::bindings::log::Level;
 use plexum_openai_provider_guest::bindings::session::{Entry, Error, Loaded};
 use plexum_openai_provider_guest::bindings::settings::{
     ChangedInstructions, Instructions, LostSession, Model, PromptTransport, Sandbox, Settings,
+    Transport,
 };
 use plexum_openai_provider_guest::bindings::turns::{Content, Message, Options, Request, Role};
-use plexum_openai_provider_guest::capability::{Capabilities, Child};
+use plexum_openai_provider_guest::capability::{Capabilities, Child, Opened};
 use plexum_openai_provider_guest::turn::Turn;
 
 /// Translates what a codex printed; how long that took, and how many events it gave.
@@ -47,10 +50,15 @@ impl AsRef<[u8]> for Text {
 
 impl Capabilities for Host {
     type Child = Printed;
+    type ServerTurn = Infallible;
 
     fn spawn(&self, _: &[String], _: Option<&str>) -> Result<Printed, Refusal> {
         let text = Cursor::new(Text(Arc::clone(&self.0)));
         Ok(Printed(RefCell::new(Framer::new(text, MAX_LINE_BYTES))))
+    }
+
+    fn open(&self, _: &Wanted) -> Result<Opened<Infallible>, NotOpened> {
+        Err(NotOpened::Unavailable(None))
     }
 
     fn back_off(&self) -> bool {
@@ -117,6 +125,7 @@ fn settings() -> Settings {
         }],
         extra_args: Vec::new(),
         sandbox: Sandbox::DangerFullAccess,
+        transport: Transport::Exec,
         prompt: PromptTransport::Automatic,
         lost_session: LostSession::Replay,
         instructions: Instructions::Developer,

@@ -20,6 +20,7 @@
 //! or the disk does.
 #![warn(missing_docs)]
 
+mod app_server;
 #[cfg(feature = "audit")]
 pub mod audit;
 mod capability;
@@ -45,7 +46,7 @@ pub use capability::bindings;
 pub use codex::supervised::Supervised;
 pub use codex::{framing, spawner};
 pub use config::guest_limits::{self, GuestLimits};
-pub use config::{Config, ConfigError, Limits, SupportedModel};
+pub use config::{Config, ConfigError, Limits, ServerLimits, SupportedModel, Transport};
 pub use contract::description::{Capability, Description, Model};
 pub use contract::event::{
     BlockKind, BlockOutcome, Event, Failure, FailureKind, NoticeKind, PlanStep, ReplacementReason,

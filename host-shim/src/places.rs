@@ -7,12 +7,18 @@ use std::fmt;
 
 use rustix::process::{Resource, getrlimit};
 
+use crate::config::{Config, Transport};
+
 /// What a turn holds open while codex runs: the workspace and the state, codex's two outputs, the socket and the
 /// handle of its supervisor, and its input until codex has read that.
 const HELD: u64 = 7;
 
 /// What it opens for a moment, on its way there or beside that: a file of the state and the folder that it is in.
 const BRIEFLY: u64 = 3;
+
+/// What a codex that waits for its next turn holds open: its input and its two outputs, the socket and the handle of its
+/// supervisor.
+const HELD_WAITING: u64 = 5;
 
 /// What is opened for a moment by one turn after the other, such as both ends of the pipes of a start, and what this
 /// process may open for itself.
@@ -74,26 +80,30 @@ impl Limit {
 }
 
 impl Places {
-    /// As many as these, or as the limits of this process allow now, but one at least.
-    pub fn now(wanted: u32) -> Self {
+    /// As many as the operator wants, or as the limits of this process allow now, but one at least.
+    pub fn now(config: &Config) -> Self {
         let files = getrlimit(Resource::Nofile).current;
-        Self::under(files, getrlimit(Resource::As).current, wanted)
+        Self::under(files, getrlimit(Resource::As).current, config)
     }
 
     /// The same, as it would be with the soft limit on open files raised to the hard one.
     #[cfg(feature = "doctor")]
-    pub fn at_most(wanted: u32) -> Self {
+    pub fn at_most(config: &Config) -> Self {
         let files = getrlimit(Resource::Nofile).maximum;
-        Self::under(files, getrlimit(Resource::As).current, wanted)
+        Self::under(files, getrlimit(Resource::As).current, config)
     }
 
-    fn under(files: Option<u64>, address_space: Option<u64>, wanted: u32) -> Self {
-        let files = files.map(|most| (Limit::OpenFiles(most), open_files()));
+    fn under(files: Option<u64>, address_space: Option<u64>, config: &Config) -> Self {
+        let waiting = match config.transport {
+            Transport::Exec => 0,
+            Transport::AppServer => u64::from(config.server.processes) * HELD_WAITING,
+        };
+        let files = files.map(|most| (Limit::OpenFiles(most), open_files() + waiting));
         let memory = address_space.map(|most| (Limit::AddressSpace(most), address_space_taken()));
         let limits = [files, memory].into_iter().flatten();
         limits.fold(
             Places {
-                turns: wanted,
+                turns: config.limits.turns,
                 limit: None,
             },
             |places, (limit, taken)| places.within(limit, taken),
@@ -174,6 +184,23 @@ mod tests {
         let places = ALL.within(memory, 0).within(files, 10);
         assert_eq!((places.turns, places.limit), (7, Some(files)));
         assert_eq!(ALL.within(files, 10).within(memory, 0), places);
-        assert_eq!(Places::under(None, None, 64), ALL);
+        let mut config = Config::default();
+        config.limits.turns = 64;
+        assert_eq!(Places::under(None, None, &config), ALL);
+    }
+
+    #[test]
+    fn what_waits_for_its_next_turn_needs_room_too() {
+        let mut config = Config::default();
+        config.limits.turns = 64;
+        config.server.processes = 100;
+        let turns = |config: &Config| Places::under(Some(1024), None, config).turns;
+        let without = turns(&config);
+        config.transport = Transport::AppServer;
+        let with = turns(&config);
+        assert!(
+            (30..=50).contains(&with) && with < without,
+            "{with}, {without}"
+        );
     }
 }

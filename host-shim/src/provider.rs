@@ -111,6 +111,19 @@ impl Provider {
         turn::begin(self.loaded.clone(), workspace.into(), request)
     }
 
+    /// The operator's settings, under which it was loaded.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        self.loaded.codex.config()
+    }
+
+    /// Ends each codex that waits for its next turn (`"transport": "app-server"`), and returns when nothing of them is left.
+    /// From here on none waits, and turns still run. Without this they end too when all clones of this provider are dropped
+    /// or the process ends, but nobody waits for that.
+    pub async fn close(&self) {
+        self.loaded.codex.close().await;
+    }
+
     /// The component's SHA-256, in lower-case hexadecimal.
     #[must_use]
     pub fn component_sha256(&self) -> &str {

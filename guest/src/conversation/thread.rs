@@ -61,6 +61,11 @@ impl Thread {
         }
     }
 
+    /// Its totals before this turn, where they are known.
+    pub fn totals_before(&self) -> Option<Usage> {
+        self.baseline.as_ref().map(usage::of_totals)
+    }
+
     /// Whether codex has opened it.
     pub fn is_open(&self) -> bool {
         self.id.is_some()
@@ -72,13 +77,15 @@ impl Thread {
     }
 
     /// Codex has opened the thread: from here on a turn that is killed can be resumed, so the id
-    /// is stored before anything else happens. Codex may say so more than once.
+    /// is stored before anything else happens. Codex may say so more than once. `model` is the one that answers, where
+    /// codex says so.
     ///
     /// Fails, and then the turn must end, if the id is not one or if it cannot be stored.
     pub fn opened(
         &mut self,
         host: &impl Capabilities,
         thread_id: String,
+        model: Option<String>,
         events: &mut Vec<Event>,
     ) -> Result<(), Failure> {
         if self.id.as_deref() == Some(thread_id.as_str()) {
@@ -125,8 +132,7 @@ impl Thread {
             events.push(Event::MessageStart(MessageStart {
                 thread_id: thread_id.clone(),
                 resumed,
-                // `codex exec` does not name the model that answers.
-                model: None,
+                model,
             }));
         }
         if let Some(Replaced {
@@ -235,8 +241,9 @@ mod tests {
 
     use super::*;
     use crate::bindings::codex::{Awaited, Exit, Output, Refusal};
+    use crate::bindings::codex_server::{Finished, NotOpened, PromptOptions, Wanted};
     use crate::bindings::session::{Error, Loaded};
-    use crate::capability::Child;
+    use crate::capability::{Child, Opened, ServerTurn};
 
     const ID: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4b";
     const OTHER: &str = "01a203e6-c71a-7d50-bfec-754792f3dc4c";
@@ -268,6 +275,24 @@ mod tests {
 
     enum NoChild {}
 
+    impl ServerTurn for NoChild {
+        fn prompt(&self, _: &str, _: &[u32], _: PromptOptions) -> Result<(), NotOpened> {
+            match *self {}
+        }
+
+        fn lines(&self, _: u32, _: Awaited) -> Output {
+            match *self {}
+        }
+
+        fn interrupt(&self) {
+            match *self {}
+        }
+
+        fn finish(&self) -> Finished {
+            match *self {}
+        }
+    }
+
     impl Child for NoChild {
         fn lines(&self, _: u32, _: Awaited) -> Output {
             match *self {}
@@ -284,8 +309,13 @@ mod tests {
 
     impl Capabilities for Store {
         type Child = NoChild;
+        type ServerTurn = NoChild;
 
         fn spawn(&self, _: &[String], _: Option<&str>) -> Result<NoChild, Refusal> {
+            unreachable!()
+        }
+
+        fn open(&self, _: &Wanted) -> Result<Opened<NoChild>, NotOpened> {
             unreachable!()
         }
 
@@ -328,7 +358,7 @@ mod tests {
     /// Opens the thread with this id and gives the kinds of the events.
     fn open(thread: &mut Thread, store: &Store, id: &str) -> Vec<&'static str> {
         let mut events = Vec::new();
-        thread.opened(store, id.into(), &mut events).unwrap();
+        thread.opened(store, id.into(), None, &mut events).unwrap();
         events
             .iter()
             .map(|event| match event {
@@ -384,7 +414,7 @@ mod tests {
         assert_eq!(open(&mut thread, &store, "nightly"), ["started", "warning"]);
         thread.keep_totals(&store, TOTALS, &mut Vec::new());
         assert!(store.saved().is_empty());
-        let refused = thread.opened(&store, "two words".into(), &mut Vec::new());
+        let refused = thread.opened(&store, "two words".into(), None, &mut Vec::new());
         assert_eq!(refused.unwrap_err().kind, FailureKind::Protocol);
     }
 
@@ -421,7 +451,7 @@ mod tests {
         };
         let mut thread = fresh();
         let mut events = Vec::new();
-        let failure = thread.opened(&store, ID.into(), &mut events);
+        let failure = thread.opened(&store, ID.into(), None, &mut events);
         assert_eq!(failure.unwrap_err().kind, FailureKind::Resources);
         assert!(events.is_empty());
         store.broken = false;

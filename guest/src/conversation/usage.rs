@@ -58,6 +58,17 @@ pub fn to_totals(usage: &Usage) -> Totals {
     }
 }
 
+/// The same totals, as a usage.
+pub const fn of_totals(totals: &Totals) -> Usage {
+    Usage {
+        input_tokens: totals.input_tokens,
+        cached_input_tokens: totals.cached_input_tokens,
+        cache_write_input_tokens: totals.cache_write_input_tokens,
+        output_tokens: totals.output_tokens,
+        reasoning_output_tokens: totals.reasoning_output_tokens,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,8 @@ use crate::bindings::turns::{Failure, FailureKind as Kind};
 pub struct Evidence<'a> {
     /// The last failure that it reported.
     pub said: Option<&'a str>,
+    /// What codex itself calls that failure, where it does.
+    pub kind: Option<Kind>,
     /// How the process ended.
     pub exit: &'a Exit,
     /// The last words that the process wrote for a person.
@@ -48,12 +50,16 @@ pub fn classify(evidence: &Evidence<'_>) -> Failure {
         };
         return failure(kind, evidence.said);
     }
-    if let Some(said) = evidence.said {
-        if said.trim().is_empty() {
-            return failure(Kind::Protocol, Some(NO_REASON));
-        }
+    if let Some(said) = evidence.said.filter(|said| !said.trim().is_empty()) {
         // An event's words are the service's; unknown ones still mean that it refused.
-        return failure(kind_of(said).unwrap_or(Kind::InvalidRequest), Some(said));
+        let kind = evidence.kind.or_else(|| kind_of(said));
+        return failure(kind.unwrap_or(Kind::InvalidRequest), Some(said));
+    }
+    if let Some(kind) = evidence.kind {
+        return failure(kind, None);
+    }
+    if evidence.said.is_some() {
+        return failure(Kind::Protocol, Some(NO_REASON));
     }
     let last = &evidence.last_words;
     let by_signal = matches!(exit.status, ExitStatus::Signal(_));
@@ -83,6 +89,24 @@ pub fn classify(evidence: &Evidence<'_>) -> Failure {
         ended += &format!("; its last words: {}", last.words);
     }
     failure(kind, Some(&ended))
+}
+
+/// Why a codex that stays does not open a conversation or begin a turn, from its answer.
+pub fn codex_refused(said: &str) -> Failure {
+    failure(kind_of(said).unwrap_or(Kind::InvalidRequest), Some(said))
+}
+
+/// Why codex ended without any report.
+pub fn without_report(exit: &Exit, last_words: LastWords) -> Failure {
+    classify(&Evidence {
+        said: None,
+        kind: None,
+        exit,
+        last_words,
+        turn_began: false,
+        malformed: 0,
+        first_malformed: None,
+    })
 }
 
 const NO_REASON: &str = "it reported that the turn failed, and not why";
@@ -146,6 +170,7 @@ mod tests {
     fn evidence<'a>(said: Option<&'a str>, exit: &'a Exit, words: &str) -> Evidence<'a> {
         Evidence {
             said,
+            kind: None,
             exit,
             last_words: LastWords {
                 words: words.into(),
@@ -208,6 +233,26 @@ mod tests {
             let failure = classify(Some(said), &exit(FAILED), "Error: no rollout found");
             assert_eq!(failure.kind, kind, "{said}");
             assert_eq!(failure.detail.as_deref(), Some(said));
+        }
+    }
+
+    #[test]
+    fn what_codex_calls_a_failure_counts_more_than_its_words() {
+        let exit = exit(FAILED);
+        for (said, called, kind) in [
+            (
+                "unexpected status 401",
+                Some(Kind::Overloaded),
+                Kind::Overloaded,
+            ),
+            ("", Some(Kind::UsageLimit), Kind::UsageLimit),
+            (" \n", None, Kind::Protocol),
+        ] {
+            let evidence = Evidence {
+                kind: called,
+                ..evidence(Some(said), &exit, "Error: no rollout found")
+            };
+            assert_eq!(super::classify(&evidence).kind, kind, "{said:?}");
         }
     }
 

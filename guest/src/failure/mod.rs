@@ -10,6 +10,6 @@ mod sentence;
 mod text;
 
 pub use cut_off::cut_off;
-pub use evidence::{Evidence, LastWords, classify, status_words};
+pub use evidence::{Evidence, LastWords, classify, codex_refused, status_words, without_report};
 pub use sentence::{failure, refused, session, store_words, unusable};
 pub use text::excerpt;

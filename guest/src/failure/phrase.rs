@@ -65,12 +65,14 @@ const PHRASES: &[(Kind, &[&str])] = &[
             "cannot be used with",
             "invalid value",
             "unknown feature flag",
+            "unknown variant",
         ],
     ),
     (
         Kind::Config,
         &[
             "error loading config.toml",
+            "failed to load configuration",
             "error finding codex home",
             "model provider `",
             "in-process app-server client",

@@ -29,6 +29,7 @@ struct OpenTool {
     position: u64,
     /// Its id in the events.
     id: String,
+    kind: ToolKind,
     /// How many bytes of its output have been reported.
     reported: usize,
     /// The last of those.
@@ -44,16 +45,16 @@ impl Tools {
         !self.open.is_empty()
     }
 
-    /// A tool started, changed or ended.
-    pub fn report(&mut self, phase: Phase, mut tool: impl Tool, events: &mut Vec<Event>) {
+    /// A tool started, changed or ended. Returns whether that is the first that is said of it.
+    pub fn report(&mut self, phase: Phase, mut tool: impl Tool, events: &mut Vec<Event>) -> bool {
         let item_id = tool.id().to_owned();
-        let id = match self.open.entry(item_id) {
-            Entry::Occupied(open) if phase == Phase::Completed => open.remove().id,
+        let (id, is_new) = match self.open.entry(item_id) {
+            Entry::Occupied(open) if phase == Phase::Completed => (open.remove().id, false),
             Entry::Occupied(mut open) => {
                 if phase == Phase::Updated {
                     events.extend(open.get_mut().news(&mut tool));
                 }
-                return;
+                return false;
             }
             Entry::Vacant(_) => {
                 let id = self.unique_id(tool.id());
@@ -69,14 +70,15 @@ impl Tools {
                     let mut open = OpenTool {
                         position: self.started,
                         id,
+                        kind: tool.kind(),
                         reported: 0,
                         reported_end: String::new(),
                     };
                     events.extend(open.news(&mut tool));
                     self.open.insert(tool.id().to_owned(), open);
-                    return;
+                    return true;
                 }
-                id
+                (id, true)
             }
         };
         events.push(Event::ToolEnd(ToolEnd {
@@ -85,6 +87,17 @@ impl Tools {
             exit_code: tool.exit_code(),
             output: tool.output(),
         }));
+        is_new
+    }
+
+    /// A running tool has written something. Nothing if codex has not said that it runs.
+    pub fn append(&mut self, item_id: &str, output_delta: String, events: &mut Vec<Event>) {
+        if let Some(open) = self.open.get(item_id)
+            && !output_delta.is_empty()
+        {
+            let id = open.id.clone();
+            events.push(Event::ToolUpdate(ToolUpdate { id, output_delta }));
+        }
     }
 
     /// The id of a new tool in the events: codex's own, with a number appended if an earlier tool of this turn has it.
@@ -102,11 +115,24 @@ impl Tools {
 
     /// Ends what codex started and never ended: 0.135 does so with every command that takes more than a moment.
     pub fn close_all(&mut self, events: &mut Vec<Event>) {
-        let mut open: Vec<OpenTool> = mem::take(&mut self.open).into_values().collect();
-        open.sort_by_key(|open| open.position);
-        events.extend(open.into_iter().map(|open| {
+        self.close(|_| true, events);
+    }
+
+    /// Ends the tools that the model's service runs: when the connection to it breaks, codex hears no more of them.
+    pub fn close_those_of_the_service(&mut self, events: &mut Vec<Event>) {
+        self.close(|open| open.kind == ToolKind::WebSearch, events);
+    }
+
+    fn close(&mut self, which: impl Fn(&OpenTool) -> bool, events: &mut Vec<Event>) {
+        let (closed, open): (BTreeMap<_, _>, _) = mem::take(&mut self.open)
+            .into_iter()
+            .partition(|(_, open)| which(open));
+        self.open = open;
+        let mut closed: Vec<OpenTool> = closed.into_values().collect();
+        closed.sort_by_key(|closed| closed.position);
+        events.extend(closed.into_iter().map(|closed| {
             Event::ToolEnd(ToolEnd {
-                id: open.id,
+                id: closed.id,
                 status: ToolStatus::Unknown,
                 output: None,
                 exit_code: None,

@@ -3,29 +3,58 @@
 //! A transport reads codex's output and yields [`Said`]. Nothing outside its folder knows a JSON shape of codex or the
 //! name of one of its events, so that the translation, the conversation and the failures are the same for all.
 
+pub mod app_server;
 pub mod exec;
+mod retry;
+pub mod stderr;
+mod text;
+pub mod tool;
+mod warning;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::bindings::turns::{PlanStep, Reconnection, ToolKind, ToolStatus, Usage};
+use crate::bindings::turns::{
+    BlockKind, FailureKind, PlanStep, Reconnection, ToolKind, ToolStatus, Usage,
+};
 
-/// One report from codex. `T` is the transport's view of a tool.
+use tool::ToolItem;
+
+/// One report from codex.
 #[derive(Debug, PartialEq)]
-pub enum Said<'a, T> {
+pub enum Said<'a> {
     /// The thread that the turn belongs to is open. Comes before anything that the model does, and possibly more
     /// than once; a resumed thread has the id that it was asked for.
     Opened { thread_id: String },
     /// The model is at work.
     Began,
     /// The model has said or done something.
-    Item { phase: Phase, item: Item<'a, T> },
+    Item { phase: Phase, item: Item<'a> },
+    /// A piece of what the model is saying, as it is written. The item of that id will hold all of it.
+    Piece {
+        kind: BlockKind,
+        item_id: Cow<'a, str>,
+        text: Cow<'a, str>,
+    },
+    /// A running tool has written something.
+    ToolOutput {
+        item_id: Cow<'a, str>,
+        text: Cow<'a, str>,
+    },
+    /// Tokens used so far, while the turn runs.
+    Used(Used),
     /// The turn is over and succeeded. `totals` are the running totals of the thread including this turn, not the
     /// turn's own; absent when codex did not report them.
     Completed { totals: Option<Usage> },
     /// The turn is over and failed. `message` is the reason in the words of codex or of the service; it may be empty.
-    Failed { message: String },
+    /// `kind` is what codex calls it, where it does.
+    Failed {
+        message: String,
+        kind: Option<FailureKind>,
+    },
+    /// The turn is over because it was interrupted.
+    Interrupted,
     /// Something went wrong. Only [`Said::Failed`] says that it ended the turn.
     Error {
         message: String,
@@ -34,6 +63,8 @@ pub enum Said<'a, T> {
     },
     /// Something that a person should know, and that does not change the turn. May come before [`Said::Began`].
     Warning { message: Cow<'a, str> },
+    /// Codex says something of its own configuration, which a turn does not depend on and which its caller cannot change.
+    Configuration { message: String },
     /// Another model answers from here on. `message` says why, in the words of codex.
     ModelChanged {
         previous: Option<String>,
@@ -42,6 +73,19 @@ pub enum Said<'a, T> {
     },
     /// A report that this version does not know; `kind` is codex's name for it.
     Unknown { kind: String },
+}
+
+/// Tokens used so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Used {
+    /// By this turn, where that is known.
+    pub turn: Option<Usage>,
+    /// By the thread.
+    pub totals: Usage,
+    /// How many tokens the conversation takes up in the model.
+    pub context_tokens: Option<u64>,
+    /// How many it may take up.
+    pub context_window: Option<u64>,
 }
 
 /// The state of an item. It may be completed without having been started, and started without ever being completed.
@@ -66,15 +110,21 @@ pub enum Retry {
 
 /// Something that the model has said or done.
 #[derive(Debug, PartialEq)]
-pub enum Item<'a, T> {
-    /// A piece of the answer. The text is the whole piece when the item is completed, and may be anything before.
-    Message { text: Cow<'a, str> },
-    /// A piece of the reasoning; as for [`Item::Message`].
-    Reasoning { text: Cow<'a, str> },
+pub enum Item<'a> {
+    /// A block of the answer. The text is the whole block when the item is completed, and may be anything before.
+    Message {
+        id: Cow<'a, str>,
+        text: Cow<'a, str>,
+    },
+    /// A block of the reasoning; as for [`Item::Message`].
+    Reasoning {
+        id: Cow<'a, str>,
+        text: Cow<'a, str>,
+    },
     /// The model's plan: all of its steps, whether they have changed or not.
     Plan { steps: Vec<PlanStep> },
     /// A tool that codex runs.
-    Tool(T),
+    Tool(ToolItem<'a>),
     /// An item that this version does not know; `kind` is codex's name for it.
     Unknown { kind: String },
 }

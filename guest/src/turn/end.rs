@@ -12,14 +12,15 @@ use crate::bindings::settings::LostSession;
 use crate::bindings::turns::{
     Event, Failure, FailureKind, MessageEnd, NoticeKind, ReplacementReason, StopReason, Usage,
 };
-use crate::capability::{Capabilities, Child};
+use crate::capability::Capabilities;
 use crate::conversation::session::{Beginning, Replaced};
+use crate::conversation::thread::Thread;
 use crate::conversation::usage;
 use crate::failure::{self, Evidence};
 use crate::notice::notice;
 use crate::request::replay::Reason;
 use crate::translate::Outcome;
-use crate::transport::exec::stderr::last_words;
+use crate::transport::stderr::last_words;
 
 /// What comes after a process.
 pub enum Next {
@@ -37,16 +38,20 @@ pub fn conclude<C: Capabilities>(
     host: &C,
     policy: LostSession,
     has_history: bool,
-    mut run: Run<C::Child>,
+    mut run: Run<C>,
     events: &mut Vec<Event>,
 ) -> Next {
-    let exit = run.child.wait();
+    let exit = run.process.wait();
     run.translator.close_open_tools(events);
     if exit.stopped.is_none() {
         events.extend(left_behind(&exit).map(|message| notice(NoticeKind::Warning, message)));
     }
-    let said = match run.translator.outcome() {
-        Some(Outcome::Completed { totals }) => {
+    // Behind the end that codex has reported, it counts nothing more.
+    let totals = run.translator.outcome().and(run.process.totals());
+    let (said, kind) = match run.translator.outcome() {
+        Some(Outcome::Completed {
+            totals: with_the_end,
+        }) => {
             if exit.status != ExitStatus::Code(0) {
                 let message = format!(
                     "codex completed the turn and then ended with {}",
@@ -54,27 +59,37 @@ pub fn conclude<C: Capabilities>(
                 );
                 host.log(Level::Warn, &message);
             }
-            let end = completed(host, &run, *totals, events);
+            let totals = with_the_end.or(totals);
+            let end = completed(host, &run, totals, events);
             events.push(end);
             return Next::Over;
         }
-        Some(Outcome::Failed { message }) => Some(message.as_str()),
-        None => run.translator.pending_error(),
+        Some(Outcome::Failed { message, kind }) => (Some(message.as_str()), *kind),
+        Some(Outcome::Interrupted) => (run.translator.pending_error(), Some(FailureKind::Killed)),
+        None => (run.translator.pending_error(), None),
     };
-    if let Some(said) = said
+    let is_interrupted = run.translator.outcome() == Some(&Outcome::Interrupted);
+    let used = run.translator.used().copied();
+    if !is_interrupted
+        && let Some(said) = said
         && let Some(stop_reason) = failure::cut_off(said)
     {
         events.push(notice(NoticeKind::Warning, said));
+        if let Some(totals) = &totals {
+            let totals = usage::to_totals(totals);
+            run.thread.keep_totals(host, totals, events);
+        }
         events.push(Event::MessageEnd(MessageEnd {
             stop_reason,
-            usage: None,
-            thread_usage: None,
+            usage: used.and_then(|used| used.turn).filter(usage::is_counted),
+            thread_usage: used.map(|used| used.totals).filter(usage::is_counted),
             failure: None,
         }));
         return Next::Over;
     }
     let failure = failure::classify(&Evidence {
         said,
+        kind,
         exit: &exit,
         last_words: last_words(&exit.stderr),
         turn_began: run.translator.turn_began(),
@@ -82,34 +97,74 @@ pub fn conclude<C: Capabilities>(
         first_malformed: run.first_malformed.as_deref(),
     });
     // A turn that had begun is never repeated: its tools may have run.
-    let nothing_happened = !run.thread.is_open() && !run.translator.turn_began();
-    match (failure.kind, run.thread.asked_for()) {
-        (FailureKind::SessionLost, Some(lost))
-            if nothing_happened && policy != LostSession::Fail =>
-        {
-            return replace_lost(lost, policy == LostSession::Replay && has_history);
-        }
-        // Another process, perhaps a codex in a terminal, is using the thread.
-        (FailureKind::SessionBusy, Some(_))
-            if nothing_happened && exit.stopped.is_none() && host.back_off() =>
-        {
-            return Next::Again {
-                beginning: run.thread.into_beginning(),
-                replay: None,
-            };
+    if !run.thread.is_open() && !run.translator.turn_began() {
+        let stopped = exit.stopped;
+        return not_begun(
+            host,
+            policy,
+            has_history,
+            run.thread,
+            failure,
+            stopped,
+            events,
+        );
+    }
+    match (totals, failure.kind) {
+        (Some(totals), _) => {
+            let totals = usage::to_totals(&totals);
+            run.thread.keep_totals(host, totals, events);
         }
         // Codex counts from 0 after this.
-        (FailureKind::ContextOverflow, _) => run.thread.keep_totals(host, usage::ZERO, events),
+        (None, FailureKind::ContextOverflow) => run.thread.keep_totals(host, usage::ZERO, events),
         // A turn that was stopped may have spent tokens that codex had not reported yet.
         _ if exit.stopped.is_none() => run.thread.confirm_totals(host),
         _ => {}
     }
-    let stop_reason = match exit.stopped {
+    events.push(Event::MessageEnd(MessageEnd {
+        stop_reason: match exit.stopped {
+            // Somebody else has interrupted it.
+            None if is_interrupted => StopReason::Aborted,
+            stopped => stop_reason(stopped),
+        },
+        usage: used.and_then(|used| used.turn).filter(usage::is_counted),
+        thread_usage: used.map(|used| used.totals).filter(usage::is_counted),
+        failure: Some(failure),
+    }));
+    Next::Over
+}
+
+/// The turn failed before anything happened: it may begin again.
+pub fn not_begun<C: Capabilities>(
+    host: &C,
+    policy: LostSession,
+    has_history: bool,
+    thread: Thread,
+    failure: Failure,
+    stopped: Option<StopCause>,
+    events: &mut Vec<Event>,
+) -> Next {
+    match (failure.kind, thread.asked_for()) {
+        (FailureKind::SessionLost, Some(lost)) if policy != LostSession::Fail => {
+            return replace_lost(lost, policy == LostSession::Replay && has_history);
+        }
+        // Another process, perhaps a codex in a terminal, is using the thread.
+        (FailureKind::SessionBusy, Some(_)) if stopped.is_none() && host.back_off() => {
+            return Next::Again {
+                beginning: thread.into_beginning(),
+                replay: None,
+            };
+        }
+        _ => {}
+    }
+    events.push(failed(stop_reason(stopped), failure));
+    Next::Over
+}
+
+fn stop_reason(stopped: Option<StopCause>) -> StopReason {
+    match stopped {
         Some(StopCause::Cancelled | StopCause::Terminated) => StopReason::Aborted,
         _ => StopReason::Error,
-    };
-    events.push(failed(stop_reason, failure));
-    Next::Over
+    }
 }
 
 /// Codex no longer has the conversation, and has done nothing yet: begins another one.
@@ -132,9 +187,9 @@ fn replace_lost(lost: &str, replays: bool) -> Next {
 
 /// The end of a turn that codex completed. It is not a success if the answer may be what could not be read: whoever
 /// asked would take nothing for the answer.
-fn completed<P>(
-    host: &impl Capabilities,
-    run: &Run<P>,
+fn completed<C: Capabilities>(
+    host: &C,
+    run: &Run<C>,
     totals: Option<Usage>,
     events: &mut Vec<Event>,
 ) -> Event {
@@ -153,9 +208,11 @@ fn completed<P>(
             None => StopReason::EndTurn,
             Some(_) => StopReason::Error,
         },
-        usage: totals
-            .and_then(|totals| thread.usage(&totals))
-            .filter(usage::is_counted),
+        usage: match run.translator.used() {
+            Some(used) => used.turn,
+            None => totals.and_then(|totals| thread.usage(&totals)),
+        }
+        .filter(usage::is_counted),
         thread_usage: totals.filter(usage::is_counted),
         failure,
     })

@@ -5,17 +5,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
+use super::process::Process;
 use crate::bindings::codex::Awaited;
 use crate::bindings::log::Level;
 use crate::bindings::turns::{Event, Failure, FailureKind, ModelChange, NoticeKind};
-use crate::capability::{Capabilities, Child};
+use crate::capability::Capabilities;
 use crate::conversation::thread::Thread;
 use crate::failure;
 use crate::notice::notice;
 use crate::surrogates;
 use crate::translate::Translator;
 use crate::transport::Said;
-use crate::transport::exec::line;
 
 /// How much output to take at a time: enough to make a crossing cheap, little enough
 /// to keep memory small.
@@ -25,9 +25,9 @@ const BATCH_BYTES: u32 = 64 * 1024;
 /// 45 seconds.
 const MAX_NETWORK_WAITS: u32 = 4;
 
-/// One process of codex, and what it has reported so far.
-pub struct Run<P> {
-    pub child: P,
+/// One process of codex, or one turn of it, and what it has reported so far.
+pub struct Run<C: Capabilities> {
+    pub process: Process<C>,
     pub thread: Thread,
     pub translator: Translator,
     /// The lines that were not events: how many, and the first.
@@ -47,13 +47,13 @@ pub enum Progress {
     GiveUp(Failure),
 }
 
-impl<P: Child> Run<P> {
+impl<C: Capabilities> Run<C> {
     /// A process that was just started for this thread.
-    pub fn new(child: P, thread: Thread) -> Self {
+    pub fn new(process: Process<C>, thread: Thread) -> Self {
         Run {
-            child,
+            translator: Translator::new(process.streams()),
+            process,
             thread,
-            translator: Translator::default(),
             malformed: 0,
             first_malformed: None,
             lost_line: false,
@@ -61,7 +61,7 @@ impl<P: Child> Run<P> {
     }
 
     /// Takes the next lines, or the end of them.
-    pub fn advance(&mut self, host: &impl Capabilities, events: &mut Vec<Event>) -> Progress {
+    pub fn advance(&mut self, host: &C, events: &mut Vec<Event>) -> Progress {
         let awaiting = if self.translator.outcome().is_some() {
             Awaited::End
         } else if self.translator.tool_is_running() {
@@ -69,7 +69,7 @@ impl<P: Child> Run<P> {
         } else {
             Awaited::Model
         };
-        let output = self.child.lines(BATCH_BYTES, awaiting);
+        let output = self.process.lines(BATCH_BYTES, awaiting);
         if output.text.is_empty() && output.skipped.is_empty() {
             return Progress::Ended;
         }
@@ -90,54 +90,101 @@ impl<P: Child> Run<P> {
 
     /// Stops codex and waits until it is gone, so that the next turn finds the thread free.
     pub fn stop(mut self, events: &mut Vec<Event>) {
-        self.child.terminate();
+        self.process.stop();
         loop {
-            let rest = self.child.lines(BATCH_BYTES, Awaited::End);
+            let rest = self.process.lines(BATCH_BYTES, Awaited::End);
             if rest.text.is_empty() && rest.skipped.is_empty() {
                 break;
             }
         }
-        self.child.wait();
+        self.process.wait();
         self.translator.close_open_tools(events);
     }
 
-    fn take_line(
-        &mut self,
-        host: &impl Capabilities,
-        line: &str,
-        events: &mut Vec<Event>,
-    ) -> Result<(), Failure> {
+    fn take_line(&mut self, host: &C, line: &str, events: &mut Vec<Event>) -> Result<(), Failure> {
         if self.translator.outcome().is_some() {
             let message = format!("codex printed after the end of the turn: {line}");
             host.log(Level::Debug, &message);
             return Ok(());
         }
-        match line::read(line) {
-            Ok(Said::Opened { thread_id }) => {
-                self.thread.opened(host, thread_id, events)?;
+        match self.process.read(line) {
+            Ok(Some(said)) => self.take(host, line, said, events)?,
+            // Of another turn, or of a sub-agent.
+            Ok(None) => {}
+            Err(_) if line.trim().is_empty() => {}
+            Err(malformed) => {
+                if let Some(repaired) = surrogates::replaced(line) {
+                    match self.process.read(&repaired) {
+                        Ok(Some(said)) => return self.take(host, line, said, events),
+                        Ok(None) => return Ok(()),
+                        Err(_) => {}
+                    }
+                }
+                if let Some((glued, event)) = self.process.event_behind(line) {
+                    self.take_malformed(host, "text before an event", glued, events);
+                    return self.take_line(host, event, events);
+                }
+                self.take_malformed(host, &malformed.reason, line, events);
             }
-            Ok(Said::Began) => self.translator.turn_started(events),
-            Ok(Said::Item { phase, item }) => {
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        host: &C,
+        line: &str,
+        said: Said<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Failure> {
+        match said {
+            Said::Opened { thread_id } => {
+                // `codex exec` does not name the model that answers.
+                self.thread.opened(host, thread_id, None, events)?;
+            }
+            Said::Began => self.translator.turn_started(events),
+            Said::Item { phase, item } => {
                 self.thread.model_answered(host);
                 self.translator.item(phase, item, events);
             }
-            Ok(Said::Completed { totals }) => self.translator.turn_completed(totals, events),
-            Ok(Said::Failed { message }) => self.translator.turn_failed(message),
-            Ok(Said::Error { message, retry }) => {
+            Said::Piece {
+                kind,
+                item_id,
+                text,
+            } => {
+                self.thread.model_answered(host);
+                let text = text.into_owned();
+                self.translator.piece(kind, &item_id, text, events);
+            }
+            Said::ToolOutput { item_id, text } => {
+                self.translator
+                    .tool_output(&item_id, text.into_owned(), events);
+            }
+            Said::Used(used) => {
+                self.thread.model_answered(host);
+                self.translator.tokens_used(used, events);
+            }
+            Said::Completed { totals } => self.translator.turn_completed(totals, events),
+            Said::Failed { message, kind } => self.translator.turn_failed(message, kind),
+            Said::Interrupted => self.translator.turn_interrupted(),
+            Said::Error { message, retry } => {
                 self.translator.error(message, retry, events);
                 if self.translator.network_waits() >= MAX_NETWORK_WAITS {
                     let said = self.translator.pending_error();
                     return Err(failure::failure(FailureKind::Network, said));
                 }
             }
-            Ok(Said::Warning { message }) => {
+            Said::Warning { message } => {
                 self.translator.warning(message.into_owned(), events);
             }
-            Ok(Said::ModelChanged {
+            Said::Configuration { message } => {
+                host.log(Level::Warn, &format!("codex says: {message}"));
+            }
+            Said::ModelChanged {
                 previous,
                 model,
                 message,
-            }) => {
+            } => {
                 let change = ModelChange {
                     previous,
                     model,
@@ -145,22 +192,9 @@ impl<P: Child> Run<P> {
                 };
                 self.translator.model_changed(change, events);
             }
-            Ok(Said::Unknown { kind }) => {
+            Said::Unknown { kind } => {
                 host.log(Level::Debug, &format!("unknown event: {line}"));
                 self.translator.unknown(&kind, events);
-            }
-            Err(_) if line.trim().is_empty() => {}
-            Err(malformed) => {
-                if let Some(repaired) = surrogates::replaced(line)
-                    && line::read(&repaired).is_ok()
-                {
-                    return self.take_line(host, &repaired, events);
-                }
-                if let Some((glued, event)) = line::event_behind(line) {
-                    self.take_malformed(host, "text before an event", glued, events);
-                    return self.take_line(host, event, events);
-                }
-                self.take_malformed(host, &malformed.reason, line, events);
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
+import { codexServer } from './codex-server.mjs';
 import { Codex, failed } from './codex.mjs';
 import { Handover } from './handover.mjs';
 import { Session, errorOf } from './session.mjs';
@@ -18,6 +19,8 @@ const DEFAULTS = {
   extra_args: [],
   supported_models: ['codex'],
   model_args: {},
+  transport: 'exec',
+  server: {}, // For `app-server`, which this host does not have.
   prompt: 'automatic',
   sandbox: 'danger-full-access',
   lost_session: 'replay',
@@ -107,6 +110,7 @@ async function* events(instantiate, config, workspace, request, signal) {
     // A trap leaves an instance unusable, so each turn has its own.
     const { turns } = await instantiate({
       'plexum:codex/codex': codex.imports(),
+      'plexum:codex/codex-server': codexServer,
       'plexum:codex/session': sessionImports(session, codex),
       'plexum:codex/settings': { get: () => settings },
       'plexum:codex/log': { write },
@@ -199,6 +203,7 @@ function settingsOf(config) {
     })),
     extraArgs: config.extra_args,
     sandbox: config.sandbox,
+    transport: config.transport,
     prompt: config.prompt,
     lostSession: config.lost_session,
     instructions: config.instructions,

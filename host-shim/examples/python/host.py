@@ -37,10 +37,16 @@ STDERR_BYTES = 64 * 1024
 MAX_ARGUMENT_BYTES = 131_071  # Linux takes no longer one
 MAX_SCHEMA_BYTES = 1024 * 1024
 CHILD = 1  # the host's number for the resource type `child`
+SERVER_TURN = 2  # that for `turn`, of which there is none
+
+NO_SERVER = (
+    "This host keeps no codex between turns, so the turn runs with `codex exec`: set `transport` to \"exec\" in config.json."
+)
 
 DEFAULTS = {
     "$schema": None,  # for editors
     "binary": None, "extra_args": [], "supported_models": ["codex"], "model_args": {}, "prompt": "automatic",
+    "transport": "exec", "server": {},  # the latter is for `app-server`, which this host does not have
     "sandbox": "danger-full-access", "lost_session": "replay", "instructions": "developer",
     "changed_instructions": "keep", "limits": {},
 }
@@ -450,6 +456,9 @@ class Turn:
         imports = {
             "codex": {"spawn": self.spawn, "back-off": self.back_off, "[method]child.lines": self.lines,
                       "[method]child.wait": self.wait, "[method]child.terminate": self.terminate},
+            # This host keeps no codex between turns; the component then uses `codex`.
+            "codex-server": {"open": lambda store, wanted: Variant("unavailable", NO_SERVER),
+                             **{f"[method]turn.{name}": no_turn for name in ("prompt", "lines", "interrupt", "finish")}},
             # `load` cannot tell an error: this package takes anything for its option. It raises.
             "session": {"load": lambda store: self.session.load(), "save": self.save,
                         "set-aside": lambda store: or_error(self.session.set_aside)},
@@ -461,6 +470,8 @@ class Turn:
                 with root.add_instance(f"plexum:codex/{interface}@0.1.0") as instance:
                     if interface == "codex":
                         instance.add_resource("child", ResourceType.host(CHILD), self.drop)
+                    if interface == "codex-server":
+                        instance.add_resource("turn", ResourceType.host(SERVER_TURN), no_turn)
                     for name, function in functions.items():
                         instance.add_func(name, function)
 
@@ -468,7 +479,7 @@ class Turn:
         args = self.config["model_args"]
         models = [record(**model, args=args.get(id, [] if id == "codex" else ["--model", id]))
                   for model in self.config["supported_models"] for id in [model["id"]]]
-        same = ["extra_args", "sandbox", "prompt", "lost_session", "instructions", "changed_instructions"]
+        same = ["extra_args", "sandbox", "transport", "prompt", "lost_session", "instructions", "changed_instructions"]
         return record(models=models, **{key: self.config[key] for key in same})
 
     def granted(self, args, prompt_on_stdin):
@@ -548,6 +559,10 @@ class Turn:
             child.stop("terminated")
         if self.handover is not None:
             self.handover.close()
+
+
+def no_turn(*_):
+    raise RuntimeError("this host opens no turn of a codex that stays")
 
 
 def or_error(work):

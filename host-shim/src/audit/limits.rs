@@ -9,8 +9,8 @@ use crate::capability::image::{MAX_IMAGE_BYTES, MAX_IMAGES};
 use crate::codex::framing::MAX_LINE_BYTES;
 use crate::codex::stderr::STDERR_BYTES;
 use crate::codex::task::{DRAIN, MAX_BATCH_BYTES};
-use crate::config::Config;
 use crate::config::guest_limits as guest;
+use crate::config::{Config, Transport};
 use crate::grant::MAX_ARGUMENT_BYTES;
 use crate::session::files::MAX_FILE_BYTES;
 
@@ -63,8 +63,26 @@ fn configured(config: &Config) -> Vec<Limit> {
     };
     let count =
         |setting: &str, count: u32, what: &str| limit(setting, u64::from(count), Unit::Count, what);
-    let (set, guest) = (&config.limits, &config.guest);
-    vec![
+    let (set, server, guest) = (&config.limits, &config.server, &config.guest);
+    let of_servers = [
+        seconds(
+            "server.idle_seconds",
+            server.idle_seconds,
+            "a codex that stays, without a turn",
+        ),
+        count(
+            "server.processes",
+            server.processes,
+            "codex processes that wait, in one process",
+        ),
+        count(
+            "server.turns",
+            server.turns,
+            "turns of one codex that stays",
+        ),
+    ];
+    let stays = config.transport == Transport::AppServer;
+    let mut limits = vec![
         seconds(
             "limits.start_seconds",
             set.start_seconds,
@@ -124,7 +142,9 @@ fn configured(config: &Config) -> Vec<Limit> {
             guest.log_lines,
             "messages to the log in a turn",
         ),
-    ]
+    ];
+    limits.extend(of_servers.into_iter().filter(|_| stays));
+    limits
 }
 
 /// Those that cannot be configured, with short names.

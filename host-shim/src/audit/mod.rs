@@ -11,6 +11,8 @@ mod interface;
 mod layout;
 mod limits;
 mod manifest;
+mod message_explanation;
+mod messages;
 mod offered;
 mod producers;
 mod program;
@@ -26,6 +28,8 @@ pub use interface::{Import, Interface};
 pub use layout::{escaped, quoted};
 pub use limits::{Limit, Unit};
 pub use manifest::{COMPONENT_FILE, Capability, Manifest, ManifestError};
+pub use message_explanation::{ExplainedMember, MessageExplanation};
+pub use messages::{Message, ServerGrant};
 pub use producers::Producer;
 pub use program::{Program, ProgramFile};
 pub use workspace::KeptFile;
@@ -50,6 +54,9 @@ pub struct Audit {
     pub program: Program,
     /// The arguments that it may start it with, in order.
     pub arguments: Vec<Argument>,
+    /// What a codex that stays may be told; absent unless `transport` is `app-server`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerGrant>,
     /// Codex's own sandbox, in which the model's tools run.
     pub sandbox: Sandbox,
     /// What the component can know about folders and choose, one sentence per line.
@@ -113,6 +120,7 @@ impl Audit {
             component,
             program: Program::of(config),
             arguments: arguments::arguments(&Grant::new(config), config),
+            server: messages::server_grant(config),
             sandbox: config.sandbox,
             workspace: workspace::rules(),
             files: workspace::files(),

@@ -7,10 +7,14 @@ pub const WORLD: &str = "plexum:codex/codex-provider@0.1.0";
 pub const EXPORTS: [&str; 1] = ["plexum:provider/turns@0.1.0"];
 
 /// What it may import, and what for.
-pub const IMPORTS: [(&str, &str); 4] = [
+pub const IMPORTS: [(&str, &str); 5] = [
     (
         "plexum:codex/codex@0.1.0",
         "start codex, read its lines, stop it",
+    ),
+    (
+        "plexum:codex/codex-server@0.1.0",
+        "prompt a codex that stays running, read its lines",
     ),
     (
         "plexum:codex/session@0.1.0",

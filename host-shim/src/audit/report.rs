@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::layout::{escaped, quoted, wrapped};
-use super::{Audit, Import, Limit, Pin, Producer, ProgramFile, Verdict};
+use super::{Audit, Import, Limit, Pin, Producer, ProgramFile, ServerGrant, Verdict};
 
 /// How wide the text is, unless one word is wider.
 const WIDTH: usize = 110;
@@ -33,6 +33,7 @@ impl fmt::Display for Audit {
             }
             Ok(())
         })?;
+        page.server(self.server.as_ref())?;
         page.section("workspace", |page| page.text(&self.workspace.join("; ")))?;
         page.section("files kept", |page| {
             self.files
@@ -247,6 +248,37 @@ impl Page<'_, '_> {
             )),
             None => Ok(()),
         }
+    }
+
+    fn server(&mut self, server: Option<&ServerGrant>) -> fmt::Result {
+        let Some(server) = server else {
+            return self.section("app-server", |page| {
+                page.text("none: `transport` is exec, so no codex stays for another turn")
+            });
+        };
+        self.section("app-server", |page| {
+            for arguments in &server.arguments {
+                let words: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
+                page.text(&words.join(" "))?;
+            }
+            page.text("in the workspace; one for each conversation, kept for its next turn")
+        })?;
+        self.section("messages", |page| {
+            for message in &server.messages {
+                page.pair(&message.method, 16, &message.meaning)?;
+                let Some(params) = message.params.as_object() else {
+                    continue;
+                };
+                for (name, value) in params {
+                    let member = match message.optional.contains(name) {
+                        true => format!("[{name}] {value}"),
+                        false => format!("{name} {value}"),
+                    };
+                    page.pair("", 16, &member)?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Three limits a line.

@@ -11,8 +11,11 @@ wasmtime::component::bindgen!({
         default: async | trappable,
     },
     exports: { default: async },
-    with: { "plexum:codex/codex.child": crate::codex::process::Process },
+    with: {
+        "plexum:codex/codex.child": crate::codex::process::Process,
+        "plexum:codex/codex-server.turn": crate::capability::codex_server::ServerTurn,
+    },
 });
 
 pub use exports::plexum::provider::turns;
-pub use plexum::codex::{codex, log, session, settings};
+pub use plexum::codex::{codex, codex_server, log, session, settings};

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::CodexCtx;
 use crate::capability::bindings::codex;
 use crate::codex::ask::Clock;
 use crate::codex::exit::Exit;
+use crate::codex::framing::Lines;
 use crate::codex::process::Process;
 use crate::codex::start::{Start, StartError};
 use crate::codex::stop::StopCause;
@@ -24,7 +26,8 @@ use crate::grant::Call;
 use crate::grant::environment::EnvironmentRule;
 use crate::grant::program::ProgramError;
 use crate::scarcity;
-use crate::telemetry::record::{self, NotRecorded};
+use crate::telemetry::metrics::Meter;
+use crate::telemetry::record::{self, NotRecorded, TurnRecord};
 
 impl codex::Host for CodexCtx {
     async fn back_off(&mut self) -> Result<bool> {
@@ -83,13 +86,6 @@ impl CodexCtx {
         prompt_on_stdin: Option<String>,
     ) -> Result<Process, codex::Refusal> {
         use codex::RefusalReason as Reason;
-        let refusal = |reason, message: String| codex::Refusal { reason, message };
-        let stopped = || {
-            refusal(
-                Reason::Stopped,
-                "The turn was stopped before codex was started.".into(),
-            )
-        };
         if self.bounds.stop.cause().is_some() {
             return Err(stopped());
         }
@@ -102,8 +98,9 @@ impl CodexCtx {
             self.record.write(&entry, &self.meter);
             refusal(Reason::Denied, reason)
         })?;
+        let on_stdin = prompt_on_stdin.is_some();
         let call = Call {
-            prompt_on_stdin: prompt_on_stdin.is_some(),
+            prompt_on_stdin: on_stdin,
             stored: self.threads.held(),
             images: self.handover.images(),
             request: self.handover.words(),
@@ -123,22 +120,7 @@ impl CodexCtx {
         let allowed = allowed.map_err(|refused| denied(refused.to_string()))?;
         let put = self.handover.put(&mut args, &allowed);
         put.map_err(|too_long| denied(too_long.to_string()))?;
-        let (pinned, binary) = (Arc::clone(&self.program), self.config.binary.clone());
-        // A search looks at folders that may be on a disk that does not answer.
-        let found = tokio::task::spawn_blocking(move || pinned.get(binary.as_deref()));
-        let program = self
-            .bounds
-            .within(found)
-            .await
-            .map_err(|_| stopped())?
-            .map_err(|error| refusal(Reason::Failed, error.to_string()))?
-            .map_err(|error| {
-                let reason = match error {
-                    ProgramError::NotInstalled(_) => Reason::NotInstalled,
-                    ProgramError::NotExecutable(_) => Reason::NotExecutable,
-                };
-                refusal(reason, error.to_string())
-            })?;
+        let program = self.resolve_program().await?;
         let environment: Vec<_> = EnvironmentRule::new(&self.config.env)
             .filter(std::env::vars_os())
             .collect();
@@ -147,9 +129,8 @@ impl CodexCtx {
             .map(|(name, _)| name.to_string_lossy().into_owned())
             .collect();
         if self.config.record == RecordRule::Required {
-            let required = self.required_line(&program, &shown, &names);
-            let required = self.bounds.within(required).await.map_err(|_| stopped())?;
-            required.map_err(|error| not_recorded(&error))?;
+            self.require_start(ARGV_RULE, &program, &shown, &names)
+                .await?;
         }
         let limits = &self.config.limits;
         let start = Start {
@@ -175,7 +156,7 @@ impl CodexCtx {
                 refusal(Reason::TimedOut, message)
             }
             StartError::Failed(error) => {
-                let (reason, remedy) = not_started(&error, call.prompt_on_stdin);
+                let (reason, remedy) = not_started(&error, on_stdin);
                 let message = format!(
                     "{} could not be started in {} ({error}): {remedy}.",
                     program.display(),
@@ -196,30 +177,65 @@ impl CodexCtx {
         Ok(process)
     }
 
-    /// Writes that codex is about to be started, where the disk may take its time.
-    fn required_line(
-        &self,
+    /// Which program codex is.
+    pub(super) async fn resolve_program(&mut self) -> Result<PathBuf, codex::Refusal> {
+        use codex::RefusalReason as Reason;
+        let (pinned, binary) = (Arc::clone(&self.program), self.config.binary.clone());
+        // A search looks at folders that may be on a disk that does not answer.
+        let found = tokio::task::spawn_blocking(move || pinned.get(binary.as_deref()));
+        self.bounds
+            .within(found)
+            .await
+            .map_err(|_| stopped())?
+            .map_err(|error| refusal(Reason::Failed, error.to_string()))?
+            .map_err(|error| no_program(&error))
+    }
+
+    /// Writes that codex is about to be started.
+    pub(super) async fn require_start(
+        &mut self,
+        rule: &'static str,
         program: &Path,
         argv: &str,
         environment: &[String],
-    ) -> impl Future<Output = Result<(), NotRecorded>> + use<> {
-        let (record, meter) = (self.record.clone(), self.meter.clone());
+    ) -> Result<(), codex::Refusal> {
         let (program, argv) = (program.to_string_lossy().into_owned(), argv.to_owned());
         let environment = environment.to_owned();
-        let written = tokio::task::spawn_blocking(move || {
+        let write = move |record: &TurnRecord, meter: &Meter| {
             let entry = record::Entry::Starting {
-                rule: ARGV_RULE,
+                rule,
                 program: &program,
                 argv: &argv,
                 environment: &environment,
             };
-            record.require(&entry, &meter)
-        });
-        async {
-            let written = written.await;
-            written.unwrap_or_else(|error| Err(NotRecorded::Panicked(error.to_string())))
-        }
+            record.require(&entry, meter)
+        };
+        self.require_line(write).await
     }
+
+    /// Writes a line to the record, where the disk may take its time.
+    pub(super) async fn require_line(
+        &mut self,
+        write: impl FnOnce(&TurnRecord, &Meter) -> Result<(), NotRecorded> + Send + 'static,
+    ) -> Result<(), codex::Refusal> {
+        let (record, meter) = (self.record.clone(), self.meter.clone());
+        let written = tokio::task::spawn_blocking(move || write(&record, &meter));
+        let written = self.bounds.within(written).await.map_err(|_| stopped())?;
+        written
+            .unwrap_or_else(|error| Err(NotRecorded::Panicked(error.to_string())))
+            .map_err(|error| not_recorded(&error))
+    }
+}
+
+fn refusal(reason: codex::RefusalReason, message: String) -> codex::Refusal {
+    codex::Refusal { reason, message }
+}
+
+fn stopped() -> codex::Refusal {
+    refusal(
+        codex::RefusalReason::Stopped,
+        "The turn was stopped before codex was started.".into(),
+    )
 }
 
 /// The refusal of a start that is not in the record.
@@ -236,7 +252,10 @@ fn not_recorded(error: &NotRecorded) -> codex::Refusal {
 }
 
 /// Why a program could not be started, and what to do about that.
-fn not_started(error: &io::Error, on_stdin: bool) -> (codex::RefusalReason, &'static str) {
+pub(super) fn not_started(
+    error: &io::Error,
+    on_stdin: bool,
+) -> (codex::RefusalReason, &'static str) {
     use codex::RefusalReason as Reason;
     if let Some(limit) = scarcity::limit(error) {
         return (Reason::Resources, limit);
@@ -292,6 +311,7 @@ impl CodexCtx {
                 tracing::error!(pid = process.id(), %error, "it is unknown how codex ended");
             }
         }
+        self.end_server_turns();
         // Those that the component has let go of were stopped then.
         let left = self.leftovers.all().await;
         let notice = |message| Event::Notice {
@@ -308,15 +328,23 @@ impl CodexCtx {
         processes.filter(|process| !process.is_over())
     }
 
-    /// Notes the end of a process in the metrics, the log and the record.
+    /// Notes the end of a process of this turn in the metrics, the log and the record, and tells the turn what it left.
     fn on_end(&self) -> impl FnOnce(i32, &Exit) + Send + use<> {
-        let (meter, record) = (self.meter.clone(), self.record.clone());
         let leftovers = self.leftovers.sender();
+        let note = self.on_server_end();
         move |pid, exit| {
             if let Some(warning) = &exit.warning {
                 // If the turn is over, there is nobody to tell but the log.
                 let _ = leftovers.send(warning.clone());
             }
+            note(pid, exit);
+        }
+    }
+
+    /// Notes the end of a process that may outlive this turn.
+    pub(super) fn on_server_end(&self) -> impl FnOnce(i32, &Exit) + Send + use<> {
+        let (meter, record) = (self.meter.clone(), self.record.clone());
+        move |pid, exit| {
             meter.left_behind(exit.left_behind);
             tracing::info!(pid, status = %exit.status, stopped = ?exit.stopped, "codex ended");
             let entry = record::Entry::Ended {
@@ -329,6 +357,70 @@ impl CodexCtx {
             };
             record.write(&entry, &meter);
         }
+    }
+}
+
+/// Codex was not found.
+pub(super) fn no_program(error: &ProgramError) -> codex::Refusal {
+    let reason = match error {
+        ProgramError::NotInstalled(_) => codex::RefusalReason::NotInstalled,
+        ProgramError::NotExecutable(_) => codex::RefusalReason::NotExecutable,
+    };
+    refusal(reason, error.to_string())
+}
+
+impl CodexCtx {
+    /// How long to wait for what the component waits for.
+    pub(super) fn clock(&self, awaiting: codex::Awaited) -> Clock {
+        let limits = &self.config.limits;
+        let clock = |duration, cause| Clock { duration, cause };
+        match awaiting {
+            codex::Awaited::Model => clock(limits.idle(), StopCause::IdleTimeout),
+            codex::Awaited::Tool => clock(limits.tool_idle(), StopCause::IdleTimeout),
+            codex::Awaited::End => clock(limits.end(), StopCause::Lingering),
+        }
+    }
+
+    /// Notes what codex has said.
+    pub(super) fn heard(&mut self, lines: Lines) -> codex::Output {
+        if !lines.is_end() {
+            self.budget.codex_acted();
+            self.meter.output(lines.text.len(), lines.skipped.len());
+        }
+        codex::Output {
+            text: lines.text,
+            skipped: lines.skipped,
+        }
+    }
+}
+
+/// An exit, as the component gets it.
+pub(super) fn exit_to_wit(exit: Exit) -> codex::Exit {
+    codex::Exit {
+        status: status_to_wit(exit.status),
+        stopped: exit.stopped.map(stop_cause),
+        stderr: exit.stderr,
+        left_behind: exit.left_behind,
+        output_cut: exit.output_cut,
+    }
+}
+
+pub(super) fn status_to_wit(status: ExitStatus) -> codex::ExitStatus {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => codex::ExitStatus::Code(code),
+        (None, signal) => codex::ExitStatus::Signal(signal.unwrap_or(0)),
+    }
+}
+
+pub(super) fn stop_cause(cause: StopCause) -> codex::StopCause {
+    match cause {
+        StopCause::Cancelled => codex::StopCause::Cancelled,
+        StopCause::Terminated => codex::StopCause::Terminated,
+        StopCause::StartTimeout => codex::StopCause::StartTimeout,
+        StopCause::IdleTimeout => codex::StopCause::IdleTimeout,
+        StopCause::TurnTimeout => codex::StopCause::TurnTimeout,
+        StopCause::OutputLimit => codex::StopCause::OutputLimit,
+        StopCause::Lingering => codex::StopCause::Lingering,
     }
 }
 
@@ -351,49 +443,18 @@ impl codex::HostChild for CodexCtx {
     ) -> Result<codex::Output> {
         // The guest's number is only a request.
         let max_bytes = usize::try_from(max_bytes)?.min(MAX_BATCH_BYTES);
-        let limits = &self.config.limits;
-        let clock = |duration, cause| Clock { duration, cause };
-        let idle = match awaiting {
-            codex::Awaited::Model => clock(limits.idle(), StopCause::IdleTimeout),
-            codex::Awaited::Tool => clock(limits.tool_idle(), StopCause::IdleTimeout),
-            codex::Awaited::End => clock(limits.end(), StopCause::Lingering),
-        };
+        let idle = self.clock(awaiting);
         let process = self.table.get_mut(&child)?;
         let lines = process.lines(max_bytes, idle).await?;
-        if !lines.is_end() {
-            self.budget.codex_acted();
-            self.meter.output(lines.text.len(), lines.skipped.len());
-        }
         self.threads.hear(process.opening.of(&lines.text));
-        Ok(codex::Output {
-            text: lines.text,
-            skipped: lines.skipped,
-        })
+        Ok(self.heard(lines))
     }
 
     async fn wait(&mut self, child: Resource<Process>) -> Result<codex::Exit> {
         let end = self.config.limits.end();
         let process = self.table.get_mut(&child)?;
         // A component may ask again, as often as its computing time (`guest.cpu_seconds`) allows.
-        let exit = process.wait(end).await?;
-        Ok(codex::Exit {
-            status: match (exit.status.code(), exit.status.signal()) {
-                (Some(code), _) => codex::ExitStatus::Code(code),
-                (None, signal) => codex::ExitStatus::Signal(signal.unwrap_or(0)),
-            },
-            stopped: exit.stopped.map(|cause| match cause {
-                StopCause::Cancelled => codex::StopCause::Cancelled,
-                StopCause::Terminated => codex::StopCause::Terminated,
-                StopCause::StartTimeout => codex::StopCause::StartTimeout,
-                StopCause::IdleTimeout => codex::StopCause::IdleTimeout,
-                StopCause::TurnTimeout => codex::StopCause::TurnTimeout,
-                StopCause::OutputLimit => codex::StopCause::OutputLimit,
-                StopCause::Lingering => codex::StopCause::Lingering,
-            }),
-            stderr: exit.stderr,
-            left_behind: exit.left_behind,
-            output_cut: exit.output_cut,
-        })
+        Ok(exit_to_wit(process.wait(end).await?))
     }
 
     async fn terminate(&mut self, child: Resource<Process>) -> Result<()> {

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use serde_json::value::RawValue;
+
 use super::image::{ImageError, StagedImages};
 use super::private_folder::{PrivateFolder, SCHEMA, sweep};
 use crate::config::Instructions;
@@ -39,6 +41,7 @@ pub struct Handover {
 #[derive(Debug)]
 struct StagedSchema {
     path: PathBuf,
+    text: Box<RawValue>,
     _folder: PrivateFolder,
 }
 
@@ -56,10 +59,10 @@ impl Handover {
         let options = &request.options;
         let schema = options.output_schema.as_ref();
         let schema = schema.filter(|schema| schema.get().len() <= MAX_SCHEMA_BYTES);
-        let output_schema = match schema.map(|schema| schema.get().to_owned()) {
+        let output_schema = match schema.cloned() {
             None => None,
             Some(schema) => {
-                let staged = tokio::task::spawn_blocking(move || stage(&schema)).await;
+                let staged = tokio::task::spawn_blocking(move || stage(schema)).await;
                 let staged = staged.map_err(std::io::Error::other).flatten();
                 Some(staged.map_err(HandoverError::Schema)?)
             }
@@ -89,6 +92,26 @@ impl Handover {
         }
     }
 
+    /// The instructions.
+    pub fn instructions(&self) -> Option<&str> {
+        self.instructions.as_deref()
+    }
+
+    /// The effort.
+    pub fn effort(&self) -> Option<&str> {
+        self.effort.as_deref()
+    }
+
+    /// The output schema.
+    pub fn output_schema(&self) -> Option<&RawValue> {
+        self.output_schema.as_ref().map(|schema| &*schema.text)
+    }
+
+    /// Where codex can read this image.
+    pub fn image(&self, number: usize) -> Option<&Path> {
+        self.images.path(number)
+    }
+
     /// Puts the parts in the place of the words that stand for them.
     pub fn put(&self, args: &mut [String], allowed: &Allowed) -> Result<(), TooLong> {
         self.images.put_paths(args, &allowed.images);
@@ -110,10 +133,11 @@ impl Handover {
 }
 
 /// Writes a schema where only this user, and so codex, can read it.
-fn stage(schema: &str) -> std::io::Result<StagedSchema> {
+fn stage(text: Box<RawValue>) -> std::io::Result<StagedSchema> {
     let folder = PrivateFolder::new()?;
     Ok(StagedSchema {
-        path: folder.write(SCHEMA, schema.as_bytes())?,
+        path: folder.write(SCHEMA, text.get().as_bytes())?,
+        text,
         _folder: folder,
     })
 }
@@ -121,8 +145,6 @@ fn stage(schema: &str) -> std::io::Result<StagedSchema> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-
-    use serde_json::value::RawValue;
 
     use super::*;
     use crate::contract::request::{Content, Message, Role};

@@ -95,6 +95,12 @@ impl StagedImages {
         self.first..self.first + self.paths.len()
     }
 
+    /// The path of an image, by its number.
+    pub fn path(&self, number: usize) -> Option<&Path> {
+        let position = number.checked_sub(self.first)?;
+        self.paths.get(position).map(PathBuf::as_path)
+    }
+
     /// Replaces arguments by the paths of images. Each of `places` is the index of an argument and the number of an
     /// image.
     pub fn put_paths(&self, args: &mut [String], places: &[(usize, usize)]) {

@@ -3,6 +3,7 @@
 pub mod bindings;
 pub mod budget;
 mod codex;
+pub(crate) mod codex_server;
 mod from_wit;
 pub mod handover;
 pub mod image;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::ResourceTable;
 
+use crate::app_server::pool::Pool;
 use crate::capability::budget::{Budget, Exceeded};
 use crate::capability::handover::Handover;
 use crate::capability::leftovers::Leftovers;
@@ -45,6 +47,8 @@ pub struct CodexCtx {
     pub(crate) config: Arc<Config>,
     pub(crate) grant: Arc<Grant>,
     pub(crate) workspace: PathBuf,
+    /// The name of the conversation, if it has one.
+    pub(crate) session_name: Option<String>,
     /// The conversation, which is this turn's alone.
     pub(crate) session: Arc<dyn Session>,
     /// What it held when the turn began, until the component has asked for it or changes it. Nothing else changes it
@@ -55,6 +59,8 @@ pub struct CodexCtx {
     pub(crate) threads: KnownThreads,
     pub(crate) program: Arc<PinnedProgram>,
     pub(crate) record: TurnRecord,
+    /// The codex processes that stay.
+    pub(crate) servers: Arc<Pool>,
     /// How codex is started.
     pub(crate) spawner: Arc<dyn Spawner>,
     /// What the request hands over.

@@ -6,6 +6,7 @@ use super::CodexCtx;
 use crate::capability::bindings::settings;
 use crate::config::{
     ChangedInstructions, Instructions, LostSession, PromptTransport, Sandbox, SupportedModel,
+    Transport,
 };
 
 impl settings::Host for CodexCtx {
@@ -27,6 +28,10 @@ impl settings::Host for CodexCtx {
                 Sandbox::DangerFullAccess => settings::Sandbox::DangerFullAccess,
                 Sandbox::WorkspaceWrite => settings::Sandbox::WorkspaceWrite,
                 Sandbox::ReadOnly => settings::Sandbox::ReadOnly,
+            },
+            transport: match config.transport {
+                Transport::Exec => settings::Transport::Exec,
+                Transport::AppServer => settings::Transport::AppServer,
             },
             prompt: match config.prompt {
                 PromptTransport::Automatic => settings::PromptTransport::Automatic,

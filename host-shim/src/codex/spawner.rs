@@ -83,12 +83,35 @@ pub trait Child: Send {
     /// called again.
     fn stop(&mut self);
 
+    /// Ends codex and all that it has started at once. Returns at once; may be called again. Is [`Child::stop`] by default.
+    fn kill(&mut self) {
+        self.stop();
+    }
+
     /// Suspends codex and all that it has started, until [`Child::resume`] or [`Child::stop`]. Returns at once. Does
     /// nothing by default.
     fn suspend(&mut self) {}
 
     /// Has them go on. Returns at once. Does nothing by default.
     fn resume(&mut self) {}
+
+    /// For a codex that stays: a turn begins. A file, if there is one, must be kept locked until [`Child::sweep`] or the
+    /// end of all, even if this process dies. Returns at once. Does nothing by default.
+    fn turn_begins(&mut self, _lock: Option<BorrowedFd<'_>>) {}
+
+    /// Waits, after [`Child::turn_begins`], until it is known what was there before the turn, and is not the turn's. Codex
+    /// gets the prompt after that: what it starts then may not be taken for older. May be dropped while it waits, and
+    /// called again. By default it is known at once.
+    fn turn_begun(&mut self) -> SpawnFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// For a codex that stays: ends what the turn has left behind, and returns how many processes that were. Codex itself
+    /// and its helpers stay. May be dropped while it waits, and called again. By default this is an error
+    /// ([`io::ErrorKind::Unsupported`]), and codex is ended after each turn.
+    fn sweep(&mut self) -> SpawnFuture<'_, u32> {
+        Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
+    }
 
     /// Waits until codex itself has ended. May be dropped while it waits, and called again. If it is unknown how codex
     /// ended, return the status of a process that SIGKILL ended, and then [`Gone::Lost`].

@@ -52,6 +52,11 @@ impl Stderr {
         }
     }
 
+    /// Forgets what was read.
+    pub fn clear(&mut self) {
+        self.tail.clear();
+    }
+
     /// Stops reading.
     pub fn close(&mut self) {
         self.pipe = None;

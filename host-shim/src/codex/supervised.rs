@@ -21,7 +21,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use plexum_openai_provider_supervisor::{
-    Family, LIMIT_STAYS, Mark, PING, RESUME, Report, STOP, SUSPEND, is_held, orders,
+    Family, KILL, LIMIT_STAYS, Mark, PING, RESUME, Report, STOP, SUSPEND, SWEEP, TURN, is_held,
+    orders,
 };
 use rustix::fs::{Access, MemfdFlags, SealFlags, access, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
@@ -127,6 +128,9 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         supervisor,
         pulse: Pulse::after(BEAT),
         last: None,
+        ended: None,
+        begins: false,
+        sweeps: false,
         codex: None,
         mark: Some(mark).filter(|mark| may_put_on(*mark)),
         cgroup,
@@ -231,17 +235,22 @@ fn send_orders(
         .iter()
         .filter_map(|(bit, descriptor)| descriptor.map(|descriptor| (bit, descriptor)));
     let (bits, descriptors): (Vec<u8>, Vec<BorrowedFd<'_>>) = given.unzip();
+    let orders = bits.iter().fold(0, |orders, bit| orders | bit);
+    send_with(control, orders, &descriptors)
+}
+
+/// Sends a byte, and these descriptors with it.
+fn send_with(control: impl AsFd, byte: u8, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(orders::MOST))];
     let mut ancillary = SendAncillaryBuffer::new(&mut room);
-    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::other(
             "the control message cannot hold all descriptors",
         ));
     }
-    let orders = [bits.iter().fold(0, |orders, bit| orders | bit)];
     sendmsg(
         control,
-        &[IoSlice::new(&orders)],
+        &[IoSlice::new(&[byte])],
         &mut ancillary,
         SendFlags::NOSIGNAL,
     )?;
@@ -256,6 +265,12 @@ struct SupervisedChild {
     pulse: Pulse,
     /// Its last report, when that has come.
     last: Option<Report>,
+    /// How codex ended, when that came while something else was waited for.
+    ended: Option<i32>,
+    /// Whether it was told of a turn and has not reported yet.
+    begins: bool,
+    /// Whether it has been asked to sweep and has not reported yet.
+    sweeps: bool,
     codex: Option<Pid>,
     /// What codex and all that it starts are marked with, unless a limit forbids that.
     mark: Option<Mark>,
@@ -322,6 +337,10 @@ impl Child for SupervisedChild {
         self.say(STOP);
     }
 
+    fn kill(&mut self) {
+        self.say(KILL);
+    }
+
     fn suspend(&mut self) {
         self.say(SUSPEND);
     }
@@ -330,10 +349,63 @@ impl Child for SupervisedChild {
         self.say(RESUME);
     }
 
+    fn turn_begins(&mut self, lock: Option<BorrowedFd<'_>>) {
+        let socket = &self.control.socket;
+        let said = socket.try_io(Interest::WRITABLE, || {
+            send_with(socket, TURN, lock.as_slice())
+        });
+        self.begins = said.is_ok();
+        if let Err(error) = said {
+            tracing::debug!(%error, "the supervisor does not hear of the turn");
+        }
+    }
+
+    fn turn_begun(&mut self) -> SpawnFuture<'_, ()> {
+        Box::pin(async {
+            while self.begins && self.ended.is_none() {
+                match self.report().await? {
+                    Report::TurnBegun => self.begins = false,
+                    Report::Swept(_) => self.sweeps = false,
+                    Report::Ended(status) => self.ended = Some(status),
+                    other => return Err(unexpected(other)),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn sweep(&mut self) -> SpawnFuture<'_, u32> {
+        Box::pin(async {
+            if !std::mem::replace(&mut self.sweeps, true) {
+                self.say(SWEEP);
+            }
+            loop {
+                match self.report().await? {
+                    Report::Swept(swept) => {
+                        self.sweeps = false;
+                        return u32::try_from(swept).map_err(|_| {
+                            io::Error::other("what a turn has left behind cannot be ended")
+                        });
+                    }
+                    // All that is left ends with it. Whether the supervisor still answers depends on what it saw first.
+                    Report::Ended(status) => {
+                        self.ended = Some(status);
+                        return Err(io::Error::other("codex has ended"));
+                    }
+                    Report::TurnBegun => self.begins = false,
+                    other => return Err(unexpected(other)),
+                }
+            }
+        })
+    }
+
     fn ended(&mut self) -> SpawnFuture<'_, ExitStatus> {
         Box::pin(async {
+            if let Some(status) = self.ended.take() {
+                return Ok(ExitStatus::from_raw(status));
+            }
             if self.lost.is_none() {
-                let lost = match self.report().await {
+                let lost = match self.next_report().await {
                     Ok(Report::Ended(status)) => return Ok(ExitStatus::from_raw(status)),
                     Ok(other) => unexpected(other),
                     Err(error) => error,
@@ -354,7 +426,7 @@ impl Child for SupervisedChild {
                 }
             }
             self.codex_ends().await;
-            self.sweep().await
+            self.end_the_rest().await
         })
     }
 }
@@ -382,12 +454,23 @@ impl SupervisedChild {
         }
     }
 
+    /// The next report of another kind than those on the beginning and the sweep of a turn that nobody waits for any more.
+    async fn next_report(&mut self) -> io::Result<Report> {
+        loop {
+            match self.report().await? {
+                Report::TurnBegun => self.begins = false,
+                Report::Swept(_) => self.sweeps = false,
+                other => return Ok(other),
+            }
+        }
+    }
+
     /// Waits for the last report, and until the supervisor has exited: something of the turn is left until then.
     async fn goes(&mut self) -> io::Result<Gone> {
         let report = match self.last {
             Some(report) => report,
             None => {
-                let report = self.report().await?;
+                let report = self.next_report().await?;
                 *self.last.insert(report)
             }
         };
@@ -530,7 +613,7 @@ impl SupervisedChild {
     }
 
     /// Ends what is left, and then the supervisor. May be dropped while it waits, and called again.
-    async fn sweep(&mut self) -> io::Result<Gone> {
+    async fn end_the_rest(&mut self) -> io::Result<Gone> {
         let family = Family {
             root: self.id(),
             mark: self.mark,

@@ -371,43 +371,7 @@ impl Task {
     }
 
     fn gone(&mut self, gone: io::Result<Gone>) {
-        let pid = self.id;
-        let (left_behind, warning) = match gone {
-            Ok(Gone::All { ended: 0 }) => (0, None),
-            Ok(Gone::All { ended }) => {
-                tracing::warn!(pid, ended, "codex left processes behind; they were ended");
-                (ended, None)
-            }
-            Ok(Gone::Left { count }) => {
-                tracing::error!(
-                    pid,
-                    count,
-                    "codex left processes behind that cannot be ended"
-                );
-                let processes = match count {
-                    1 => "A process".to_owned(),
-                    count => format!("{count} processes"),
-                };
-                let still = format!(
-                    "{processes} that codex had started could not be ended, perhaps because another user owns it, and may still run."
-                );
-                (0, Some(still))
-            }
-            Ok(Gone::Lost { ended, all }) => {
-                tracing::error!(
-                    pid,
-                    ended,
-                    all,
-                    "codex's supervisor was lost; what was found of codex was ended"
-                );
-                let warning = if all { SURE } else { UNSURE };
-                (ended, Some(warning.to_owned()))
-            }
-            Err(error) => {
-                tracing::error!(pid, %error, "it is unknown whether codex left processes behind");
-                (0, Some(UNSURE.to_owned()))
-            }
-        };
+        let (left_behind, warning) = what_is_left(self.id, gone);
         self.all_gone(left_behind, warning);
     }
 
@@ -506,6 +470,46 @@ impl Task {
                 // The receiver may be gone.
                 let _gone = reply.send(exit.clone());
             }
+        }
+    }
+}
+
+/// How many processes codex left behind, which were ended, and what is to be said of others.
+pub fn what_is_left(pid: i32, gone: io::Result<Gone>) -> (u32, Option<String>) {
+    match gone {
+        Ok(Gone::All { ended: 0 }) => (0, None),
+        Ok(Gone::All { ended }) => {
+            tracing::warn!(pid, ended, "codex left processes behind; they were ended");
+            (ended, None)
+        }
+        Ok(Gone::Left { count }) => {
+            tracing::error!(
+                pid,
+                count,
+                "codex left processes behind that cannot be ended"
+            );
+            let processes = match count {
+                1 => "A process".to_owned(),
+                count => format!("{count} processes"),
+            };
+            let still = format!(
+                "{processes} that codex had started could not be ended, perhaps because another user owns it, and may still run."
+            );
+            (0, Some(still))
+        }
+        Ok(Gone::Lost { ended, all }) => {
+            tracing::error!(
+                pid,
+                ended,
+                all,
+                "codex's supervisor was lost; what was found of codex was ended"
+            );
+            let warning = if all { SURE } else { UNSURE };
+            (ended, Some(warning.to_owned()))
+        }
+        Err(error) => {
+            tracing::error!(pid, %error, "it is unknown whether codex left processes behind");
+            (0, Some(UNSURE.to_owned()))
         }
     }
 }

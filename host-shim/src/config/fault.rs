@@ -7,7 +7,7 @@ use serde::de::{self, Expected, Unexpected};
 use super::document::{Content, Node};
 use super::key_path::Step;
 use super::nearest::{did_you_mean, nearest};
-use super::{Config, Limits, Problem};
+use super::{Config, Limits, Problem, ServerLimits};
 use crate::config::guest_limits::GuestLimits;
 
 /// What serde reports, with the value that it was about.
@@ -146,6 +146,7 @@ fn range_of(node: &Node<'_>) -> Option<(u32, u32)> {
         return None;
     };
     let range = match section.as_str() {
+        "server" => ServerLimits::range_of(key),
         "limits" => Limits::range_of(key),
         "guest" => GuestLimits::range_of(key),
         _ => None,

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::guest_limits::GuestLimits;
 
-mod document;
+pub(crate) mod document;
 mod error;
 mod fault;
 mod file;
 pub mod guest_limits;
-mod key_path;
+pub(crate) mod key_path;
 mod limits;
 mod model;
 mod nearest;
@@ -24,6 +24,7 @@ mod reader;
 mod rules;
 #[cfg(feature = "schema")]
 mod schema;
+mod server;
 mod variable;
 
 pub use error::{ConfigError, Mistake, Problem};
@@ -31,6 +32,7 @@ pub use limits::Limits;
 pub use model::SupportedModel;
 #[cfg(feature = "schema")]
 pub use schema::schema;
+pub use server::{ServerArguments, ServerLimits};
 
 /// The model that is on offer when nothing else is configured. It leaves the choice to
 /// codex: a ChatGPT account may refuse any other.
@@ -61,7 +63,11 @@ pub struct Config {
     /// model `codex` gets nothing.
     #[cfg_attr(feature = "schema", schemars(extend("additionalProperties" = schema::arguments())))]
     pub model_args: BTreeMap<String, Vec<String>>,
-    /// How the prompt reaches codex.
+    /// How to talk to codex.
+    pub transport: Transport,
+    /// How long a codex that stays is kept. Only for the transport `app-server`.
+    pub server: ServerLimits,
+    /// How the prompt reaches `codex exec`.
     pub prompt: PromptTransport,
     /// What codex's own sandbox lets the model's tools do.
     pub sandbox: Sandbox,
@@ -94,6 +100,8 @@ impl Default for Config {
             extra_args: Vec::new(),
             supported_models: vec![SupportedModel::new(DEFAULT_MODEL)],
             model_args: BTreeMap::new(),
+            transport: Transport::default(),
+            server: ServerLimits::default(),
             prompt: PromptTransport::default(),
             sandbox: Sandbox::default(),
             lost_session: LostSession::default(),
@@ -108,7 +116,20 @@ impl Default for Config {
     }
 }
 
-/// How the prompt reaches codex.
+/// How to talk to codex.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Transport {
+    /// A process of `codex exec` for each turn.
+    #[default]
+    Exec,
+    /// One `codex app-server` for each conversation, which stays for its next turn and passes text on as it is written.
+    AppServer,
+}
+
+/// How the prompt reaches `codex exec`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]

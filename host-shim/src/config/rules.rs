@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::key_path::KeyPath;
 use super::nearest::did_you_mean;
-use super::{Config, DEFAULT_MODEL, Problem};
+use super::{Config, DEFAULT_MODEL, Problem, ServerArguments, Transport};
 use crate::contract::effort::is_effort;
 
 /// A rule that a setting breaks.
@@ -58,6 +58,14 @@ pub fn broken(config: &Config) -> Vec<BrokenRule> {
         let message = "is not a SHA-256 of 64 hexadecimal digits: copy what `plexum-openai-provider audit` prints";
         found.push(BrokenRule::new(top("component_sha256"), message));
     }
+    if config.transport == Transport::AppServer {
+        server_arguments(&extra_args, &config.extra_args, &mut found);
+        for (model, args) in &config.model_args {
+            server_arguments(&top("model_args").key(model), args, &mut found);
+        }
+    }
+    let server = config.server.out_of_range();
+    found.extend(server.map(|(key, message)| BrokenRule::new(top("server").key(key), message)));
     let limits = config.limits.out_of_range();
     found.extend(limits.map(|(key, message)| BrokenRule::new(top("limits").key(key), message)));
     let guest = config.guest.out_of_range();
@@ -161,6 +169,15 @@ fn arguments(path: &KeyPath, args: &[String], found: &mut Vec<BrokenRule>) {
         } else {
             continue;
         };
+        found.push(BrokenRule::new(path.index(index), message));
+    }
+}
+
+fn server_arguments(path: &KeyPath, args: &[String], found: &mut Vec<BrokenRule>) {
+    if let Err(index) = ServerArguments::of(args) {
+        let message = "is not taken by `codex app-server`: write it as a setting (`-c key=value`, `--enable`, `--disable` and `--model` are taken), or set `transport` to \"exec\"";
+        let arg = args.get(index).map(String::as_str).unwrap_or_default();
+        let message = format!("{arg:?} {message}");
         found.push(BrokenRule::new(path.index(index), message));
     }
 }

@@ -39,9 +39,9 @@ pub struct Model {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Capability {
-    /// Text comes as it is written; without this, a block at a time.
+    /// Text may come as it is written; without this, it comes a block at a time.
     StreamingDeltas,
-    /// A running tool shows its output.
+    /// A running tool may show its output.
     ToolUpdates,
     /// Messages may hold images.
     Images,

@@ -1,7 +1,7 @@
 //! Keys in the environment that change who pays.
 
 use super::Check;
-use crate::config::Config;
+use crate::config::{Config, Transport};
 use crate::grant::environment::EnvironmentRule;
 
 /// Whether codex would get a variable of this name, and one that holds something.
@@ -12,7 +12,8 @@ pub fn reaches_codex(config: &Config, name: &str) -> bool {
 
 /// The check for a key that codex would take from the environment.
 pub fn check(config: &Config) -> Vec<Check> {
-    if !reaches_codex(config, "CODEX_API_KEY") {
+    // Where codex stays, it does not take the key; the check of the transport says what happens then.
+    if !reaches_codex(config, "CODEX_API_KEY") || config.transport == Transport::AppServer {
         return Vec::new();
     }
     vec![Check::warning(

@@ -25,7 +25,7 @@ pub fn checks() -> Vec<Check> {
 pub fn turns_at_once(config: &Config) -> Check {
     const ID: &str = "turns-at-once";
     let wanted = config.limits.turns;
-    match Places::at_most(wanted) {
+    match Places::at_most(config) {
         Places { limit: None, .. } => Check::ok(
             ID,
             format!("{wanted} turns (`limits.turns`) have room for what they need at once"),

@@ -19,6 +19,7 @@ mod report;
 mod service;
 mod session;
 mod start;
+mod transport;
 mod turn;
 mod wrapper;
 
@@ -82,6 +83,7 @@ impl Doctor {
             )),
         }
         checks.extend(api_key::check(config));
+        checks.extend(transport::check(config));
         let Ok(path) = installed::program(config) else {
             return;
         };

@@ -82,6 +82,11 @@ impl KnownThreads {
         }
     }
 
+    /// A codex that stays has opened this thread, as its answer to the host's own request says.
+    pub fn opened(&mut self, thread_id: &str) {
+        self.hear(thread_id);
+    }
+
     /// Whether this thread id may be kept, and why not.
     pub fn check(&self, thread_id: &str) -> Result<(), &'static str> {
         if !is_uuid(thread_id) {

@@ -7,9 +7,9 @@ mod argv;
 pub mod environment;
 #[cfg(feature = "audit")]
 mod explanation;
-#[cfg(not(fuzzing))]
+#[cfg(not(feature = "fuzzing"))]
 pub(crate) mod known_threads;
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub mod known_threads;
 pub mod npm_script;
 #[cfg(feature = "audit")]

@@ -49,6 +49,47 @@ pub struct Metrics {
     pub to_first_text: Durations,
     /// From the beginning of a turn to its end.
     pub to_end: Durations,
+    /// The codex processes that stay (`"transport": "app-server"`).
+    pub servers: Servers,
+}
+
+/// What has happened with the codex processes that stay. Counters only grow, but for `waiting`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Servers {
+    /// Those that wait for their next turn.
+    pub waiting: u64,
+    /// Turns for which one was started.
+    pub cold_turns: u64,
+    /// Turns of one that had waited.
+    pub warm_turns: u64,
+    /// Those that are not kept any more, by the reason.
+    pub closed: BTreeMap<ServerClosed, u64>,
+    /// From the beginning of a turn for which one was started to its first text. These are among `to_first_text`, too.
+    pub cold_to_first_text: Durations,
+    /// The same for turns of one that had waited.
+    pub warm_to_first_text: Durations,
+}
+
+/// Why a codex that stayed is not kept any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ServerClosed {
+    /// It had waited for `server.idle_seconds`.
+    Idle,
+    /// More than `server.processes` waited.
+    Surplus,
+    /// It had done `server.turns`.
+    Worn,
+    /// It would have done something else than a new one: its login, its settings or its thread changed.
+    OutOfDate,
+    /// It ended on its own, or could not end a turn in order.
+    Broken,
+    /// Its turn was dropped, or the component did not wait for the turn's end.
+    Dropped,
+    /// The provider was closed.
+    Shutdown,
 }
 
 /// How long something took, summed over all turns.
@@ -91,6 +132,7 @@ impl Counters {
             thread_id = Empty,
             outcome = Empty,
             codex_starts = Empty,
+            warm = Empty,
             output_bytes = Empty,
             first_line_ms = Empty,
             first_text_ms = Empty,
@@ -102,6 +144,22 @@ impl Counters {
             began: Instant::now(),
             state: Mutex::default(),
         }))
+    }
+
+    /// A codex that stays waits for its next turn.
+    pub fn server_waits(&self) {
+        self.lock().servers.waiting += 1;
+    }
+
+    /// It does not wait any more.
+    pub fn server_taken(&self) {
+        let servers = &mut self.lock().servers;
+        servers.waiting = servers.waiting.saturating_sub(1);
+    }
+
+    /// One is not kept any more.
+    pub fn server_closed(&self, why: ServerClosed) {
+        *self.lock().servers.closed.entry(why).or_default() += 1;
     }
 
     fn lock(&self) -> MutexGuard<'_, Metrics> {
@@ -129,6 +187,8 @@ struct State {
     output_bytes: u64,
     first_line: Option<Duration>,
     first_text: Option<Duration>,
+    /// Whether a codex that stays does the turn, and whether it had waited for it.
+    warm: Option<bool>,
     end: Option<(StopReason, Option<FailureKind>)>,
     /// Whether the turn has been counted; then all else here is empty.
     counted: bool,
@@ -155,6 +215,23 @@ impl Meter {
         let mut metrics = self.0.counters.lock();
         metrics.codex_starts += 1;
         metrics.codex_restarts += u64::from(state.starts > 1);
+    }
+
+    /// A codex that stays does the turn: one that had waited for it, or a new one.
+    pub fn served(&self, warm: bool) {
+        self.0.span.record("warm", warm);
+        self.0.state().warm = Some(warm);
+        let servers = &mut self.0.counters.lock().servers;
+        if warm {
+            servers.warm_turns += 1;
+        } else {
+            servers.cold_turns += 1;
+        }
+    }
+
+    /// A codex that stayed is not kept any more.
+    pub fn server_closed(&self, why: ServerClosed) {
+        self.0.counters.server_closed(why);
     }
 
     /// Codex was not started.
@@ -285,6 +362,11 @@ impl Measured {
         }
         if let Some(first) = state.first_text {
             metrics.to_first_text.add(first);
+            match state.warm {
+                Some(true) => metrics.servers.warm_to_first_text.add(first),
+                Some(false) => metrics.servers.cold_to_first_text.add(first),
+                None => {}
+            }
         }
     }
 }

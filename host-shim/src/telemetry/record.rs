@@ -46,6 +46,19 @@ pub enum Entry<'a> {
         /// The process.
         pid: i32,
     },
+    /// A codex that stays is about to be asked something. Where a record is required, it is not asked unless this is
+    /// written.
+    Asked {
+        /// The rule that decided.
+        rule: &'a str,
+        /// The process.
+        pid: i32,
+        /// What for, as in "turn/start".
+        method: &'a str,
+        /// The conversation; absent for a new one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thread_id: Option<&'a str>,
+    },
     /// A call of codex was refused before a process existed.
     Refused {
         /// The rule that decided.

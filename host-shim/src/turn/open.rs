@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime::component::ResourceTable;
 
+use crate::app_server::pool::Pool;
 use crate::capability::CodexCtx;
 use crate::capability::bindings::turns as wit;
 use crate::capability::budget::Budget;
@@ -51,6 +52,7 @@ pub struct GrantedCodex {
     places: Places,
     turn_slots: Arc<Semaphore>,
     queue: Queue,
+    servers: Arc<Pool>,
 }
 
 /// A turn that may begin.
@@ -91,7 +93,7 @@ impl GrantedCodex {
                 pinned: pinned.clone(),
             });
         }
-        let places = Places::now(config.limits.turns);
+        let places = Places::now(&config);
         if let Places {
             turns,
             limit: Some(limit),
@@ -102,17 +104,19 @@ impl GrantedCodex {
                 "at most {turns} turns run at once, and not {wanted} (`limits.turns`), because this process may have no more than {limit}"
             );
         }
+        let counters = Counters::default();
         Ok(GrantedCodex {
             grant: Arc::new(Grant::new(&config)),
             places,
             turn_slots: Arc::new(Semaphore::new(places.turns as usize)),
+            servers: Arc::new(Pool::new(config.server, counters.clone())),
             config: Arc::new(config),
             sessions: Arc::new(SessionFiles::default()),
             spawner: Arc::new(Supervised),
             program: Arc::default(),
             component_sha256: component_sha256.into(),
             recorder: None,
-            counters: Counters::default(),
+            counters,
             queue: Queue::default(),
         })
     }
@@ -136,6 +140,18 @@ impl GrantedCodex {
     pub fn with_recorder(mut self, recorder: Recorder) -> Self {
         self.recorder = Some(recorder);
         self
+    }
+
+    /// The operator's settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Ends each codex that waits for its next turn (`"transport": "app-server"`), and returns when nothing of them is left.
+    /// From here on none waits.
+    pub async fn close(&self) {
+        self.servers.close().await;
     }
 
     /// The component's SHA-256, in lower-case hexadecimal.
@@ -272,6 +288,7 @@ impl GrantedCodex {
         let ctx = CodexCtx {
             record: self.record(&workspace),
             workspace,
+            session_name: request.session.clone(),
             threads: KnownThreads::new(loaded.entry.as_ref().map(|entry| entry.thread_id.clone())),
             session,
             loaded: Some(loaded),
@@ -302,10 +319,12 @@ impl GrantedCodex {
             config: Arc::clone(&self.config),
             grant: Arc::clone(&self.grant),
             workspace: PathBuf::new(),
+            session_name: None,
             session: Arc::new(NoSession),
             loaded: None,
             threads: KnownThreads::default(),
             program: Arc::clone(&self.program),
+            servers: Arc::clone(&self.servers),
             record: self.record(Path::new("")),
             spawner: Arc::clone(&self.spawner),
             handover: Handover::default(),

@@ -133,13 +133,14 @@ fn sandbox_flags(sandbox: Sandbox) -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::settings::{ChangedInstructions, Instructions, LostSession};
+    use crate::bindings::settings::{ChangedInstructions, Instructions, LostSession, Transport};
 
     fn settings(sandbox: Sandbox, extra: &[&str]) -> Settings {
         Settings {
             models: vec![],
             extra_args: extra.iter().map(ToString::to_string).collect(),
             sandbox,
+            transport: Transport::Exec,
             prompt: PromptTransport::Automatic,
             lost_session: LostSession::Replay,
             instructions: Instructions::Developer,

@@ -4,14 +4,13 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::String;
 
 use super::item;
-use super::item::written;
-use super::tool::ToolItem;
-use crate::bindings::turns::{Reconnection, Usage};
+use crate::bindings::turns::Usage;
 use crate::json::Json;
-use crate::transport::{Malformed, Phase, Retry, Said};
+use crate::transport::retry::retry;
+use crate::transport::text::reason;
+use crate::transport::{Malformed, Phase, Said};
 
 /// What stands before the event in a line that is none by itself, and the event: a terminal's title, a byte order mark,
 /// the last words of a script that started codex. Nothing if there is no event.
@@ -25,7 +24,7 @@ pub fn event_behind(line: &str) -> Option<(&str, &str)> {
 }
 
 /// Reads one line, without its line feed.
-pub fn read(line: &str) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
+pub fn read(line: &str) -> Result<Said<'_>, Malformed> {
     let document = Json::parse(line).map_err(|error| Malformed {
         reason: format!("{error}"),
     })?;
@@ -49,6 +48,7 @@ pub fn read(line: &str) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
         },
         "turn.failed" => Said::Failed {
             message: document.get("error").map(reason).unwrap_or_default(),
+            kind: None,
         },
         "error" => {
             let message = document.text("message").unwrap_or_default();
@@ -66,42 +66,7 @@ pub fn read(line: &str) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
     })
 }
 
-/// Why a turn failed, in whatever shape codex says it.
-fn reason(error: &Json<'_>) -> String {
-    let text = error.text("message").or_else(|| error.as_text());
-    match text {
-        Some(text) => text.to_owned(),
-        None => written(error),
-    }
-}
-
-/// Whether codex tries again after this error; it says so in words only.
-fn retry(message: &str) -> Option<Retry> {
-    if message.contains("waiting for network") {
-        Some(Retry::Network)
-    } else {
-        let rest = message.strip_prefix("Reconnecting")?;
-        let unnumbered = Reconnection {
-            attempt: None,
-            attempts: None,
-        };
-        Some(Retry::Request(attempts(rest).unwrap_or(unnumbered)))
-    }
-}
-
-/// The numbers in `... 2/5 (cut)`.
-fn attempts(rest: &str) -> Option<Reconnection> {
-    let (attempt, rest) = rest.trim_start_matches(['.', '…', ' ']).split_once('/')?;
-    let end = rest
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(rest.len());
-    Some(Reconnection {
-        attempt: Some(attempt.parse().ok()?),
-        attempts: Some(rest.get(..end)?.parse().ok()?),
-    })
-}
-
-fn item(phase: Phase, document: Json<'_>) -> Result<Said<'_, ToolItem<'_>>, Malformed> {
+fn item(phase: Phase, document: Json<'_>) -> Result<Said<'_>, Malformed> {
     if let Json::Object(members) = document {
         for (key, value) in members {
             if key == "item" && matches!(value, Json::Object(_)) {
@@ -190,7 +155,8 @@ mod tests {
         ] {
             let line = format!(r#"{{"type":"turn.failed","error":{error}}}"#);
             let message = message.to_owned();
-            assert_eq!(read(&line), Ok(Said::Failed { message }), "{error}");
+            let kind = None;
+            assert_eq!(read(&line), Ok(Said::Failed { message, kind }), "{error}");
         }
     }
 
@@ -209,36 +175,6 @@ mod tests {
         }
         for line in [event, "no event", r#"x{"type":7}"#] {
             assert_eq!(event_behind(line), None, "{line}");
-        }
-    }
-
-    #[test]
-    fn an_error_says_whether_codex_tries_again() {
-        let request = |numbers: Option<(u32, u32)>| {
-            Some(Retry::Request(Reconnection {
-                attempt: numbers.map(|(attempt, _)| attempt),
-                attempts: numbers.map(|(_, attempts)| attempts),
-            }))
-        };
-        for (message, expected) in [
-            ("Reconnecting... 1/5 (cut)", request(Some((1, 5)))),
-            ("Reconnecting... 12/30", request(Some((12, 30)))),
-            ("Reconnecting... soon", request(None)),
-            ("Reconnecting... 99999999999/5", request(None)),
-            (
-                "Reconnecting... waiting for network (x)",
-                Some(Retry::Network),
-            ),
-            ("unexpected status 401 Unauthorized", None),
-        ] {
-            let line = format!(r#"{{"type":"error","message":"{message}"}}"#);
-            assert_eq!(
-                read(&line),
-                Ok(Said::Error {
-                    message: message.into(),
-                    retry: expected
-                })
-            );
         }
     }
 }

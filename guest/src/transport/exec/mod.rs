@@ -3,5 +3,3 @@
 pub mod argv;
 pub mod item;
 pub mod line;
-pub mod stderr;
-pub mod tool;

@@ -36,6 +36,11 @@ impl EventWriter {
         self.events.send(event).await.is_ok()
     }
 
+    /// Waits until the thread takes no more events, although there may be none. [`EventWriter::finish`] says why.
+    pub async fn closed(&self) {
+        self.events.closed().await;
+    }
+
     /// Waits until everything is written.
     pub async fn finish(self) -> io::Result<()> {
         drop(self.events);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use plexum_openai_provider::audit::MessageExplanation;
 use plexum_openai_provider::config::Instructions;
 use plexum_openai_provider::grant::{Call, Explanation, RequestWords};
 use plexum_openai_provider::{SessionFiles, SessionKey};
@@ -13,17 +14,17 @@ use super::audit::print;
 
 /// Show what the grant says about each argument of a call of codex, without running anything.
 #[derive(Args)]
-#[command(after_help = "\
-Examples:
+#[command(after_help = r#"Examples:
   plexum-openai-provider explain -- exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox --json -- hello
   plexum-openai-provider explain -- exec -C / -- hello
-  plexum-openai-provider explain --effort -- exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox \\
+  plexum-openai-provider explain --effort -- exec --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox \
     --json -c model_reasoning_effort=request:effort -- hello
+  plexum-openai-provider explain --message '{"id":4,"method":"turn/interrupt","params":{"threadId":"T","turnId":""}}'
 
 A word with `request:` or `image:` stands for a part of the request. The host puts that part in its place.
 A last argument `-` stands for a prompt on standard input.
 
-Exit codes: 0 allowed, 1 refused, 2 the configuration or the session cannot be read.")]
+Exit codes: 0 allowed, 1 refused, 2 the configuration or the session cannot be read."#)]
 pub struct Explain {
     /// The configuration [default: ~/.plexum/plugins/plexum-openai-provider/config.json, if it exists]
     #[arg(long, value_name = "FILE")]
@@ -46,14 +47,25 @@ pub struct Explain {
     /// Assume that the request has an output schema
     #[arg(long)]
     output_schema: bool,
+    /// Explain this message to `codex app-server`, a line of JSON, instead of a call
+    #[arg(long, value_name = "JSON", conflicts_with = "args")]
+    message: Option<String>,
     /// The arguments, without the name of the program
-    #[arg(last = true, required = true, value_name = "ARGS")]
+    #[arg(last = true, required_unless_present = "message", value_name = "ARGS")]
     args: Vec<String>,
 }
 
 impl Explain {
     pub fn run(self) -> Result<ExitCode> {
         let config = super::config(self.config.as_deref())?;
+        if let Some(message) = &self.message {
+            let explanation = MessageExplanation::of(&config, message);
+            print(&explanation.to_string())?;
+            return Ok(match explanation.outcome {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            });
+        }
         let key = SessionKey::new(&self.workspace, self.session);
         let loaded = super::runtime(1)?.block_on(SessionFiles::default().peek(&key))?;
         let stored = loaded.entry.map(|entry| entry.thread_id);

@@ -19,6 +19,7 @@ mod say;
 mod schema;
 mod screen;
 mod serve;
+mod servers;
 mod session;
 mod spinner;
 mod surrogates;
@@ -62,6 +63,7 @@ struct Cli {
 enum Command {
     Say(say::Say),
     Serve(serve::Serve),
+    Servers(servers::Servers),
     Audit(audit::AuditCommand),
     Explain(explain::Explain),
     Session(session::Session),
@@ -109,6 +111,7 @@ fn command() -> ExitCode {
     let result = started.and_then(|()| match cli.command {
         Command::Say(say) => say.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Servers(servers) => servers.run(),
         Command::Audit(audit) => audit.run(),
         Command::Explain(explain) => explain.run(),
         Command::Session(session) => session.run(),

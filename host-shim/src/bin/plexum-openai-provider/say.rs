@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use plexum_openai_provider::{Event, Message, Request, StopReason, Turn};
+use plexum_openai_provider::{Event, Message, Request, StopReason, Transport, Turn};
 use plexum_openai_provider_supervisor::is_in_session_of_parent;
 use rustix::process::{Signal as Sent, getpid, kill_process};
 use serde_json::value::RawValue;
@@ -84,15 +84,18 @@ impl Say {
         request.options.effort = self.effort;
         request.options.output_schema = self.output_schema.as_deref().map(schema).transpose()?;
         let json = self.json;
+        let streams = provider.config().transport == Transport::AppServer;
         let runtime = super::runtime(1 + EventWriter::THREADS)?;
         let followed = runtime.block_on(async {
             let writer = if json {
                 EventWriter::start(print_json)
             } else {
-                let mut screen = Screen::new();
+                let mut screen = Screen::new(streams);
                 EventWriter::start(move |event| screen.show(event))
             };
-            follow(provider.turn(workspace, request), writer).await
+            let followed = follow(provider.turn(workspace, request), writer).await;
+            provider.close().await;
+            followed
         });
         // A write that the reader does not take cannot be cancelled; waiting for it would mean waiting for the reader.
         runtime.shutdown_background();
@@ -165,6 +168,13 @@ async fn follow(mut turn: Turn, writer: EventWriter) -> Result<ExitCode> {
             event = turn.next() => event.context("the turn ended without saying how")?,
             () = stop.asked() => { turn.cancel(); continue }
             () = ignored_signals::arrives(&mut suspend) => { suspended(&turn).await; continue }
+            // Codex may be silent for long after what could not be written.
+            () = closed(writer.as_ref()) => {
+                if let Some(closed) = writer.take() {
+                    stop.note_written(&turn, closed.finish().await)?;
+                }
+                continue
+            }
         };
         let end = match event {
             Event::MessageEnd { stop_reason, .. } => Some(stop_reason),
@@ -192,6 +202,14 @@ async fn follow(mut turn: Turn, writer: EventWriter) -> Result<ExitCode> {
         (_, Some(code)) => code,
         (_, None) => 1,
     }))
+}
+
+/// Waits until what is shown can no longer be written.
+async fn closed(writer: Option<&EventWriter>) {
+    match writer {
+        Some(writer) => writer.closed().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Ctrl-Z reaches this process only, because codex and its tools have process groups of their own: suspends them, then

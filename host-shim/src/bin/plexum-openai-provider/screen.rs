@@ -6,7 +6,7 @@
 use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 use std::os::fd::AsFd;
 
-use plexum_openai_provider::{Event, Failure};
+use plexum_openai_provider::{BlockKind, BlockOutcome, Event, Failure};
 use rustix::fs::{FileType, fstat};
 
 use super::harmless::{harmless, one_line};
@@ -20,6 +20,9 @@ pub struct Screen<O = Stdout, E = Stderr> {
     stderr: E,
     /// The block of text that was shown last, and whether it ended its line.
     block: Option<(u32, bool)>,
+    /// The beginning of a block that waits for its end; `None` where nothing waits. Nobody could take back what codex
+    /// gives up if it has gone to a file or a pipe.
+    held: Option<(u32, String)>,
     /// Whether the answer goes to a terminal.
     terminal: bool,
     dim: Dim,
@@ -27,12 +30,14 @@ pub struct Screen<O = Stdout, E = Stderr> {
 }
 
 impl Screen {
-    /// One on which nothing has been shown yet, except that codex is at work.
-    pub fn new() -> Self {
+    /// One on which nothing has been shown yet, except that codex is at work. If it streams, it may give up what it has
+    /// begun to say.
+    pub fn new(streams: bool) -> Self {
         Screen {
             stdout: io::stdout(),
             stderr: io::stderr(),
             block: None,
+            held: (streams && !io::stdout().is_terminal()).then(Default::default),
             terminal: io::stdout().is_terminal(),
             dim: Dim::for_stderr(),
             spinner: if is_pipe(&io::stdout()) {
@@ -54,8 +59,15 @@ impl<O: Write, E: Write> Screen<O, E> {
     /// Shows an event.
     pub fn show(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::TextDelta { index, text } => self.text(*index, text),
+            Event::TextDelta { index, text } => self.piece(*index, text),
+            Event::BlockEnd {
+                kind: BlockKind::Text,
+                index,
+                outcome,
+                ..
+            } => self.block_ended(*index, *outcome),
             Event::ToolStart { title, .. } => {
+                self.let_go()?;
                 self.spinner.set_message(&one_line(title));
                 self.aside(&format!("- {title}"))
             }
@@ -66,6 +78,7 @@ impl<O: Write, E: Write> Screen<O, E> {
             Event::Notice { message, .. } => self.aside(&format!("notice: {message}")),
             Event::ModelChange { reason, .. } => self.aside(&format!("notice: {reason}")),
             Event::MessageEnd { failure, .. } => {
+                self.let_go()?;
                 self.spinner.end();
                 self.end_line()?;
                 failure.iter().try_for_each(|Failure { message, .. }| {
@@ -74,6 +87,44 @@ impl<O: Write, E: Write> Screen<O, E> {
                 })
             }
             // The rest is of no use on a screen that scrolls.
+            _ => Ok(()),
+        }
+    }
+
+    fn piece(&mut self, index: u32, text: &str) -> io::Result<()> {
+        if self.held.as_ref().is_some_and(|(held, _)| *held != index) {
+            self.let_go()?;
+        }
+        match &mut self.held {
+            None => self.text(index, text),
+            Some((held, before)) => {
+                *held = index;
+                before.push_str(text);
+                Ok(())
+            }
+        }
+    }
+
+    fn block_ended(&mut self, index: u32, outcome: BlockOutcome) -> io::Result<()> {
+        if outcome != BlockOutcome::GivenUp {
+            return self.let_go();
+        }
+        if let Some((_, given_up)) = &mut self.held {
+            given_up.clear();
+        }
+        if self.block.is_some_and(|(shown, _)| shown == index) {
+            self.aside("codex gave up the text above and begins again")?;
+        }
+        Ok(())
+    }
+
+    /// Shows what was held.
+    fn let_go(&mut self) -> io::Result<()> {
+        match &mut self.held {
+            Some((index, text)) if !text.is_empty() => {
+                let (index, text) = (*index, std::mem::take(text));
+                self.text(index, &text)
+            }
             _ => Ok(()),
         }
     }
@@ -132,6 +183,7 @@ mod tests {
             stdout: Vec::new(),
             stderr: Vec::new(),
             block: None,
+            held: None,
             terminal: true,
             dim: Dim::for_stderr(),
             spinner: Spinner::unseen(),
@@ -151,5 +203,39 @@ mod tests {
         assert!(screen.stdout.ends_with(b"two\n") && screen.spinner.is_shown());
         let aside = String::from_utf8(screen.stderr).unwrap();
         assert!(aside.contains("notice: look\\u{1b}[2J"), "{aside:?}");
+    }
+
+    #[test]
+    fn what_codex_gives_up_does_not_go_to_a_file_and_is_marked_on_a_terminal() {
+        let events = [
+            r#"{"type":"text_delta","index":0,"text":"cut "}"#,
+            r#"{"type":"text_delta","index":0,"text":"off"}"#,
+            r#"{"type":"block_end","kind":"text","index":0,"outcome":"given_up"}"#,
+            r#"{"type":"text_delta","index":1,"text":"who"}"#,
+            r#"{"type":"text_delta","index":1,"text":"le"}"#,
+            r#"{"type":"block_end","kind":"text","index":1,"outcome":"complete"}"#,
+            r#"{"type":"text_delta","index":2,"text":"last"}"#,
+            r#"{"type":"message_end","stop_reason":"end_turn"}"#,
+        ];
+        for (terminal, shown, told) in [
+            (false, "whole\n\nlast\n", false),
+            (true, "cut off\n\nwhole\n\nlast\n", true),
+        ] {
+            let mut screen = Screen {
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+                block: None,
+                held: (!terminal).then(Default::default),
+                terminal,
+                dim: Dim::for_stderr(),
+                spinner: Spinner::unseen(),
+            };
+            for event in events {
+                screen.show(&serde_json::from_str(event).unwrap()).unwrap();
+            }
+            assert_eq!(String::from_utf8(screen.stdout).unwrap(), shown);
+            let aside = String::from_utf8(screen.stderr).unwrap();
+            assert_eq!(aside.contains("gave up"), told, "{aside:?}");
+        }
     }
 }

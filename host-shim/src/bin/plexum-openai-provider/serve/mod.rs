@@ -95,7 +95,11 @@ impl Serve {
                 }
             };
             let (reader, writer) = (tokio::io::stdin(), tokio::io::stdout());
-            anyhow::Ok(connection::serve(provider, description, reader, writer, stopped).await)
+            let provider_of_turns = provider.clone();
+            let served = connection::serve(provider_of_turns, description, reader, writer, stopped);
+            let served = served.await;
+            provider.close().await;
+            anyhow::Ok(served)
         })?;
         // A read of standard input cannot be cancelled, and waiting for it would mean waiting for the client.
         runtime.shutdown_background();

@@ -1,14 +1,17 @@
 //! What codex's standard error says, most of which is noise.
 
-use alloc::string::ToString;
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::failure::LastWords;
+use crate::transport::text::BACKTRACE;
 
 /// What codex said last on standard error: from its last line that begins with `Error` on, without the backtrace; or,
 /// if there is none, everything that is not noise.
 pub fn last_words(stderr: &str) -> LastWords {
-    let stderr = stderr.split(BACKTRACE).next().unwrap_or(stderr);
+    let stderr = plain(stderr);
+    let stderr = stderr.split(BACKTRACE).next().unwrap_or_default();
     let lines: Vec<&str> = stderr.lines().filter(|line| !is_noise(line)).collect();
     let error = lines
         .iter()
@@ -27,8 +30,29 @@ pub fn last_words(stderr: &str) -> LastWords {
     }
 }
 
-/// Where codex begins to print a backtrace, after an error.
-pub const BACKTRACE: &str = "\nStack backtrace:";
+/// The text without what only a terminal shows: colours (`ESC [ … m`) and other control sequences of that form. A log that
+/// codex colours would not be known as one.
+fn plain(text: &str) -> Cow<'_, str> {
+    const BEGIN: &str = "\u{1b}[";
+    let mut parts = text.split(BEGIN);
+    let first = parts.next().unwrap_or_default();
+    if first.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::from(first);
+    for part in parts {
+        // Numbers, and a letter that says what they mean.
+        let is_of_sequence = |character: char| matches!(character, '0'..='?' | ' '..='/');
+        let end = part.trim_start_matches(is_of_sequence);
+        let mut rest = end.chars();
+        match rest.next() {
+            Some('@'..='~') => plain.push_str(rest.as_str()),
+            // It breaks off.
+            _ => plain.push_str(end),
+        }
+    }
+    Cow::Owned(plain)
+}
 
 /// What codex writes to standard error in turns that go well: hints, and a log whose lines
 /// begin with the time and are often called `ERROR`.
@@ -72,6 +96,30 @@ mod tests {
             last.words,
             "Error: Missing optional dependency @openai/codex-linux-x64. Reinstall Codex"
         );
+    }
+
+    #[test]
+    fn what_is_coloured_is_read_as_what_is_not() {
+        let log = "\u{1b}[2m2026-11-22T18:00:00.1Z\u{1b}[0m \u{1b}[31mERROR\u{1b}[0m \u{1b}[2mcodex_core\u{1b}[0m: 429 Too Many Requests\n";
+        for (stderr, words, is_error) in [
+            (log, "", false),
+            (
+                "\u{1b}[1;31mError\u{1b}[0m: no\u{1b}[?25h\u{1b}[K",
+                "Error: no",
+                true,
+            ),
+            // It breaks off, or is none.
+            ("boom\u{1b}[3", "boom", false),
+            ("boom\u{1b}[3\u{fc}", "boom\u{fc}", false),
+            ("\u{1b}boom", "\u{1b}boom", false),
+        ] {
+            let last = last_words(stderr);
+            assert_eq!(
+                (&*last.words, last.is_error),
+                (words, is_error),
+                "{stderr:?}"
+            );
+        }
     }
 
     #[test]

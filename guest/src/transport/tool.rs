@@ -1,4 +1,5 @@
-//! The tools among the items of `codex exec --json`: what each is called with, and what it answers.
+//! The tools among codex's items: what each is called with, and what it answers. They are read as `codex exec` writes them;
+//! another transport brings its own into that form.
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
@@ -7,31 +8,30 @@ use alloc::vec::Vec;
 
 use serde::ser::{Serialize, Serializer};
 
-use super::stderr::BACKTRACE;
 use crate::bindings::turns::{ToolKind, ToolStatus};
 use crate::json::Json;
+use crate::transport::text::BACKTRACE;
 use crate::transport::{Tool, ToolCall};
 
-/// The kind of tool that items of this type are; nothing for those that are not tools.
-pub fn tool_kind(item_type: &str) -> Option<ToolKind> {
-    Some(match item_type {
-        "command_execution" => ToolKind::Command,
-        "file_change" => ToolKind::FileChange,
-        "mcp_tool_call" => ToolKind::McpCall,
-        "web_search" => ToolKind::WebSearch,
-        "collab_tool_call" => ToolKind::Agent,
-        _ => return None,
-    })
-}
-
 /// An item that is a tool.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct ToolItem<'a> {
     /// The type of the item where it has no id.
     id: Cow<'a, str>,
     kind: ToolKind,
     /// All other members.
     item: Json<'a>,
+    /// Brings the members that say what it was called with into the form of `codex exec`.
+    called_as: CalledAs,
+}
+
+/// See [`ToolItem::called_as`].
+type CalledAs = fn(ToolKind, &mut Json<'_>);
+
+impl PartialEq for ToolItem<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.id, self.kind, &self.item) == (&other.id, other.kind, &other.item)
+    }
 }
 
 impl<'a> ToolItem<'a> {
@@ -41,7 +41,15 @@ impl<'a> ToolItem<'a> {
             id: item.take_text("id").unwrap_or(name),
             kind,
             item,
+            called_as: |_, _| {},
         }
+    }
+
+    /// The same, where the members that say what it was called with have yet to be brought into the form of `codex exec`.
+    /// That is done when they are asked for.
+    pub fn called_as(mut self, called_as: CalledAs) -> Self {
+        self.called_as = called_as;
+        self
     }
 }
 
@@ -55,6 +63,7 @@ impl Tool for ToolItem<'_> {
     }
 
     fn call(&mut self) -> ToolCall {
+        (self.called_as)(self.kind, &mut self.item);
         // The input first: the title may take a text away.
         let input = input(self.kind, &self.item);
         let title = title(self.kind, &mut self.item);
@@ -92,7 +101,7 @@ fn title(tool: ToolKind, item: &mut Json<'_>) -> String {
                 .map(|change| {
                     format!(
                         "{} {}",
-                        change.text("kind").unwrap_or("change"),
+                        change_kind(change).unwrap_or("change"),
                         change.text("path").unwrap_or("a file")
                     )
                 })
@@ -103,6 +112,12 @@ fn title(tool: ToolKind, item: &mut Json<'_>) -> String {
         ToolKind::WebSearch => text("query").into_owned(),
         ToolKind::Agent | ToolKind::Other => text("tool").into_owned(),
     }
+}
+
+/// What was done to a file.
+fn change_kind<'a>(change: &'a Json<'_>) -> Option<&'a str> {
+    let kind = change.get("kind")?;
+    kind.as_text().or_else(|| kind.text("type"))
 }
 
 /// The members that say what a tool was called with.
@@ -173,6 +188,7 @@ fn render(value: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::exec::item::tool_kind;
 
     fn tool(item: &str) -> ToolItem<'_> {
         let mut item = Json::parse(item).unwrap();
