@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -78,9 +78,21 @@ impl Agent {
     /// # Errors
     /// When it cannot be written.
     pub fn program_with_home(&self) -> Result<PathBuf> {
+        self.program("")
+    }
+
+    /// The same, with the program `tap` writing down in `file` what codex and its host say to each other.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn tapped_program(&self, tap: &Path, file: &Path) -> Result<PathBuf> {
+        self.program(&format!("'{}' '{}' ", tap.display(), file.display()))
+    }
+
+    fn program(&self, through: &str) -> Result<PathBuf> {
         let program = self.workspace.outside("codex");
         let script = format!(
-            "#!/bin/sh\nCODEX_HOME='{0}' HOME='{0}' exec '{1}' \"$@\"\n",
+            "#!/bin/sh\nCODEX_HOME='{0}' HOME='{0}' exec {through}'{1}' \"$@\"\n",
             self.home.path().display(),
             self.codex.path.display()
         );

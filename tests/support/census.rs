@@ -61,6 +61,15 @@ pub fn parent_of(pid: i32) -> Result<i32> {
     Ok(rest.split(' ').nth(1).context("a parent")?.parse()?)
 }
 
+/// The processes that this one has started and not reaped yet.
+#[must_use]
+pub fn own_children() -> Vec<i32> {
+    let own = std::process::id().cast_signed();
+    // It may end before its parent is read.
+    let is_own = |pid: &i32| parent_of(*pid).is_ok_and(|parent| parent == own);
+    pids().filter(is_own).collect()
+}
+
 fn descriptors() -> Result<Vec<String>> {
     let entries = fs::read_dir("/proc/self/fd")?;
     // The one that this reads through is closed by then.

@@ -5,15 +5,24 @@ use std::process::Command;
 
 use crate::target_dir::target_dir;
 
+/// Where all builds of components go, as the half of each is the same: the generator of their bindings. It is a target
+/// folder of its own: cargo may hold the usual one.
+///
+/// # Panics
+/// When the tests do not run in a target folder.
+#[must_use]
+pub fn target_folder() -> PathBuf {
+    target_dir()
+        .expect("the tests run in a target folder")
+        .join("tmp/components")
+}
+
 /// The file of the component that this package is, built if need be.
 ///
 /// # Panics
 /// When it cannot be built.
 pub(crate) fn build(package: &str) -> PathBuf {
-    // A target folder of its own: cargo may hold the usual one.
-    let target = target_dir()
-        .expect("the tests run in a target folder")
-        .join("tmp/components");
+    let target = target_folder();
     let output = Command::new(env!("CARGO"))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["build", "--release", "--target", "wasm32-wasip2"])

@@ -11,15 +11,18 @@
 //! - [`census`]: what a run holds and leaves: processes, descriptors, files, memory.
 //! - [`faulty_store`]: a store of the conversation that hangs or fails.
 //! - [`jail`]: a run in which something of the machine is scarce.
+//! - [`component`]: builds of components.
 //! - [`hostile`]: a component that tries what it must not be able to do.
 //! - [`echo_provider`]: a second provider, which knows nothing of codex.
 //! - [`jco_host`], [`python_host`]: the hosts in other languages.
+//! - [`mod@side_by_side`]: cases of one test, some at once.
 //! - [`signal`]: a child that can be sent a signal, whatever this process ignores.
 //! - [`once`]: folders that many processes share.
 //! - [`cpu_time`]: a clock that another load on the machine does not move.
 //! - [`random`]: choices that a seed repeats.
 //! - [`wait`]: for what gives no signal.
 //! - [`transcript`]: the cases of which transcripts of the real codex are kept.
+//! - [`warm`]: hosts whose codex stays for the next turn.
 //! - [`whole_request`]: a request with everything that codex can be given, and what the model gets of it.
 //! - [`tool`]: programs that not every machine has; without them a test skips loudly.
 //! - [`mod@real_codex`]: finds the real binaries, or skips loudly.
@@ -33,7 +36,7 @@ pub mod agent;
 pub mod attack;
 pub mod census;
 pub mod cgroup;
-mod component;
+pub mod component;
 pub mod cpu_time;
 pub mod echo_provider;
 pub mod fake_codex;
@@ -46,10 +49,12 @@ pub mod once;
 pub mod python_host;
 pub mod random;
 pub mod real_codex;
+pub mod side_by_side;
 pub mod signal;
 pub mod tool;
 pub mod transcript;
 pub mod wait;
+pub mod warm;
 pub mod whole_request;
 pub mod workspace;
 

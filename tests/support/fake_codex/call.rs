@@ -13,6 +13,9 @@ pub const CALLS_FILE: &str = ".fake-codex-calls.jsonl";
 /// The name of the list of children left behind: one process id a line.
 pub const CHILDREN_FILE: &str = ".fake-codex-children";
 
+/// The record of what `fake-codex app-server` was told in the workspace: one message a line, as it came.
+pub const MESSAGES_FILE: &str = ".fake-codex-messages.jsonl";
+
 /// One start of `fake-codex exec`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
@@ -59,6 +62,17 @@ pub fn calls(workspace: &Path) -> anyhow::Result<Vec<Call>> {
     let text = read_or_empty(&workspace.join(CALLS_FILE))?;
     text.lines()
         .map(|line| serde_json::from_str(line).context("cannot read the record of a call"))
+        .collect()
+}
+
+/// What `fake-codex app-server` was told in a workspace, in that order.
+///
+/// # Errors
+/// When the record is there and cannot be read.
+pub fn messages(workspace: &Path) -> anyhow::Result<Vec<serde_json::Value>> {
+    let text = read_or_empty(&workspace.join(MESSAGES_FILE))?;
+    text.lines()
+        .map(|line| serde_json::from_str(line).context("cannot read the record of a message"))
         .collect()
 }
 

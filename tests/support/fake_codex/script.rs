@@ -29,6 +29,13 @@ pub enum Step {
         /// The line, without its line feed.
         line: String,
     },
+    /// Writes a line as it is, with a line feed, again and again.
+    Repeat {
+        /// The line, without its line feed.
+        line: String,
+        /// How often.
+        times: u64,
+    },
     /// Writes bytes as they are and flushes. See [`Step::emit_raw`].
     EmitRaw {
         /// The bytes in hexadecimal.
@@ -180,6 +187,26 @@ impl Step {
     /// [`Step::Touch`] of a name in the workspace.
     pub fn touch(path: impl Into<PathBuf>) -> Self {
         Self::Touch { path: path.into() }
+    }
+
+    /// For an answer to `turn/start`: that it has been taken.
+    #[must_use]
+    pub fn turn_accepted() -> Self {
+        Self::emit(r#"{"id":$ID,"result":{"turn":{"id":$TURN}}}"#)
+    }
+
+    /// For an answer to `turn/start`: that the turn has begun.
+    #[must_use]
+    pub fn turn_started() -> Self {
+        Self::emit(r#"{"method":"turn/started","params":{"threadId":$THREAD,"turn":{"id":$TURN}}}"#)
+    }
+
+    /// For an answer to `turn/start` or `turn/interrupt`: that the turn is over, with this status.
+    #[must_use]
+    pub fn turn_completed(status: &str) -> Self {
+        Self::emit(format!(
+            r#"{{"method":"turn/completed","params":{{"threadId":$THREAD,"turn":{{"id":$TURN,"status":"{status}"}}}}}}"#
+        ))
     }
 
     /// A tool in a session of its own, which runs for an hour unless something ends it.

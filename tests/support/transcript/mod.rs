@@ -9,16 +9,20 @@
 
 mod case;
 mod completed;
+mod dialogue;
 mod difference;
 mod exit;
 mod failed;
+mod plain;
 mod recording;
 
 use std::path::PathBuf;
 
 pub use self::case::{Before, Case, Flags, Home, Prompt};
+pub use self::dialogue::{Dialogue, Said};
 pub use self::difference::difference;
 pub use self::exit::Exit;
+pub use self::plain::Plain;
 pub use self::recording::{Recording, recordings};
 
 /// The folder of all transcripts in the source tree.

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{
-    Config, Event, Failure, GuestLimits, Limits, Metrics, Provider, Request, SESSION_FILE,
-    SessionFiles, StopReason, Turn,
+    Config, Event, GuestLimits, Limits, Provider, Request, SESSION_FILE, SessionFiles, Turn,
 };
 use plexum_openai_provider_tests::census::{leftovers, processes_below};
 use plexum_openai_provider_tests::fake_codex::{Script, Step};
@@ -19,8 +18,10 @@ use plexum_openai_provider_tests::real_codex::TURN_FLAGS;
 use tempfile::TempDir;
 
 use crate::fault::{Fault, Host};
+use crate::run::{Bench, Tally};
 use crate::say::Say;
 use crate::strike::Place;
+use crate::turned::Turned;
 
 /// Far longer than the clocks of [`LIMITS`] allow: who takes longer hangs.
 const HANGS: Duration = Duration::from_secs(240);
@@ -50,7 +51,7 @@ const PATIENT: Limits = Limits {
 const GONE: Duration = Duration::from_secs(60);
 
 /// The providers, and the folder with all workspaces.
-pub struct Bench {
+pub struct ExecBench {
     honest: Provider,
     trapping: Provider,
     on_full_disk: Provider,
@@ -62,7 +63,7 @@ pub struct Bench {
     root: TempDir,
 }
 
-impl Bench {
+impl ExecBench {
     /// One with this program, this fake codex and this hostile component.
     ///
     /// # Errors
@@ -80,7 +81,7 @@ impl Bench {
             ..Config::default()
         };
         let config = |binary| with_limits(binary, LIMITS);
-        Ok(Bench {
+        Ok(ExecBench {
             honest: Provider::new(config(fake_codex))?,
             trapping: Provider::with_component(config(fake_codex), hostile)?,
             on_full_disk: Provider::new(config(fake_codex))?.with_session_store(
@@ -93,43 +94,6 @@ impl Bench {
             own_program,
             root,
         })
-    }
-
-    /// A turn with this fault, and what must hold for it.
-    ///
-    /// # Errors
-    /// When it does not hold.
-    pub async fn turn(&self, fault: Fault, mut random: Random) -> Result<()> {
-        let mut place = Place::new(self.root.path(), &mut random)?;
-        let mut script = Script::new().call(fault.steps());
-        if fault.is_survived() {
-            script = script.call(Step::turn("next"));
-        }
-        script.write_to(&place.workspace)?;
-        let took = tokio::time::timeout(HANGS, async {
-            match fault.host() {
-                Host::Library => self.in_library(fault, &mut place, &mut random).await,
-                Host::Say => self.say.turn(fault, &place, &mut random).await,
-            }
-        });
-        let turned = took
-            .await
-            .with_context(|| format!("{fault:?}: the turn hangs"))??;
-        self.nothing_is_left(fault, &place).await?;
-        if fault.is_survived() {
-            place.strike_later(fault, &mut random)?;
-            let next = tokio::time::timeout(HANGS, self.next(fault, &place));
-            let next = next
-                .await
-                .with_context(|| format!("{fault:?}: the next turn hangs"))??;
-            check_end(Fault::None, &next).with_context(|| format!("the turn after {fault:?}"))?;
-            ensure!(
-                next.resumed && next.thread == turned.thread,
-                "{fault:?}: {turned:?} was followed by {next:?}"
-            );
-            self.nothing_is_left(fault, &place).await?;
-        }
-        Ok(())
     }
 
     async fn in_library(
@@ -235,17 +199,73 @@ impl Bench {
         ensure!(files.is_empty(), "{fault:?}: files are left: {files:?}");
         place.nothing_else_is_written(fault)
     }
+}
 
-    /// The metrics of all turns together.
-    #[must_use]
-    pub fn metrics(&self) -> [Metrics; 5] {
-        [
-            self.honest.metrics(),
-            self.trapping.metrics(),
-            self.on_full_disk.metrics(),
-            self.with_own_program.metrics(),
-            self.patient.metrics(),
-        ]
+impl Bench for ExecBench {
+    type Fault = Fault;
+
+    const ALL: &'static [Fault] = Fault::ALL;
+
+    const FIRST: &'static [Fault] = &[
+        Fault::None,
+        Fault::ComponentTraps,
+        Fault::DiskFull,
+        Fault::ProgramReplaced,
+    ];
+
+    async fn case(&self, fault: Fault, mut random: Random) -> Result<Tally> {
+        let mut tally = Tally::default();
+        let mut place = Place::new(self.root.path(), &mut random)?;
+        let mut script = Script::new().call(fault.steps());
+        if fault.is_survived() {
+            script = script.call(Step::turn("next"));
+        }
+        script.write_to(&place.workspace)?;
+        let took = tokio::time::timeout(HANGS, async {
+            match fault.host() {
+                Host::Library => self.in_library(fault, &mut place, &mut random).await,
+                Host::Say => self.say.turn(fault, &place, &mut random).await,
+            }
+        });
+        let turned = took
+            .await
+            .with_context(|| format!("{fault:?}: the turn hangs"))??;
+        tally += turned.tally();
+        self.nothing_is_left(fault, &place).await?;
+        if fault.is_survived() {
+            place.strike_later(fault, &mut random)?;
+            let next = tokio::time::timeout(HANGS, self.next(fault, &place));
+            let next = next
+                .await
+                .with_context(|| format!("{fault:?}: the next turn hangs"))??;
+            check_end(Fault::None, &next).with_context(|| format!("the turn after {fault:?}"))?;
+            ensure!(
+                next.resumed && next.thread == turned.thread,
+                "{fault:?}: {turned:?} was followed by {next:?}"
+            );
+            tally += next.tally();
+            self.nothing_is_left(fault, &place).await?;
+        }
+        Ok(tally)
+    }
+
+    fn end(&self) -> Result<()> {
+        let providers = [
+            &self.honest,
+            &self.trapping,
+            &self.on_full_disk,
+            &self.with_own_program,
+            &self.patient,
+        ];
+        for provider in providers {
+            let metrics = provider.metrics();
+            ensure!(
+                metrics.turns_open == 0 && metrics.turns_waiting == 0,
+                "turns are open: {metrics:?}"
+            );
+            println!("{}", serde_json::to_string(&metrics)?);
+        }
+        Ok(())
     }
 }
 
@@ -254,46 +274,6 @@ fn allowed_call() -> String {
     [&["exec"], &TURN_FLAGS[..], &["--", "hello"]]
         .concat()
         .join(SEPARATOR)
-}
-
-/// What a turn has said.
-#[derive(Debug, Default)]
-pub struct Turned {
-    /// Its thread, if it has named one.
-    pub thread: Option<String>,
-    /// Whether that was there before.
-    pub resumed: bool,
-    /// How it ended.
-    pub end: Option<(StopReason, Option<Failure>)>,
-}
-
-impl Turned {
-    /// Takes note of an event. Nothing may follow the end.
-    ///
-    /// # Errors
-    /// When something does.
-    pub fn note(&mut self, fault: Fault, event: Event) -> Result<()> {
-        ensure!(
-            self.end.is_none(),
-            "{fault:?}: {event:?} follows {:?}",
-            self.end
-        );
-        match event {
-            Event::MessageStart {
-                thread_id, resumed, ..
-            } => {
-                self.thread = Some(thread_id);
-                self.resumed = resumed;
-            }
-            Event::MessageEnd {
-                stop_reason,
-                failure,
-                ..
-            } => self.end = Some((stop_reason, failure)),
-            _ => {}
-        }
-        Ok(())
-    }
 }
 
 /// Takes the events as a caller with this fault does: exactly one end, last, and of a kind that may be.
@@ -339,11 +319,6 @@ async fn take(
 /// # Errors
 /// When it has not.
 pub fn check_end(fault: Fault, turned: &Turned) -> Result<()> {
-    let (stop_reason, failure) = turned
-        .end
-        .as_ref()
-        .with_context(|| format!("{fault:?}: the turn has no end"))?;
-    let ended = (*stop_reason, failure.as_ref().map(|failure| failure.kind));
     // A program that others remove and replace is there or not.
     let may = match fault {
         Fault::ProgramRemoved | Fault::ProgramReplaced => {
@@ -351,9 +326,5 @@ pub fn check_end(fault: Fault, turned: &Turned) -> Result<()> {
         }
         _ => fault.ends(),
     };
-    ensure!(
-        fault == Fault::Dropped || may.contains(&ended),
-        "{fault:?} ended as {ended:?}: {failure:?}"
-    );
-    Ok(())
+    turned.check_end(fault, &may)
 }

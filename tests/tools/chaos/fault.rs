@@ -6,21 +6,25 @@ use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step};
 /// How a turn with a fault may end: why, and with which kind of failure.
 pub type End = (StopReason, Option<Kind>);
 
-/// Declares [`Fault`] and the list of all.
+/// Declares an enumeration of faults and the list of all.
 macro_rules! faults {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
-        /// One thing that goes wrong.
+    ($(#[$docs:meta])+ $Fault:ident { $($(#[$doc:meta])+ $name:ident,)+ }) => {
+        $(#[$docs])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Fault { $($(#[$doc])+ $name,)+ }
+        pub enum $Fault { $($(#[$doc])+ $name,)+ }
 
-        impl Fault {
+        impl $Fault {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
         }
     };
 }
 
+pub(crate) use faults;
+
 faults! {
+    /// One thing that goes wrong.
+    Fault {
     /// Nothing.
     None,
     /// Codex kills itself in the middle of the turn.
@@ -143,6 +147,7 @@ faults! {
     SyncFails,
     /// The host may open few files.
     FewDescriptors,
+    }
 }
 
 const SIGTERM: i32 = 15;

@@ -1,115 +1,61 @@
-//! Turns with random faults: `chaos PROGRAM CODEX HOSTILE.wasm TURNS AT_ONCE [SEED]`.
+//! Turns with random faults: `chaos exec PROGRAM CODEX HOSTILE.wasm TURNS AT_ONCE [SEED]`, and
+//! `chaos app-server PROGRAM CODEX TURNS AT_ONCE [SEED]` for a codex that stays.
 //!
-//! Most turns run in this process. Where the fault meets a process as a whole, PROGRAM runs the turn, with `say`.
+//! Most turns run in this process. Where the fault meets a process as a whole, PROGRAM runs the turn, with `say` or `serve`.
 //!
 //! Every turn must have one end, of a kind that its fault allows, before its clocks run out twice; and must leave no
-//! process, descriptor or temporary file. Where the fault is about the conversation, another turn must go on with it. The memory at the end may be 1.2 times that after the first tenth.
+//! process, descriptor or temporary file. Where the fault is about the conversation, another turn must go on with it, and
+//! so it must whatever has happened to a codex that stays. The memory at the end may be 1.2 times that after the first tenth.
 
 mod bench;
 mod fault;
+mod run;
 mod say;
+mod server_bench;
+mod server_fault;
+mod server_host;
 mod strike;
+mod turned;
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use anyhow::{Context as _, Result, bail};
+use tokio::task::LocalSet;
 
-use anyhow::{Context as _, Result, ensure};
-use plexum_openai_provider_tests::census::Census;
-use plexum_openai_provider_tests::random::Random;
-use tokio::task::JoinSet;
-
-use self::bench::Bench;
-use self::fault::Fault;
-
-/// With fewer turns than this the memory says nothing: each fault needs its own, once.
-const FEW_TURNS: usize = 1000;
+use self::bench::ExecBench;
+use self::run::Run;
+use self::server_bench::ServerBench;
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let usage = "usage: chaos PROGRAM CODEX HOSTILE.wasm TURNS AT_ONCE [SEED]";
+    let usage = "usage: chaos exec PROGRAM CODEX HOSTILE.wasm TURNS AT_ONCE [SEED], \
+                 chaos app-server PROGRAM CODEX TURNS AT_ONCE [SEED]";
+    let transport = args.next().context(usage)?;
     let program = std::path::absolute(args.next().context(usage)?)?;
     let codex = std::path::absolute(args.next().context(usage)?)?;
-    let hostile = std::fs::read(args.next().context(usage)?)?;
-    let turns: usize = args.next().context(usage)?.parse()?;
-    let at_once: usize = args.next().context(usage)?.parse()?;
-    let seed: u64 = args.next().map_or(Ok(1), |seed| seed.parse())?;
+    let hostile = match &*transport {
+        "exec" => Some(std::fs::read(args.next().context(usage)?)?),
+        "app-server" => None,
+        _ => bail!(usage),
+    };
+    let run = Run {
+        turns: args.next().context(usage)?.parse()?,
+        at_once: args.next().context(usage)?.parse()?,
+        seed: args.next().map_or(Ok(1), |seed| seed.parse())?,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let bench = Rc::new(Bench::new(&program, &codex, &hostile)?);
-    tokio::task::LocalSet::new().block_on(&runtime, run(bench, turns, at_once, seed))
-}
-
-async fn run(bench: Rc<Bench>, turns: usize, at_once: usize, seed: u64) -> Result<()> {
-    let mut random = Random(seed);
-    // What each provider makes once, such as the image of the component's memory, is there from here on.
-    for fault in [
-        Fault::None,
-        Fault::ComponentTraps,
-        Fault::DiskFull,
-        Fault::ProgramReplaced,
-    ] {
-        bench.turn(fault, Random(seed)).await?;
-    }
-    let before = Census::take()?;
-    let first = (turns / 10).max(at_once);
-    let (mut open, mut begun, mut done) = (JoinSet::new(), 0, 0);
-    let mut had: BTreeMap<Fault, usize> = BTreeMap::new();
-    let (mut after_first, mut failed) = (None, 0);
-    while done < turns {
-        while begun < turns && open.len() < at_once {
-            // First each fault once, in any run.
-            let fault = match Fault::ALL.get(begun) {
-                Some(fault) => *fault,
-                None => *random.choose(Fault::ALL).context("there are faults")?,
-            };
-            *had.entry(fault).or_default() += 1;
-            let (bench, random) = (Rc::clone(&bench), Random(random.number()));
-            open.spawn_local(async move { bench.turn(fault, random).await });
-            begun += 1;
+    let local = LocalSet::new();
+    let done = match hostile {
+        Some(hostile) => {
+            let bench = ExecBench::new(&program, &codex, &hostile)?;
+            local.block_on(&runtime, run.on(bench))
         }
-        let ended = open.join_next().await.context("a turn is open")??;
-        if let Err(error) = ended {
-            // The others are looked at all the same: one run shows all that is wrong.
-            eprintln!("{error:#}");
-            failed += 1;
+        None => {
+            let bench = ServerBench::new(&program, &codex)?;
+            local.block_on(&runtime, run.on(bench))
         }
-        done += 1;
-        if done == first {
-            after_first = Some(Census::take()?);
-        }
-    }
-    let after = Census::take()?;
-    let after_first = after_first.unwrap_or_else(|| after.clone());
-    println!("{done} turns, {at_once} at once, seed {seed}; of each fault:");
-    for (fault, count) in had {
-        println!("  {count:5} {fault:?}");
-    }
-    println!(
-        "descriptors: {} before, {} after",
-        before.descriptors.len(),
-        after.descriptors.len()
-    );
-    println!(
-        "memory: {} KiB after {first} turns, {} KiB at the end",
-        after_first.resident_kib, after.resident_kib
-    );
-    for metrics in bench.metrics() {
-        ensure!(
-            metrics.turns_open == 0 && metrics.turns_waiting == 0,
-            "turns are open: {metrics:?}"
-        );
-        println!("{}", serde_json::to_string(&metrics)?);
-    }
-    ensure!(failed == 0, "{failed} of {done} turns have failed");
-    ensure!(
-        after.descriptors.len() <= before.descriptors.len(),
-        "descriptors have leaked: {:?} became {:?}",
-        before.descriptors,
-        after.descriptors
-    );
-    if turns >= FEW_TURNS {
-        after.check_memory(&after_first)?;
-    }
-    Ok(())
+    };
+    // Not by waiting for a turn that hangs.
+    runtime.shutdown_background();
+    done
 }

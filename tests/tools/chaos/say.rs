@@ -11,9 +11,10 @@ use plexum_openai_provider_tests::signal::DefaultSignals as _;
 use plexum_openai_provider_tests::workspace::{Said, cache_home};
 use serde_json::json;
 
-use crate::bench::{Turned, check_end};
+use crate::bench::check_end;
 use crate::fault::{Fault, GO, READY};
 use crate::strike::{Place, codex, supervisor};
+use crate::turned::Turned;
 
 /// How long codex may be silent in these turns, and how long they are frozen.
 const IDLE_SECONDS: u64 = 4;
@@ -134,7 +135,11 @@ async fn strike(fault: Fault, say: &Child, workspace: &Path) -> Result<()> {
     Ok(std::fs::write(workspace.join(GO), "")?)
 }
 
-fn send(pid: i32, signal: i32) -> Result<()> {
+/// Sends a signal to a process that this one has had started.
+///
+/// # Errors
+/// When it is not there.
+pub fn send(pid: i32, signal: i32) -> Result<()> {
     // SAFETY: takes numbers only; the process is one that this one has had started.
     match unsafe { libc::kill(pid, signal) } {
         0 => Ok(()),

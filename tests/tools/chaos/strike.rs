@@ -1,5 +1,6 @@
 //! What comes over a turn while codex runs.
 
+use std::fmt::Debug;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
@@ -121,7 +122,7 @@ impl Place {
     ///
     /// # Errors
     /// When something was.
-    pub fn nothing_else_is_written(&self, fault: Fault) -> Result<()> {
+    pub fn nothing_else_is_written(&self, fault: impl Debug) -> Result<()> {
         let victim = fs::read_to_string(self.victim())?;
         ensure!(victim == "untouched", "{fault:?}: {victim} was written");
         let impostor = self.folder().join("workspace");

@@ -7,12 +7,11 @@ use anyhow::{Context as _, bail, ensure};
 use plexum_openai_provider_tests::codex_home::CodexHome;
 use plexum_openai_provider_tests::mock_model::{MockModel, Options};
 use plexum_openai_provider_tests::real_codex::{RealCodex, TURN_FLAGS};
-use plexum_openai_provider_tests::transcript::{Before, Case, Exit, Flags, Home, Prompt};
+use plexum_openai_provider_tests::transcript::{Before, Case, Exit, Flags, Home, Plain, Prompt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::app_server;
-use crate::plain::Plain;
 use crate::process::{Output, Process};
 use crate::recording::Recording;
 use crate::rollout;

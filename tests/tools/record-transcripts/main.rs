@@ -3,7 +3,6 @@
 
 mod app_server;
 mod lab;
-mod plain;
 mod process;
 mod recording;
 mod rollout;

@@ -11,6 +11,8 @@ pub(crate) enum Request {
     LoginStatus,
     /// `exec`.
     Exec(Exec),
+    /// `app-server`.
+    AppServer,
 }
 
 /// A turn.
@@ -42,6 +44,7 @@ pub(crate) fn read(argv: &[OsString]) -> Result<Request, Refused> {
     match words.as_slice() {
         ["--version" | "-V"] => Ok(Request::Version),
         ["login", "status"] => Ok(Request::LoginStatus),
+        ["app-server", ..] => Ok(Request::AppServer),
         ["exec", "resume", id, rest @ ..] => exec(Some(id), rest),
         ["exec", rest @ ..] => exec(None, rest),
         _ => Err(Refused(format!("cannot do {words:?}"))),
@@ -94,6 +97,7 @@ mod tests {
                 asked(None, Prompt::Argument("--json".into())),
             ),
             (&["--version"], Ok(Request::Version)),
+            (&["app-server", "-c", "x=y"], Ok(Request::AppServer)),
         ] {
             assert_eq!(read_words(words), want, "{words:?}");
         }

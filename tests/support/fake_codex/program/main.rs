@@ -1,9 +1,11 @@
 //! A stand-in for codex that plays a script. The library's `fake_codex` module says how.
 
 mod command_line;
+mod dialogue;
 mod event;
 mod player;
 mod record;
+mod server;
 mod signal;
 mod stdin;
 mod thread_id;
@@ -13,7 +15,9 @@ use std::path::Path;
 use std::process::exit;
 
 use anyhow::Context as _;
-use plexum_openai_provider_tests::fake_codex::{EXIT_SCRIPT, EXIT_USAGE, Script, Step};
+use plexum_openai_provider_tests::fake_codex::{
+    DIALOGUE_FILE, EXIT_SCRIPT, EXIT_USAGE, Script, Step,
+};
 
 use self::command_line::{Exec, Prompt, Refused, Request};
 use self::player::Player;
@@ -39,18 +43,31 @@ fn main() {
             println!("codex-cli {}", version.as_deref().unwrap_or(VERSION));
         }
         Ok(Request::LoginStatus) => exit(login_status()),
-        Ok(Request::Exec(call)) => match run(&argv, call) {
-            Ok(code) => exit(code),
-            Err(error) => {
-                eprintln!("fake-codex: {error:#}");
-                exit(EXIT_SCRIPT);
-            }
-        },
+        Ok(Request::Exec(call)) => end(run(&argv, call)),
+        Ok(Request::AppServer) => end(serve(&argv)),
         Err(Refused(reason)) => {
             eprintln!("fake-codex: {reason}");
             exit(EXIT_USAGE);
         }
     }
+}
+
+/// Ends as the script says, or because it cannot be played.
+fn end(played: anyhow::Result<i32>) -> ! {
+    exit(played.unwrap_or_else(|error| {
+        eprintln!("fake-codex: {error:#}");
+        EXIT_SCRIPT
+    }))
+}
+
+/// Records the call, then answers requests. Returns the exit code.
+fn serve(argv: &[OsString]) -> anyhow::Result<i32> {
+    let workspace = std::env::current_dir().context("no working directory")?;
+    record::append(&workspace, argv, None)?;
+    if workspace.join(DIALOGUE_FILE).exists() {
+        return dialogue::play(&workspace);
+    }
+    server::serve(&workspace)
 }
 
 /// Records the call, then plays it. Returns the exit code.

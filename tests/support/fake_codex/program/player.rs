@@ -42,25 +42,37 @@ impl<'a> Player<'a> {
     }
 
     /// Plays the steps in order and returns the exit code.
-    pub(crate) fn play(mut self, steps: &[Step]) -> anyhow::Result<i32> {
+    pub(crate) fn play(self, steps: &[Step]) -> anyhow::Result<i32> {
+        Ok(self.play_some(steps)?.unwrap_or(0))
+    }
+
+    /// Plays the steps in order. Returns the exit code if one of them ends the process.
+    pub(crate) fn play_some(mut self, steps: &[Step]) -> anyhow::Result<Option<i32>> {
         for step in steps {
             if let Step::Exit { code } = step {
-                return Ok(*code);
+                return Ok(Some(*code));
             }
             match self.play_step(step) {
                 Err(error) if is_broken_pipe(&error) => {
                     eprintln!("failed printing to stdout: {error:#}");
-                    return Ok(EXIT_STDOUT_CLOSED);
+                    return Ok(Some(EXIT_STDOUT_CLOSED));
                 }
                 played => played.with_context(|| format!("cannot play {step:?}"))?,
             }
         }
-        Ok(0)
+        Ok(None)
     }
 
     fn play_step(&mut self, step: &Step) -> anyhow::Result<()> {
         match step {
             Step::Emit { line } => emit(line)?,
+            Step::Repeat { line, times } => {
+                let mut out = BufWriter::new(io::stdout().lock());
+                for _ in 0..*times {
+                    writeln!(out, "{line}")?;
+                }
+                out.flush()?;
+            }
             Step::EmitRaw { hex } => write_out(&bytes_of(hex)?)?,
             Step::EmitFile { path, own_thread } => {
                 let bytes = fs::read(self.workspace.join(path))?;

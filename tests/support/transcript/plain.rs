@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use regex_lite::Regex;
 
 /// The day of every log line.
 const TIME: &str = "2026-01-01T00:00:00.000000Z";
@@ -14,12 +15,30 @@ const ROLLOUT: &str = "2026/01/01/rollout-2026-01-01T00-00-00";
 /// The moment at which every usage limit ends.
 const RESET: &str = "4:35 PM";
 
+/// What differs from run to run, or from machine to machine, in the messages of app-server, and what stands for it.
+const VOLATILE: [(&str, &str); 6] = [
+    (r#""([a-zA-Z]*AtMs)":[0-9]+"#, r#""$1":1795700000000"#),
+    (r#""([a-zA-Z]*At)":[0-9]+"#, r#""$1":1795700000"#),
+    (r#""durationMs":[0-9]+"#, r#""durationMs":1"#),
+    (r#""processId":"[0-9]+""#, r#""processId":"1""#),
+    // The shell of whoever runs this.
+    (
+        r#""(command|title)":"/[a-z/]+ -lc "#,
+        r#""$1":"/bin/bash -lc "#,
+    ),
+    // Behind the version stands which system this is.
+    (
+        r#""userAgent":"([^ "]+) [^"]*""#,
+        r#""userAgent":"$1 (system)""#,
+    ),
+];
+
 /// How many digits an id of the model has at least: its number begins with the seconds since 1970.
 const SERIAL_DIGITS: usize = 12;
 
 /// Replaces what it has seen before by the same words again.
-#[derive(Default)]
-pub(crate) struct Plain {
+#[derive(Debug, Default)]
+pub struct Plain {
     words: Vec<(String, String)>,
     thread_ids: Vec<String>,
     serials: Vec<String>,
@@ -27,7 +46,10 @@ pub(crate) struct Plain {
 
 impl Plain {
     /// From now on `path` is called `name`.
-    pub(crate) fn path(&mut self, path: &Path, name: &str) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When there is no such path, or when it is not UTF-8.
+    pub fn path(&mut self, path: &Path, name: &str) -> anyhow::Result<()> {
         let real = path.canonicalize()?;
         for path in [path, real.as_path()] {
             let text = path.to_str().context("a path is not UTF-8")?;
@@ -37,7 +59,7 @@ impl Plain {
     }
 
     /// From now on `word` is replaced by `other`.
-    pub(crate) fn word(&mut self, word: &str, other: &str) {
+    pub fn word(&mut self, word: &str, other: &str) {
         self.words.push((word.to_owned(), other.to_owned()));
         // One path may begin with another.
         self.words
@@ -45,13 +67,26 @@ impl Plain {
     }
 
     /// The name of a thread: its number in the order of appearance, as a UUID.
-    pub(crate) fn thread_id(&mut self, id: &str) -> String {
+    pub fn thread_id(&mut self, id: &str) -> String {
         let number = number_in(&mut self.thread_ids, id);
         format!("01a20000-0000-7000-8000-{number:012}")
     }
 
+    /// What codex says to a host, or a host to codex: JSON with times in it.
+    ///
+    /// # Panics
+    /// Never: the patterns are valid.
+    pub fn message(&mut self, text: &str) -> String {
+        let mut text = self.stdout(text);
+        for (pattern, other) in VOLATILE {
+            let pattern = Regex::new(pattern).expect("a valid pattern");
+            text = pattern.replace_all(&text, other).into_owned();
+        }
+        text
+    }
+
     /// Standard output.
-    pub(crate) fn stdout(&mut self, text: &str) -> String {
+    pub fn stdout(&mut self, text: &str) -> String {
         let mut text = text.to_owned();
         for (word, other) in &self.words {
             text = text.replace(word, other);
@@ -72,7 +107,7 @@ impl Plain {
     }
 
     /// Standard error.
-    pub(crate) fn stderr(&mut self, text: &str) -> String {
+    pub fn stderr(&mut self, text: &str) -> String {
         let lines = self.stdout(text);
         let mut kept = String::new();
         let mut in_backtrace = false;
@@ -225,6 +260,15 @@ mod tests {
         ] {
             assert_eq!(plain.stdout(&text), want);
         }
+    }
+
+    #[test]
+    fn times_of_messages_are_fixed_and_no_other_numbers() {
+        let text = r#"{"startedAtMs":5,"createdAt":6,"completedAt":null,"durationMs":7,"processId":"8","command":"/usr/bin/zsh -lc x","inputTokens":9,"userAgent":"x/0.169.0 (Debian; x86_64) y"}"#;
+        assert_eq!(
+            Plain::default().message(text),
+            r#"{"startedAtMs":1795700000000,"createdAt":1795700000,"completedAt":null,"durationMs":1,"processId":"1","command":"/bin/bash -lc x","inputTokens":9,"userAgent":"x/0.169.0 (system)"}"#
+        );
     }
 
     #[test]
