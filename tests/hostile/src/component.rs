@@ -18,6 +18,8 @@ use plexum_openai_provider_guest::bindings::turns::{
     ToolKind, ToolStart, Turn as TurnHandle,
 };
 
+use crate::server;
+
 /// What stands between the arguments in a prompt: none of them holds it.
 const SEPARATOR: char = '\u{1f}';
 
@@ -147,6 +149,12 @@ impl GuestTurn for HostileTurn {
                 }
                 vec![end(None)]
             }),
+
+            "server" => once(call, || vec![text(&server::steps(with)), end(None)]),
+            "server-then-trap" => {
+                black_box(server::steps(with));
+                core::arch::wasm32::unreachable()
+            }
 
             // Some of them it keeps, the others it lets go.
             "leaves-running" => once(call, || {

@@ -10,3 +10,6 @@ extern crate alloc;
 
 #[cfg(target_family = "wasm")]
 mod component;
+
+#[cfg(target_family = "wasm")]
+mod server;

@@ -524,7 +524,12 @@ fn a_closed_pipe_stops_the_turn_without_a_complaint() {
     ]);
     let mut child = workspace.say(["--json", "hello"]).spawn().unwrap();
     wait_until("codex is ready", || workspace.path().join("ready").exists());
-    drop(child.stdout.take());
+    // Only one event is left then, after which codex says nothing.
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    stdout.read_line(&mut first).unwrap();
+    assert!(first.contains("message_start"), "{first}");
+    drop(stdout);
     std::fs::write(workspace.path().join("go"), "").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(

@@ -4,10 +4,11 @@
     reason = "clippy does not know a test's helpers as tests"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use plexum_openai_provider::COMPONENT;
+use plexum_openai_provider_tests::component::target_folder;
 use plexum_openai_provider_tests::tool::cargo_component;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -79,10 +80,6 @@ fn build(mut command: Command, target: &Path, artifact: &str) -> Vec<u8> {
     std::fs::read(target.join(artifact)).unwrap()
 }
 
-fn target(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
-}
-
 #[test]
 fn the_built_in_component_imports_the_contract_and_nothing_else() {
     check(COMPONENT, "the host's build script");
@@ -100,10 +97,7 @@ fn so_does_the_one_of_cargo_build() {
         "plexum-openai-provider-guest",
     ]);
     let artifact = "wasm32-wasip2/release/plexum_openai_provider_guest.wasm";
-    check(
-        &build(cargo, &target("cargo-build"), artifact),
-        "cargo build",
-    );
+    check(&build(cargo, &target_folder(), artifact), "cargo build");
 }
 
 #[test]
@@ -121,7 +115,7 @@ fn so_does_the_one_of_cargo_component() {
     ]);
     let artifact = "wasm32-wasip1/release/plexum_openai_provider_guest.wasm";
     check(
-        &build(cargo, &target("cargo-component"), artifact),
+        &build(cargo, &target_folder(), artifact),
         "cargo component build",
     );
 }
@@ -129,7 +123,7 @@ fn so_does_the_one_of_cargo_component() {
 #[test]
 fn the_same_source_gives_the_same_component_in_another_folder() {
     // What git tracks or would track, in a folder of another name and depth, built by the same script.
-    let folder = target("elsewhere/and/deeper");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("elsewhere/and/deeper");
     if folder.exists() {
         std::fs::remove_dir_all(&folder).unwrap();
     }

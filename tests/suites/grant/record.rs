@@ -133,3 +133,37 @@ async fn an_embedder_without_a_recorder_is_refused_where_one_is_required() {
     assert!(failure.message.contains("with_recorder"), "{failure:?}");
     assert_eq!(workspace.calls().unwrap().len(), 0, "codex was started");
 }
+
+#[test]
+fn a_codex_that_stays_is_asked_nothing_that_is_not_in_the_record() {
+    let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
+    let config = json!({ "binary": codex, "transport": "app-server", "record": "required" });
+    let mut methods = Vec::new();
+    // From no room at all to room for every line.
+    for room in [0, 700, 1500, 2000, 2400, 100_000] {
+        let (workspace, record) = with_room(room);
+        workspace.configure(&config).unwrap();
+        let (said, _) = say(&workspace, Some(&record));
+        let lines = tail(&record, room);
+        let asked: Vec<Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .filter(|line| line["event"] == "asked")
+            .collect();
+        let is_asked = |method: &str| asked.iter().any(|line| line["method"] == method);
+        if is_asked("turn/start") {
+            assert_eq!(said.code, Some(0), "{room}: {said:?}");
+            assert_eq!(said.text(), "echo: hello");
+        } else {
+            assert_eq!(
+                said.failure_kind(),
+                Some(FailureKind::Resources),
+                "{room}: {said:?}"
+            );
+            assert_eq!(said.text(), "");
+        }
+        methods.push((is_asked("thread/start"), is_asked("turn/start")));
+    }
+    assert_eq!(methods.first(), Some(&(false, false)));
+    assert_eq!(methods.last(), Some(&(true, true)));
+}

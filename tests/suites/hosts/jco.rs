@@ -15,6 +15,7 @@ use plexum_openai_provider::config::Sandbox;
 use plexum_openai_provider::grant::{Call, Grant, RequestWord, RequestWords};
 use plexum_openai_provider::{Config, Event, FailureKind, NoticeKind, RequestPart};
 use plexum_openai_provider_tests::agent::Agent;
+use plexum_openai_provider_tests::attack::warns;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::jco_host::{JcoHost, succeed};
 use plexum_openai_provider_tests::transcript::{difference, recordings};
@@ -269,6 +270,21 @@ fn models_and_instructions_are_configured_as_in_the_rust_host() {
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("does not know colour"), "{stderr}");
+}
+
+#[test]
+fn without_a_codex_that_stays_it_says_so_and_uses_exec() {
+    let Some(host) = JcoHost::get("without_a_codex_that_stays_it_says_so_and_uses_exec") else {
+        return;
+    };
+    let workspace = Workspace::scripted(Path::new(CODEX), [script()]).unwrap();
+    let config =
+        json!({ "binary": CODEX, "transport": "app-server", "server": { "processes": 1 } });
+    workspace.configure(&config).unwrap();
+    let said = Said::by(&host.say(&workspace, &[], "hi").output().unwrap()).unwrap();
+    assert_eq!(said.failure(), None);
+    assert!(warns(&said.events, "keeps no codex"), "{:?}", said.events);
+    assert_eq!(workspace.calls().unwrap().len(), 1);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::process::Output;
 
 use plexum_openai_provider::{Event, FailureKind};
 use plexum_openai_provider_tests::agent::Agent;
+use plexum_openai_provider_tests::attack::warns;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::python_host::PythonHost;
 use plexum_openai_provider_tests::workspace::{Said, Workspace};
@@ -84,6 +85,21 @@ fn what_the_component_may_not_ask_for_is_refused_in_python_too() {
     let said = Said::by(&say.output().unwrap()).unwrap();
     assert_eq!(said.failure_kind(), Some(FailureKind::Denied), "{said:?}");
     assert!(workspace.calls().unwrap().is_empty());
+}
+
+#[test]
+fn without_a_codex_that_stays_it_says_so_and_uses_exec() {
+    let Some(host) = PythonHost::get("without_a_codex_that_stays_it_says_so_and_uses_exec") else {
+        return;
+    };
+    let workspace = Workspace::scripted(Path::new(CODEX), [Step::turn("hi").to_vec()]).unwrap();
+    let config =
+        json!({ "binary": CODEX, "transport": "app-server", "server": { "processes": 1 } });
+    workspace.configure(&config).unwrap();
+    let said = Said::by(&host.say(&workspace, &[], "hi").output().unwrap()).unwrap();
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(warns(&said.events, "keeps no codex"), "{said:?}");
+    assert_eq!(workspace.calls().unwrap().len(), 1);
 }
 
 #[test]

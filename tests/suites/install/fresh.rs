@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use plexum_openai_provider::COMPONENT;
-use plexum_openai_provider_tests::workspace::program;
+use plexum_openai_provider_tests::workspace::{cache_home, program};
 use serde_json::{Value, json};
 use wit_parser::{Resolve, UnresolvedPackageGroup};
 
@@ -147,7 +147,11 @@ fn the_installed_program_audits_the_installed_component_and_answers() {
 
     let installed = || {
         let mut command = Command::new(home.path.join(PROGRAM));
-        command.env_clear().env("HOME", &home.path);
+        command
+            .env_clear()
+            .env("HOME", &home.path)
+            // None is kept in a home below the folder for temporary files: each command would compile the component.
+            .envs(cache_home().map(|cache| ("XDG_CACHE_HOME", cache)));
         command
     };
     let output = installed()
@@ -191,7 +195,7 @@ fn the_installed_completions_complete_and_each_subcommand_has_its_page() {
         .unwrap();
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "say serve session schema\n",
+        "say serve servers session schema\n",
         "{}",
         String::from_utf8(output.stderr).unwrap()
     );

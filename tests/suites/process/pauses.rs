@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use plexum_openai_provider::FailureKind;
 use plexum_openai_provider_tests::attack::supervisor_of;
-use plexum_openai_provider_tests::fake_codex::{Step, children};
+use plexum_openai_provider_tests::fake_codex::{ServerScript, Step, children};
+use plexum_openai_provider_tests::side_by_side::side_by_side;
 use plexum_openai_provider_tests::wait::{is_running, wait_until};
 use plexum_openai_provider_tests::workspace::{Said, Workspace};
 use serde_json::{Value, json};
@@ -45,20 +46,43 @@ fn complete(workspace: &Workspace) {
     std::fs::write(workspace.path().join("go"), "").unwrap();
 }
 
-/// A turn under these limits that is frozen as a whole. After that, codex completes it in a while, or says no more.
-fn frozen(limits: &Value, completes: bool) -> Said {
-    let steps = vec![
-        Step::ThreadStarted,
-        Step::TurnStarted,
-        Step::message("here"),
-        Step::wait_for_file("go"),
-        Step::message("done"),
-        Step::TurnCompleted,
-    ];
+/// Both ways of talking to codex.
+const TRANSPORTS: [&str; 2] = ["exec", "app-server"];
+
+/// A workspace in which codex says `here`, does this, and says `done` when it is told to go on.
+fn waits(transport: &str, limits: &Value, does: &[Step]) -> Workspace {
     let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
-    let workspace = Workspace::scripted(codex, [steps]).unwrap();
-    let config = json!({ "binary": codex, "limits": limits });
+    let steps = |begins: &[Step], says: fn(&str) -> Step, ends: Step| {
+        let begins = begins.iter().cloned().chain([says("here")]);
+        let waits = begins.chain(does.iter().cloned());
+        let goes_on = [Step::wait_for_file("go"), says("done"), ends];
+        waits.chain(goes_on).collect::<Vec<_>>()
+    };
+    let exec = steps(
+        &[Step::ThreadStarted, Step::TurnStarted],
+        |text| Step::message(text),
+        Step::TurnCompleted,
+    );
+    let server = steps(
+        &[Step::turn_accepted(), Step::turn_started()],
+        |text| {
+            Step::emit(format!(
+                r#"{{"method":"item/completed","params":{{"item":{{"type":"agentMessage","id":"{text}","text":"{text}"}},"threadId":$THREAD,"turnId":$TURN}}}}"#
+            ))
+        },
+        Step::turn_completed("completed"),
+    );
+    let workspace = Workspace::scripted(codex, [exec]).unwrap();
+    let script = ServerScript::default().answer("turn/start", server);
+    script.write_to(workspace.path()).unwrap();
+    let config = json!({ "binary": codex, "limits": limits, "transport": transport });
     workspace.configure(&config).unwrap();
+    workspace
+}
+
+/// A turn under these limits that is frozen as a whole. After that, codex completes it in a while, or says no more.
+fn frozen(transport: &str, limits: &Value, completes: bool) -> Said {
+    let workspace = waits(transport, limits, &[]);
     let mut say = workspace.say(["--json", "x"]).spawn().unwrap();
     let mut stdout = BufReader::new(say.stdout.take().unwrap());
     let mut said = String::new();
@@ -84,25 +108,31 @@ fn frozen(limits: &Value, completes: bool) -> Said {
 
 #[test]
 fn a_turn_that_is_frozen_goes_on() {
-    for limits in [
+    let limits = [
         json!({ "idle_seconds": 3 }),
         json!({ "turn_seconds": 4 }),
         json!({ "idle_seconds": 3, "turn_seconds": 4, "grace_seconds": 1 }),
-    ] {
-        let said = frozen(&limits, true);
-        assert_eq!(said.code, Some(0), "{limits}: {said:?}");
+    ];
+    let cases = limits.iter();
+    let cases = cases.flat_map(|limits| TRANSPORTS.map(|transport| (limits, transport)));
+    side_by_side(cases, |(limits, transport)| {
+        let said = frozen(transport, limits, true);
+        assert_eq!(said.code, Some(0), "{transport} {limits}: {said:?}");
         assert_eq!(said.text(), "heredone");
-    }
+    });
 }
 
 #[test]
 fn the_clocks_still_run_out_afterwards() {
-    let said = frozen(&json!({ "idle_seconds": 1, "grace_seconds": 1 }), false);
-    assert_eq!(
-        said.failure_kind(),
-        Some(FailureKind::IdleTimeout),
-        "{said:?}"
-    );
+    side_by_side(TRANSPORTS, |transport| {
+        let limits = json!({ "idle_seconds": 1, "grace_seconds": 1 });
+        let said = frozen(transport, &limits, false);
+        assert_eq!(
+            said.failure_kind(),
+            Some(FailureKind::IdleTimeout),
+            "{transport}: {said:?}"
+        );
+    });
 }
 
 /// A turn that waits for another process's turn of the same conversation, while all are frozen for longer than it may wait.
@@ -152,18 +182,16 @@ fn frozen_while_it_waits(completes: bool) -> Said {
 
 #[test]
 fn a_turn_that_is_frozen_while_it_waits_for_another_goes_on() {
-    let said = frozen_while_it_waits(true);
-    assert_eq!(
-        (said.code, said.text().as_str()),
-        (Some(0), "mine"),
-        "{said:?}"
-    );
-    let said = frozen_while_it_waits(false);
-    assert_eq!(
-        said.failure_kind(),
-        Some(FailureKind::SessionBusy),
-        "{said:?}"
-    );
+    side_by_side([true, false], |completes| {
+        let said = frozen_while_it_waits(completes);
+        if completes {
+            assert_eq!(said.code, Some(0), "{said:?}");
+            assert_eq!(said.text(), "mine", "{said:?}");
+        } else {
+            let kind = said.failure_kind();
+            assert_eq!(kind, Some(FailureKind::SessionBusy), "{said:?}");
+        }
+    });
 }
 
 /// Whether the process stands still.
@@ -175,22 +203,12 @@ fn stands_still(pid: i32) -> bool {
 #[test]
 fn ctrl_z_suspends_codex_and_its_tools_with_say() {
     // Afterwards it goes on, or is stopped.
-    for (then, code) in [(None, 0), (Some(libc::SIGINT), 130)] {
-        let steps = vec![
-            Step::ThreadStarted,
-            Step::TurnStarted,
-            Step::tool_in_its_own_session(),
-            Step::message("here"),
-            Step::touch("ready"),
-            Step::wait_for_file("go"),
-            Step::message("done"),
-            Step::TurnCompleted,
-        ];
-        let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
-        let workspace = Workspace::scripted(codex, [steps]).unwrap();
+    let ends = [(None, 0), (Some(libc::SIGINT), 130)];
+    let cases = TRANSPORTS.map(|transport| ends.map(|(then, code)| (transport, then, code)));
+    side_by_side(cases.into_iter().flatten(), |(transport, then, code)| {
         let limits = json!({ "idle_seconds": 2, "grace_seconds": 1 });
-        let config = json!({ "binary": codex, "limits": limits });
-        workspace.configure(&config).unwrap();
+        let does = [Step::tool_in_its_own_session(), Step::touch("ready")];
+        let workspace = waits(transport, &limits, &does);
         let say = workspace.say(["--json", "x"]).spawn().unwrap();
         let ready = workspace.path().join("ready");
         wait_until("codex is at work", || ready.exists());
@@ -211,7 +229,7 @@ fn ctrl_z_suspends_codex_and_its_tools_with_say() {
             std::fs::write(workspace.path().join("go"), "").unwrap();
         }
         let said = Said::by(&say.wait_with_output().unwrap()).unwrap();
-        assert_eq!(said.code, Some(code), "{said:?}");
+        assert_eq!(said.code, Some(code), "{transport}: {said:?}");
         assert!(!is_running(codex) && !is_running(tool));
-    }
+    });
 }

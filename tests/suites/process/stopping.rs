@@ -15,6 +15,7 @@ use plexum_openai_provider::{
 use plexum_openai_provider_tests::agent::Agent;
 use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::real_codex::RealCodex;
+use plexum_openai_provider_tests::side_by_side::side_by_side;
 use plexum_openai_provider_tests::wait::{processes_with, wait_until};
 use serde_json::json;
 
@@ -99,23 +100,24 @@ fn failure_of(say: &mut Child) -> String {
 
 #[test]
 fn by_ctrl_c_and_sigterm() {
-    for codex in all(real_codex!()) {
-        for (number, code) in [(libc::SIGINT, 130), (libc::SIGTERM, 143)] {
-            let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
-            let mut say = say(&agent, &sleepers);
-            signal(&say, number);
-            assert_eq!(failure_of(&mut say), "Aborted Killed", "{codex:?}");
-            assert_eq!(say.wait().unwrap().code(), Some(code), "{codex:?}");
-            // Not only soon: the end of the turn says that they are gone.
-            sleepers.assert_gone(&codex);
-            goes_on(&agent);
-        }
-    }
+    let signals = [(libc::SIGINT, 130), (libc::SIGTERM, 143)];
+    let cases = all(real_codex!()).into_iter();
+    let cases = cases.flat_map(|codex| signals.map(|signal| (codex.clone(), signal)));
+    side_by_side(cases, |(codex, (number, code))| {
+        let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
+        let mut say = say(&agent, &sleepers);
+        signal(&say, number);
+        assert_eq!(failure_of(&mut say), "Aborted Killed", "{codex:?}");
+        assert_eq!(say.wait().unwrap().code(), Some(code), "{codex:?}");
+        // Not only soon: the end of the turn says that they are gone.
+        sleepers.assert_gone(&codex);
+        goes_on(&agent);
+    });
 }
 
 #[test]
 fn by_sigkill_of_the_host() {
-    for codex in all(real_codex!()) {
+    side_by_side(all(real_codex!()), |codex| {
         let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
         let mut say = say(&agent, &sleepers);
         say.kill().unwrap();
@@ -123,12 +125,12 @@ fn by_sigkill_of_the_host() {
         // The next turn waits until that one is gone.
         goes_on(&agent);
         sleepers.assert_gone(&codex);
-    }
+    });
 }
 
 #[test]
 fn by_a_clock() {
-    for codex in all(real_codex!()) {
+    side_by_side(all(real_codex!()), |codex| {
         let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
         let limits = json!({ "limits": { "tool_idle_seconds": 8 } });
         agent.configure(&limits).unwrap();
@@ -137,12 +139,12 @@ fn by_a_clock() {
         say.wait().unwrap();
         sleepers.assert_gone(&codex);
         goes_on(&agent);
-    }
+    });
 }
 
 #[test]
 fn by_ctrl_c_when_nobody_reads_any_more() {
-    for codex in all(real_codex!()) {
+    side_by_side(all(real_codex!()), |codex| {
         let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
         let mut say = say(&agent, &sleepers);
         drop(say.stdout.take());
@@ -150,7 +152,7 @@ fn by_ctrl_c_when_nobody_reads_any_more() {
         say.wait().unwrap();
         sleepers.assert_gone(&codex);
         goes_on(&agent);
-    }
+    });
 }
 
 /// A provider in this process that starts this codex with the agent's home: it has this process's environment.
@@ -173,39 +175,39 @@ fn runtime() -> tokio::runtime::Runtime {
 
 #[test]
 fn by_cancelling_and_by_dropping() {
-    for codex in all(real_codex!()) {
-        for dropped in [false, true] {
-            let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
-            let provider = provider(&agent);
-            runtime().block_on(async {
-                let request = Request::prompt(sleepers.prompt());
-                let mut turn = provider.turn(agent.workspace.path(), request);
-                until_a_tool_runs(&mut turn).await;
-                sleepers.wait_until_asleep();
-                if dropped {
-                    drop(turn);
-                } else {
-                    turn.cancel();
-                    assert_eq!(
-                        end(&mut turn).await,
-                        (StopReason::Aborted, FailureKind::Killed)
-                    );
-                    sleepers.assert_gone(&codex);
-                }
-                // A runtime goes on meanwhile: the turn's task has its workspace to give back.
-                let after = move || {
-                    sleepers.wait_until_gone();
-                    goes_on(&agent);
-                };
-                tokio::task::spawn_blocking(after).await.unwrap();
-            });
-        }
-    }
+    let cases = all(real_codex!()).into_iter();
+    let cases = cases.flat_map(|codex| [false, true].map(|dropped| (codex.clone(), dropped)));
+    side_by_side(cases, |(codex, dropped)| {
+        let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
+        let provider = provider(&agent);
+        runtime().block_on(async {
+            let request = Request::prompt(sleepers.prompt());
+            let mut turn = provider.turn(agent.workspace.path(), request);
+            until_a_tool_runs(&mut turn).await;
+            sleepers.wait_until_asleep();
+            if dropped {
+                drop(turn);
+            } else {
+                turn.cancel();
+                assert_eq!(
+                    end(&mut turn).await,
+                    (StopReason::Aborted, FailureKind::Killed)
+                );
+                sleepers.assert_gone(&codex);
+            }
+            // A runtime goes on meanwhile: the turn's task has its workspace to give back.
+            let after = move || {
+                sleepers.wait_until_gone();
+                goes_on(&agent);
+            };
+            tokio::task::spawn_blocking(after).await.unwrap();
+        });
+    });
 }
 
 #[test]
 fn by_cancelling_when_nobody_reads() {
-    for codex in real_codex!() {
+    side_by_side(real_codex!(), |codex| {
         let (agent, sleepers) = (Agent::new(&codex).unwrap(), Sleepers::new());
         let provider = provider(&agent);
         runtime().block_on(async {
@@ -229,7 +231,7 @@ fn by_cancelling_when_nobody_reads() {
             );
         });
         goes_on(&agent);
-    }
+    });
 }
 
 async fn until_a_tool_runs(turn: &mut Turn) {

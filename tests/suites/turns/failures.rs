@@ -17,6 +17,7 @@ use plexum_openai_provider_tests::agent::Agent;
 use plexum_openai_provider_tests::codex_home::CodexHome;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::real_codex;
+use plexum_openai_provider_tests::side_by_side::side_by_side;
 use plexum_openai_provider_tests::wait::{processes_with, wait_until};
 use plexum_openai_provider_tests::workspace::{Said, Workspace};
 use serde_json::json;
@@ -100,7 +101,7 @@ fn what_the_service_says() {
             false,
         ),
     ];
-    for codex in real_codex!() {
+    side_by_side(real_codex!(), |codex| {
         std::thread::scope(|scope| {
             for (prompt, kind, words, retryable) in cases {
                 let codex = &codex;
@@ -110,7 +111,7 @@ fn what_the_service_says() {
                 });
             }
         });
-    }
+    });
 }
 
 #[test]
@@ -141,7 +142,7 @@ fn what_codex_says_of_its_own() {
 
 #[test]
 fn what_may_be_wrong_with_a_session() {
-    for codex in real_codex!() {
+    side_by_side(real_codex!(), |codex| {
         let lost = Agent::new(&codex).unwrap();
         lost.configure(&json!({ "lost_session": "fail" })).unwrap();
         let stored = "01a20459-1490-7bf3-b2e1-4d675dab2915";
@@ -191,7 +192,7 @@ fn what_may_be_wrong_with_a_session() {
                 String::from_utf8_lossy(&output.stderr)
             );
         }
-    }
+    });
 }
 
 #[test]
@@ -253,32 +254,33 @@ fn a_thread_that_a_codex_elsewhere_uses_is_waited_for_and_then_busy() {
 
 #[test]
 fn clocks_run_out() {
-    for codex in real_codex!() {
-        for (limits, kind) in [
-            (json!({ "idle_seconds": 1 }), FailureKind::IdleTimeout),
-            (
-                json!({ "turn_seconds": 10, "idle_seconds": 60 }),
-                FailureKind::TurnTimeout,
-            ),
-        ] {
-            let agent = Agent::new(&codex).unwrap();
-            agent.configure(&json!({ "limits": limits })).unwrap();
-            let said = fails(&agent, "mock:hang", kind, "limit");
-            assert!(matches!(
-                said.events.last(),
-                Some(plexum_openai_provider::Event::MessageEnd {
-                    stop_reason: StopReason::Error,
-                    ..
-                })
-            ));
-            assert_eq!(
-                turn(&agent, "hello").start().map(|(_, resumed)| resumed),
-                Some(true),
-                "{}",
-                codex.version
-            );
-        }
-    }
+    let clocks = [
+        (json!({ "idle_seconds": 1 }), FailureKind::IdleTimeout),
+        (
+            json!({ "turn_seconds": 10, "idle_seconds": 60 }),
+            FailureKind::TurnTimeout,
+        ),
+    ];
+    let cases = real_codex!().into_iter();
+    let cases = cases.flat_map(|codex| clocks.clone().map(|clock| (codex.clone(), clock)));
+    side_by_side(cases, |(codex, (limits, kind))| {
+        let agent = Agent::new(&codex).unwrap();
+        agent.configure(&json!({ "limits": limits })).unwrap();
+        let said = fails(&agent, "mock:hang", kind, "limit");
+        assert!(matches!(
+            said.events.last(),
+            Some(plexum_openai_provider::Event::MessageEnd {
+                stop_reason: StopReason::Error,
+                ..
+            })
+        ));
+        assert_eq!(
+            turn(&agent, "hello").start().map(|(_, resumed)| resumed),
+            Some(true),
+            "{}",
+            codex.version
+        );
+    });
     // The real one prints its first line at once.
     let silent = Workspace::scripted(fake_codex(), [vec![Step::Forever]]).unwrap();
     silent
@@ -298,7 +300,7 @@ fn a_codex_without_a_network_does_not_try_forever() {
         .local_addr()
         .unwrap()
         .port();
-    for codex in real_codex!() {
+    side_by_side(real_codex!(), |codex| {
         let home = CodexHome::new(&format!("http://127.0.0.1:{free}/v1")).unwrap();
         let workspace = Workspace::new(&codex.path).unwrap();
         let said = workspace.turn(Some(&home), "hello").unwrap();
@@ -309,12 +311,12 @@ fn a_codex_without_a_network_does_not_try_forever() {
             codex.version
         );
         assert!(said.failure().unwrap().retryable);
-    }
+    });
 }
 
 #[test]
 fn a_running_tool_has_a_clock_of_its_own() {
-    for codex in real_codex!() {
+    side_by_side(real_codex!(), |codex| {
         let agent = Agent::new(&codex).unwrap();
         agent
             .configure(&json!({ "limits": { "idle_seconds": 6, "tool_idle_seconds": 120 } }))
@@ -326,12 +328,12 @@ fn a_running_tool_has_a_clock_of_its_own() {
             "{}: {said:?}",
             codex.version
         );
-    }
+    });
 }
 
 #[test]
 fn a_codex_that_is_killed_says_so() {
-    for codex in real_codex!() {
+    side_by_side(real_codex!(), |codex| {
         let agent = Agent::new(&codex).unwrap();
         let asked = agent.model.requests().len();
         let say = agent.say(["mock:hang"]).spawn().unwrap();
@@ -353,7 +355,7 @@ fn a_codex_that_is_killed_says_so() {
             turn(&agent, "hello").start().map(|(_, resumed)| resumed),
             Some(true)
         );
-    }
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Command;
 use plexum_openai_provider_tests::workspace::program;
 use serde_json::json;
 
-use crate::patient::{LOGGED_IN, Patient, executable};
+use crate::patient::{LOGGED_IN, Patient, cache, executable};
 
 /// Where a systemd service looks for programs.
 const SYSTEMD_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -104,6 +104,8 @@ fn without_a_configuration_the_defaults_hold_and_a_service_may_miss_codex() {
         .arg(patient.workspace.path())
         .env_clear()
         .env("HOME", patient.home.path())
+        // Else it would compile the component.
+        .env("XDG_CACHE_HOME", cache())
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

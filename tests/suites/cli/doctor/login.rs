@@ -110,6 +110,30 @@ fn a_key_that_overrides_the_login_is_a_warning_unless_codex_does_not_get_it() {
 }
 
 #[test]
+fn a_key_that_app_server_ignores_is_a_warning_and_what_stays_is_said() {
+    let patient = Patient::with_codex("codex-cli 0.169.0", LOGGED_IN);
+    let mut config = json!({ "binary": patient.codex() });
+    patient.configure(&config);
+    assert!(!patient.examined(&[]).has("transport"));
+    config["transport"] = "app-server".into();
+    config["server"] = json!({ "processes": 3, "idle_seconds": 77 });
+    patient.configure(&config);
+    let (status, summary, _) = patient.examined(&[]).check("transport");
+    assert!(
+        status == "ok" && summary.contains("at most 3") && summary.contains("77 s"),
+        "{summary}"
+    );
+    let patient = patient.set("CODEX_API_KEY", "planted");
+    let report = patient.examined(&[]);
+    let (status, summary, remedy) = report.check("transport");
+    assert!(
+        status == "warning" && summary.contains("codex exec") && remedy.contains("--with-api-key"),
+        "{summary} {remedy}"
+    );
+    assert!(!report.has("api-key"));
+}
+
+#[test]
 fn codex_own_configuration_is_a_problem_when_it_is_not_toml() {
     let patient = Patient::with_codex("codex-cli 0.169.0", LOGGED_IN);
     let codex_home = patient.home.path().join("elsewhere");

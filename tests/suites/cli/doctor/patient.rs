@@ -132,7 +132,7 @@ impl Patient {
 }
 
 /// Where machine code may be kept, which is in no folder for temporary files.
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     if target.starts_with("/tmp") || target.starts_with(std::env::temp_dir()) {
         let home = std::env::home_dir().unwrap();

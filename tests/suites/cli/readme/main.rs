@@ -19,8 +19,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plexum_openai_provider::Config;
+use plexum_openai_provider_tests::component::target_folder;
 use plexum_openai_provider_tests::tool;
-use plexum_openai_provider_tests::workspace::program;
+use plexum_openai_provider_tests::workspace::{cache_home, program};
 
 use text::{Block, TEXTS, blocks, read};
 
@@ -79,6 +80,10 @@ fn commands_work() {
         .env("RUSTUP_HOME", or_below("RUSTUP_HOME", ".rustup"))
         .env("PATH", env::join_paths(path).unwrap())
         .env("PROGRAM", program())
+        // One command builds the component.
+        .env("CARGO_TARGET_DIR", target_folder())
+        // None is kept in a home below the folder for temporary files: each command would compile the component.
+        .envs(cache_home().map(|cache| ("XDG_CACHE_HOME", cache)))
         .output()
         .unwrap();
     assert!(

@@ -6,11 +6,12 @@ use std::path::Path;
 use super::ROOT;
 
 /// All texts, in reading order: what one installs, the next may use.
-pub const TEXTS: [&str; 13] = [
+pub const TEXTS: [&str; 14] = [
     "README.md",
     "host-shim/docs/operator.md",
     "host-shim/docs/embedding.md",
     "host-shim/docs/serve.md",
+    "host-shim/docs/app-server.md",
     "host-shim/docs/audit.md",
     "host-shim/docs/architecture.md",
     "wit/README.md",

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use wit_parser::{
-    Docs, PackageId, Resolve, Stability, TypeDefKind, UnresolvedPackageGroup, WorldItem,
+    Docs, PackageId, Resolve, Stability, Type, TypeDefKind, UnresolvedPackageGroup, WorldItem,
 };
 
 use super::WIT;
@@ -84,6 +84,12 @@ pub fn items(resolve: &Resolve, package_id: PackageId) -> BTreeMap<String, Item>
         }
         for (type_name, id) in &interface.types {
             let item = &resolve.types[*id];
+            // A `use`: the interface that it comes from has the item.
+            if let TypeDefKind::Type(Type::Id(used)) = &item.kind
+                && resolve.types[*used].owner != item.owner
+            {
+                continue;
+            }
             add(of(type_name), &item.docs, Some(&item.stability));
             for (part, docs) in parts(&item.kind) {
                 add(of(&format!("{type_name}.{part}")), docs, None);

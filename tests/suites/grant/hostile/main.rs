@@ -14,4 +14,5 @@ mod bench;
 mod imports;
 mod limits;
 mod memory;
+mod server;
 mod session;
