@@ -15,17 +15,21 @@ use plexum_openai_provider::grant::{Call, Grant, RequestWords};
 use plexum_openai_provider_guest::bindings::codex::{
     Awaited, Exit, ExitStatus, Output, Refusal, RefusalReason, StopCause,
 };
+use plexum_openai_provider_guest::bindings::codex_server::{
+    Conversation, Finished, NotOpened, PromptOptions, Wanted,
+};
 use plexum_openai_provider_guest::bindings::log::Level;
 use plexum_openai_provider_guest::bindings::session::{Entry, Error, Loaded};
-use plexum_openai_provider_guest::capability::{Capabilities, Child};
+use plexum_openai_provider_guest::capability::{Capabilities, Child, Opened, ServerTurn};
 
 use crate::now::now;
 use crate::pieces::Pieces;
+use crate::turn::STORED;
 
 /// Lines longer than this are left out; the real host has the same limit, larger.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// What one process of codex prints, and how it ends.
+/// What one process of codex prints, or one turn of it, and how it ends.
 #[derive(Clone)]
 pub struct Printed<'a> {
     /// Its standard output.
@@ -50,6 +54,21 @@ pub struct Answers {
     pub back_offs: usize,
     /// How many bytes of lines are handed over at most, at a time.
     pub batch: usize,
+    /// What a codex that stays does when it is to open a conversation.
+    pub server: Server,
+    /// Whether it takes the prompt.
+    pub takes_prompt: bool,
+}
+
+/// What a codex that stays does when it is to open a conversation.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Server {
+    Opens,
+    /// There is none.
+    Unavailable,
+    /// It says why not.
+    Refuses,
+    Ends,
 }
 
 /// A host with a script. Its clones are the same host.
@@ -63,6 +82,8 @@ struct Inner<'a> {
     waited_for: Cell<usize>,
     backed_off: Cell<usize>,
     threads: RefCell<KnownThreads>,
+    /// Whether a codex that stays has served the turn. After an overflow it counts from zero, in the midst of a turn.
+    served: Cell<bool>,
 }
 
 impl<'a> Host<'a> {
@@ -76,12 +97,56 @@ impl<'a> Host<'a> {
             waited_for: Cell::new(0),
             backed_off: Cell::new(0),
             threads: RefCell::new(KnownThreads::new(held)),
+            served: Cell::new(false),
         }))
     }
 
     /// Whether a process has been started whose end nobody has waited for.
     pub fn runs(&self) -> bool {
         self.0.started != self.0.waited_for
+    }
+
+    /// Whether a turn's tokens are a part of the thread's.
+    pub fn counts_in_totals(&self) -> bool {
+        !self.0.served.get()
+    }
+
+    /// The next process, or turn; nothing when there are no more.
+    fn next(&self) -> Option<Process<'a>> {
+        let host = &self.0;
+        let nth = host.started.get();
+        let printed = host.processes.get(nth).or(host.processes.last());
+        let printed = printed.filter(|_| nth < host.answers.starts)?;
+        host.started.set(nth + 1);
+        Some(Process {
+            host: self.clone(),
+            framer: RefCell::new(Framer::new(
+                Pieces::new(printed.stdout, Vec::new()),
+                MAX_LINE_BYTES,
+            )),
+            opening: RefCell::default(),
+            exit: printed.exit.clone(),
+            stopped: Cell::new(printed.exit.stopped),
+            ended: Cell::new(false),
+            waited: Cell::new(false),
+        })
+    }
+
+    fn end_of(&self, process: &Process<'_>) -> Exit {
+        assert!(!process.waited.replace(true), "an end is waited for twice");
+        let waited_for = &self.0.waited_for;
+        waited_for.set(waited_for.get() + 1);
+        Exit {
+            stopped: process.stopped.get(),
+            ..process.exit.clone()
+        }
+    }
+}
+
+fn stopped() -> Refusal {
+    Refusal {
+        reason: RefusalReason::Stopped,
+        message: "the turn was stopped".into(),
     }
 }
 
@@ -90,6 +155,7 @@ static GRANT: LazyLock<Grant> = LazyLock::new(|| Grant::new(&Config::default()))
 
 impl<'a> Capabilities for Host<'a> {
     type Child = Process<'a>;
+    type ServerTurn = Served<'a>;
 
     fn spawn(
         &self,
@@ -108,26 +174,37 @@ impl<'a> Capabilities for Host<'a> {
         if let Err(refused) = GRANT.check(args, &call) {
             panic!("the component asks for what is not granted: {refused}\n{args:?}");
         }
-        let nth = host.started.get();
-        let printed = host.processes.get(nth).or(host.processes.last());
-        let Some(printed) = printed.filter(|_| nth < host.answers.starts) else {
-            return Err(Refusal {
-                reason: RefusalReason::Stopped,
-                message: "the turn was stopped".into(),
-            });
-        };
-        host.started.set(nth + 1);
-        Ok(Process {
-            host: self.clone(),
-            framer: RefCell::new(Framer::new(
-                Pieces::new(printed.stdout, Vec::new()),
-                MAX_LINE_BYTES,
-            )),
-            opening: RefCell::default(),
-            exit: printed.exit.clone(),
-            stopped: Cell::new(printed.exit.stopped),
-            ended: Cell::new(false),
-            waited: Cell::new(false),
+        self.next().ok_or_else(stopped)
+    }
+
+    fn open(&self, wanted: &Wanted) -> Result<Opened<Served<'a>>, NotOpened> {
+        assert!(!self.runs(), "two processes at a time");
+        let host = &self.0;
+        assert_eq!(wanted.model, "codex");
+        let is_stored = wanted.conversation == Conversation::Stored;
+        let held = host.threads.borrow().held().map(str::to_owned);
+        if is_stored && held.as_deref() != Some(STORED) {
+            panic!("a conversation is asked for that is not stored");
+        }
+        assert!(!wanted.instructions || host.answers.request.instructions && !is_stored);
+        if host.answers.server == Server::Unavailable {
+            return Err(NotOpened::Unavailable(Some("there is none".into())));
+        }
+        let process = self.next().ok_or_else(|| NotOpened::Refused(stopped()))?;
+        match host.answers.server {
+            Server::Refuses => return Err(NotOpened::Failed(self.end_of(&process).stderr)),
+            Server::Ends => return Err(NotOpened::Ended(self.end_of(&process))),
+            Server::Opens | Server::Unavailable => {}
+        }
+        host.served.set(true);
+        host.threads.borrow_mut().opened(STORED);
+        Ok(Opened {
+            turn: Served {
+                process,
+                prompted: Cell::new(false),
+            },
+            thread_id: STORED.into(),
+            model: Some("gpt-5.5".into()),
         })
     }
 
@@ -205,18 +282,51 @@ impl Child for Process<'_> {
             self.ended.get(),
             "an end is waited for before the output is over"
         );
-        assert!(!self.waited.replace(true), "an end is waited for twice");
-        let waited_for = &self.host.0.waited_for;
-        waited_for.set(waited_for.get() + 1);
-        Exit {
-            stopped: self.stopped.get(),
-            ..self.exit.clone()
-        }
+        self.host.end_of(self)
     }
 
     fn terminate(&self) {
         self.framer.borrow_mut().end();
         self.stopped.set(Some(StopCause::Terminated));
+    }
+}
+
+/// A turn of a codex that stays.
+pub struct Served<'a> {
+    process: Process<'a>,
+    prompted: Cell<bool>,
+}
+
+impl ServerTurn for Served<'_> {
+    fn prompt(&self, _: &str, images: &[u32], options: PromptOptions) -> Result<(), NotOpened> {
+        assert!(!self.prompted.replace(true), "a second prompt");
+        assert!(images.is_empty(), "the request has no images");
+        let answers = &self.process.host.0.answers;
+        assert!(answers.request.effort || !options.effort);
+        assert!(answers.request.output_schema || !options.output_schema);
+        if answers.takes_prompt {
+            return Ok(());
+        }
+        Err(NotOpened::Failed(self.process.exit.stderr.clone()))
+    }
+
+    fn lines(&self, max_bytes: u32, awaiting: Awaited) -> Output {
+        assert!(self.prompted.get(), "lines of a turn that has not begun");
+        self.process.lines(max_bytes, awaiting)
+    }
+
+    fn interrupt(&self) {
+        self.process.terminate();
+    }
+
+    fn finish(&self) -> Finished {
+        let exit = self.process.host.end_of(&self.process);
+        Finished {
+            status: (exit.status != ExitStatus::Code(0)).then_some(exit.status),
+            stopped: exit.stopped,
+            stderr: exit.stderr,
+            left_behind: exit.left_behind,
+        }
     }
 }
 

@@ -7,9 +7,11 @@
 //! - [`pieces`]: a reader that gives its bytes in pieces, and has nothing to give in between.
 //! - [`scratch`]: a folder for one input.
 //! - [`codex`]: a host of the component whose codex prints what the input says.
+//! - [`turn`]: a turn of the component, and what has to hold for its events.
 
 pub mod codex;
 pub mod fields;
 pub mod now;
 pub mod pieces;
 pub mod scratch;
+pub mod turn;
