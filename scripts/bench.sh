@@ -2,7 +2,7 @@
 # Measures what this costs: beside codex alone, beside the same code without a sandbox, and beside others that drive
 # codex, each with what it is compared with in the same run: scripts/bench.sh [--quick]
 #
-# Prints a table, and writes target/bench/: results.json, table.md, chart.svg. Takes about twelve minutes, and twenty
+# Prints a table, and writes target/bench/: results.json, table.md, chart.svg. Takes about twenty minutes, and twenty
 # more for the first build. Nothing else may run meanwhile. tests/bench/README.md says what the figures are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,6 +24,7 @@ bench=$target/bench
 
 scripts/tool.sh wasm-target
 codex=$(scripts/tool.sh codex 0.169.0)
+old_codex=$(scripts/tool.sh codex 0.135.0)
 node=$(scripts/tool.sh node)
 
 modules=$bench/node
@@ -49,8 +50,9 @@ for mode in "open $turns $silent" "sequence $sequence" "stream $mib"; do
 done
 "$bench/target/release/bench-peers" --scratch "$bench/tmp" --node "$node" --node-modules "$modules/node_modules" \
   --ours "$target/release/plexum-openai-provider" --ours-live "$bench/target/release/side-ours" \
-  --real-codex "$codex" --mock-model "$target/release/mock-model" --json "$bench/peers.json" "${peers[@]}"
+  --real-codex "$codex" --old-codex "$old_codex" --mock-model "$target/release/mock-model" \
+  --json "$bench/peers.json" "${peers[@]}"
 
-machine="$(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(uname -sr), $(rustc --version | cut -d ' ' -f 1,2), codex 0.169.0, node $("$node" --version), $began"
+machine="$(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(uname -sr), $(rustc --version | cut -d ' ' -f 1,2), codex 0.169.0 and 0.135.0, node $("$node" --version), $began"
 command="scripts/bench.sh${peers[*]:+ ${peers[*]}}"
 "$bench/target/release/bench-report" "$bench" "$target/criterion" "$machine" "$command"

@@ -5,14 +5,18 @@ import { serve } from './side.mjs';
 
 await serve((codexPathOverride) => {
   const codex = new Codex({ codexPathOverride });
-  return async (workingDirectory, prompt, saw) => {
-    const thread = codex.startThread({
+  const start = (workingDirectory) =>
+    codex.startThread({
       workingDirectory,
       skipGitRepoCheck: true,
       sandboxMode: 'danger-full-access',
       approvalPolicy: 'never',
     });
-    const { events } = await thread.runStreamed(prompt);
+  // One conversation for each folder.
+  const threads = new Map();
+  return async (folder, prompt, saw) => {
+    if (!threads.has(folder)) threads.set(folder, start(folder));
+    const { events } = await threads.get(folder).runStreamed(prompt);
     for await (const event of events) {
       const answers = event.type === 'item.completed' && event.item.type === 'agent_message';
       saw(event, answers ? event.item.text : undefined);

@@ -2,10 +2,14 @@
 //
 //   node <side>.mjs live CODEX                  turns for each line of standard input, until its end
 //   node <side>.mjs program CODEX FOLDER PROMPT  one turn, each event as a line of JSON
+//   node <side>.mjs stream CODEX                a turn for each line of standard input, told piece by piece
 //
 // A line {"folders": [...], "prompt": "..."} asks for a turn in each of the folders, all at once. The answer
 // is a line {"wall_ms", "turns": [{"first_event_ms", "first_text_ms", "turn_ms"}]}: milliseconds since the
 // line was read. "ready" is printed when the side is loaded.
+//
+// With `stream`, a line {"folder": "...", "prompt": "..."} is answered by a line {"text": "..."} for each piece of the
+// answer, and a line {"end": true}.
 
 import { createInterface } from 'node:readline';
 
@@ -23,6 +27,10 @@ export async function serve(start) {
     await turn(folder, prompt, (event) => process.stdout.write(`${JSON.stringify(event)}\n`));
     return;
   }
+  if (mode === 'stream') {
+    for await (const line of createInterface({ input: process.stdin })) await streamed(turn, JSON.parse(line));
+    return;
+  }
   process.stdout.write('ready\n');
   for await (const line of createInterface({ input: process.stdin })) {
     const order = JSON.parse(line);
@@ -31,6 +39,14 @@ export async function serve(start) {
     const wall_ms = performance.now() - began;
     process.stdout.write(`${JSON.stringify({ wall_ms, turns })}\n`);
   }
+}
+
+async function streamed(turn, { folder, prompt }) {
+  const tell = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
+  await turn(folder, prompt, (_event, text) => {
+    if (text) tell({ text });
+  });
+  tell({ end: true });
 }
 
 async function timed(turn, folder, prompt, began) {

@@ -17,12 +17,16 @@ Measures wrappers of codex side by side and prints a table. A side whose paths a
   --ours FILE          plexum-openai-provider, for this project's side as a program
   --ours-live FILE     side-ours, for this project's side in a live process
   --real-codex FILE    the native program of the real codex; without it, only the fake one is used
+  --old-codex FILE     an older one, which this project streams with as well
   --mock-model FILE    mock-model, which answers the real codex
   --fake-codex FILE    a codex that answers at once (default: fake-codex.c, built with `cc`)
   --json FILE          write the figures there too
-  --seconds N          how long to measure, roughly (default 270; the whole takes about a minute more)
+  --seconds N          how long to measure whole turns, roughly (default 270; this takes about a minute more). 0: not
+                       at all
   --at-once N          how many turns at a time, besides one (default 50)
-  --quick              the same as --seconds 40 --at-once 10: shows that it works, not how fast
+  --streaming N        in how many rounds to measure streaming, with the real codex (default 20; each takes about 25
+                       seconds). 0: not at all
+  --quick              the same as --seconds 40 --at-once 10 --streaming 2: shows that it works, not how fast
   -h, --help           print this text
 
 The programs of the other sides in Rust are looked for beside this one.
@@ -37,11 +41,13 @@ pub struct Arguments {
     pub ours: Option<PathBuf>,
     pub ours_live: Option<PathBuf>,
     pub real_codex: Option<PathBuf>,
+    pub old_codex: Option<PathBuf>,
     pub mock_model: Option<PathBuf>,
     pub fake_codex: Option<PathBuf>,
     pub json: Option<PathBuf>,
     pub seconds: f64,
     pub at_once: usize,
+    pub streaming: usize,
 }
 
 /// Reads the command line; `None` when it asks for help.
@@ -53,18 +59,20 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Option<A
         ours: None,
         ours_live: None,
         real_codex: None,
+        old_codex: None,
         mock_model: None,
         fake_codex: None,
         json: None,
         seconds: 270.0,
         at_once: 50,
+        streaming: 20,
     };
     while let Some(word) = words.next() {
         if matches!(word.as_str(), "-h" | "--help") {
             return Ok(None);
         }
         if word == "--quick" {
-            (arguments.seconds, arguments.at_once) = (40.0, 10);
+            (arguments.seconds, arguments.at_once, arguments.streaming) = (40.0, 10, 2);
             continue;
         }
         let value = words
@@ -84,10 +92,12 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Option<A
             "--ours" => arguments.ours = Some(existing()?),
             "--ours-live" => arguments.ours_live = Some(existing()?),
             "--real-codex" => arguments.real_codex = Some(existing()?.canonicalize()?),
+            "--old-codex" => arguments.old_codex = Some(existing()?.canonicalize()?),
             "--mock-model" => arguments.mock_model = Some(existing()?),
             "--fake-codex" => arguments.fake_codex = Some(existing()?.canonicalize()?),
             "--json" => arguments.json = Some(value.into()),
             "--seconds" => arguments.seconds = value.parse().with_context(number)?,
+            "--streaming" => arguments.streaming = value.parse().with_context(number)?,
             "--at-once" => arguments.at_once = value.parse().with_context(number)?,
             _ => bail!("unknown argument `{word}`; see --help"),
         }

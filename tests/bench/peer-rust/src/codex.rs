@@ -109,14 +109,15 @@ fn build_fake(scratch: &Path) -> anyhow::Result<PathBuf> {
 
 /// A running mock-model.
 #[derive(Debug)]
-struct Model {
+pub struct Model {
     process: Child,
     /// The configuration of a codex that talks to it and to nobody else.
-    config: PathBuf,
+    pub config: PathBuf,
 }
 
 impl Model {
-    fn start(program: &Path, home: &Path) -> anyhow::Result<Self> {
+    /// Starts it and waits until it listens. What it needs is put into `home`.
+    pub fn start(program: &Path, home: &Path) -> anyhow::Result<Self> {
         let mut process = Command::new(program)
             .arg("--codex-home")
             .arg(home)

@@ -11,6 +11,7 @@ mod phase;
 mod row;
 mod sides;
 mod statistics;
+mod streaming;
 mod workspaces;
 
 use std::fs;
@@ -42,20 +43,35 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
+    // Twice what they take, by default.
+    let streaming = 200 + 50 * arguments.streaming as u64;
     // The rest of six minutes, by default.
-    give_up_after(Duration::from_secs_f64(arguments.seconds + 85.0));
+    let turns = Duration::from_secs_f64(arguments.seconds + 85.0);
+    give_up_after(turns + Duration::from_secs(streaming));
     fs::create_dir_all(&arguments.scratch)?;
     let scratch = tempfile::Builder::new()
         .prefix("bench-peers-")
         .tempdir_in(arguments.scratch.canonicalize()?)?;
     let sides = sides::all(arguments, scratch.path())?;
     let mut rows = Vec::new();
-    for codex in codex::all(arguments, scratch.path(), &sides)? {
-        rows.extend(phase::all(arguments, &codex, &sides)?);
+    if arguments.seconds > 0.0 {
+        for codex in codex::all(arguments, scratch.path(), &sides)? {
+            rows.extend(phase::all(arguments, &codex, &sides)?);
+        }
     }
-    println!("{}", row::table(&rows));
+    let mut streams = Vec::new();
+    if let (1.., Some(_), Some(model)) = (
+        arguments.streaming,
+        &arguments.real_codex,
+        &arguments.mock_model,
+    ) {
+        let model = codex::Model::start(model, &scratch.path().join("streaming-model"))?;
+        streams = streaming::all(arguments, scratch.path(), &model)?;
+    }
+    println!("{}{}", row::table(&rows), streaming::table(&streams));
     if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&rows)?;
+        let all = serde_json::json!({ "turns": rows, "streaming": streams });
+        let text = serde_json::to_string_pretty(&all)?;
         fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
     eprintln!("Measured in {:.0} s.", began.elapsed().as_secs_f64());

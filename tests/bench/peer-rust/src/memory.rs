@@ -68,13 +68,22 @@ pub fn of_programs(commands: Vec<Command>, codex: &Path) -> anyhow::Result<Peak>
 
 /// The most that other processes of the wrapper hold, in KiB, while `work` is done.
 pub fn helpers_during<T>(pid: u32, codex: &Path, work: impl FnOnce() -> T) -> (T, u64) {
+    most_during(HELPERS_EVERY, || helpers_of(&[pid], codex), work)
+}
+
+/// The highest figure that `look` sees while `work` is done.
+pub fn most_during<T>(
+    every: Duration,
+    look: impl Fn() -> u64 + Sync,
+    work: impl FnOnce() -> T,
+) -> (T, u64) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let mut most = 0;
             while !over.load(Ordering::Relaxed) {
-                most = most.max(helpers_of(&[pid], codex));
-                thread::sleep(HELPERS_EVERY);
+                most = most.max(look());
+                thread::sleep(every);
             }
             most
         });
@@ -87,12 +96,7 @@ pub fn helpers_during<T>(pid: u32, codex: &Path, work: impl FnOnce() -> T) -> (T
 /// What the descendants of these processes hold, but for codex and its descendants, in KiB. Pages that they share
 /// count once, divided among them.
 fn helpers_of(roots: &[u32], codex: &Path) -> u64 {
-    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-    for pid in all_processes() {
-        if let Some(parent) = parent(pid) {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
+    let children = children();
     let mut sum = 0;
     let mut pending: Vec<(u32, Option<PathBuf>)> = Vec::new();
     let of = |pid: u32| children.get(&pid).into_iter().flatten().copied();
@@ -115,6 +119,17 @@ fn helpers_of(roots: &[u32], codex: &Path) -> u64 {
     sum
 }
 
+/// The children of each process that has some.
+pub fn children() -> HashMap<u32, Vec<u32>> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for pid in all_processes() {
+        if let Some(parent) = parent(pid) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    children
+}
+
 fn all_processes() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -126,11 +141,13 @@ fn parent(pid: u32) -> Option<u32> {
     fields.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn program(pid: u32) -> Option<PathBuf> {
+/// What a process runs.
+pub fn program(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
-fn kib_after(text: &str, key: &str) -> Option<u64> {
+/// The figure of a line of a file of `/proc`.
+pub fn kib_after(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(key))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }

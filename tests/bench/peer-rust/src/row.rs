@@ -96,7 +96,8 @@ fn row(phase: &Phase, samples: &Samples, bare: &Samples, codex_cpu_ms: f64) -> O
     })
 }
 
-fn rounded(figure: f64) -> f64 {
+/// To a thousandth.
+pub fn rounded(figure: f64) -> f64 {
     (figure * 1000.0).round() / 1000.0
 }
 

@@ -16,13 +16,20 @@ pub const PROMPT: &str = "hello";
 /// The name of the side that all are compared with.
 pub const BARE: &str = "bare";
 
-const SCRIPTS: [(&str, &str); 3] = [
+/// Where the scripts of the sides in JavaScript are, and what they need.
+pub const SCRIPTS_FOLDER: &str = "node";
+
+const SCRIPTS: [(&str, &str); 4] = [
     ("side.mjs", include_str!("../../node/side.mjs")),
     (
         "official-sdk.mjs",
         include_str!("../../node/official-sdk.mjs"),
     ),
     ("ai-sdk.mjs", include_str!("../../node/ai-sdk.mjs")),
+    (
+        "ai-sdk-app-server.mjs",
+        include_str!("../../node/ai-sdk-app-server.mjs"),
+    ),
 ];
 
 /// One of the things that are compared.
@@ -61,7 +68,7 @@ pub fn all(arguments: &Arguments, scratch: &Path) -> anyhow::Result<Vec<Side>> {
         },
     )];
     if let (Some(node), Some(modules)) = (&arguments.node, &arguments.node_modules) {
-        let folder = scratch.join("node");
+        let folder = scratch.join(SCRIPTS_FOLDER);
         fs::create_dir(&folder)?;
         symlink(modules, folder.join("node_modules"))?;
         for (name, text) in SCRIPTS {
@@ -145,16 +152,20 @@ impl Side {
         Some(command)
     }
 
-    /// The same small environment for all.
     fn surround(&self, command: &mut Command, codex: &Codex) {
-        command
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("LANG", "C.UTF-8")
-            .env("HOME", self.scratch.join("home"))
-            .env("TMPDIR", self.scratch.join("tmp"))
-            .env("CODEX_HOME", codex.home(self));
+        surround(command, &self.scratch, &codex.home(self));
     }
+}
+
+/// The same small environment for all, but for the `CODEX_HOME`.
+pub fn surround(command: &mut Command, scratch: &Path, codex_home: &Path) {
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("LANG", "C.UTF-8")
+        .env("HOME", scratch.join("home"))
+        .env("TMPDIR", scratch.join("tmp"))
+        .env("CODEX_HOME", codex_home);
 }
 
 fn with_argument(program: &Path, argument: &Path) -> Command {

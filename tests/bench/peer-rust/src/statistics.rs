@@ -11,18 +11,27 @@ pub struct Spread {
 impl Spread {
     /// `None` of no figures.
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = figures.into_iter().collect();
-        sorted.sort_by(f64::total_cmp);
+        let sorted = sorted(figures);
         Some(Spread {
-            median: quantile(&sorted, 0.5)?,
-            low: quantile(&sorted, 0.25)?,
-            high: quantile(&sorted, 0.75)?,
+            median: of_sorted(&sorted, 0.5)?,
+            low: of_sorted(&sorted, 0.25)?,
+            high: of_sorted(&sorted, 0.75)?,
         })
     }
 }
 
-/// The figure below which `share` of the sorted ones lie, between two of them where it falls there.
-fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+/// The figure below which `share` of them lie, between two of them where it falls there. `None` of no figures.
+pub fn quantile(figures: impl IntoIterator<Item = f64>, share: f64) -> Option<f64> {
+    of_sorted(&sorted(figures), share)
+}
+
+fn sorted(figures: impl IntoIterator<Item = f64>) -> Vec<f64> {
+    let mut sorted: Vec<f64> = figures.into_iter().collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+fn of_sorted(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let place = last as f64 * share;
     let (below, above) = (

@@ -7,10 +7,14 @@ use plotters::prelude::*;
 use crate::line::Line;
 use crate::measured::Measured;
 
-const SIZE: (u32, u32) = (960, 1080);
+const WIDTH: u32 = 960;
 
 /// Where the panels about others end.
 const OTHERS_HEIGHT: u32 = 620;
+
+/// What an aim takes, and all of them besides.
+const AIM_HEIGHT: u32 = 22;
+const AIMS_HEIGHT: u32 = 100;
 
 const OURS: RGBColor = RGBColor(0, 110, 160);
 const OTHERS: RGBColor = RGBColor(170, 170, 170);
@@ -70,7 +74,8 @@ pub fn svg(measured: &Measured, lines: &[Line], machine: &str) -> anyhow::Result
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 fn draw(measured: &Measured, lines: &[Line], machine: &str, text: &mut String) -> Drawn {
-    let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
+    let height = OTHERS_HEIGHT + AIMS_HEIGHT + AIM_HEIGHT * lines.len() as u32;
+    let root = SVGBackend::with_string(text, (WIDTH, height)).into_drawing_area();
     root.fill(&WHITE)?;
     let (others, aims) = root.split_vertically(OTHERS_HEIGHT);
     let title = "Beside other wrappers, on a codex that answers at once, one turn at a time";
@@ -94,8 +99,9 @@ fn draw(measured: &Measured, lines: &[Line], machine: &str, text: &mut String) -
         .filter_map(|line| {
             let length = line.share_of_aim()?;
             Some(Bar {
-                label: line.what(),
-                length,
+                label: &line.what,
+                // Less than nothing is shown as nothing.
+                length: length.max(0.0),
                 color: if length <= 1.0 { OURS } else { NOT_REACHED },
             })
         })

@@ -5,24 +5,25 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::measured::{Measured, figure};
+use crate::streaming;
 
 /// A line of the table.
 pub struct Line {
-    what: String,
+    pub what: String,
     /// What is compared, and what with, in words and with units.
-    ours: String,
-    beside: String,
+    pub ours: String,
+    pub beside: String,
     /// The figure that the aim is about, and its unit.
-    figure: f64,
-    unit: &'static str,
-    aim: Aim,
+    pub figure: f64,
+    pub unit: &'static str,
+    pub aim: Aim,
 }
 
 /// The unit of a ratio.
-const TIMES: &str = "×";
+pub const TIMES: &str = "×";
 
 /// What is aimed at.
-enum Aim {
+pub enum Aim {
     AtMost(f64),
     AtLeast(f64),
     /// No aim: less is better.
@@ -36,11 +37,6 @@ impl Line {
             Aim::AtLeast(least) => Some(self.figure >= least),
             Aim::None => None,
         }
-    }
-
-    /// What was measured.
-    pub fn what(&self) -> &str {
-        &self.what
     }
 
     /// How much of what is aimed at the figure takes, more than 1 where that is not reached; nothing without an aim.
@@ -135,6 +131,7 @@ pub fn all(measured: &Measured) -> anyhow::Result<Vec<Line>> {
         unit: "MB/s",
         aim: Aim::AtLeast(400.0),
     });
+    lines.extend(streaming::lines(measured));
     Ok(lines)
 }
 

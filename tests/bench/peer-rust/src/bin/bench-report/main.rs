@@ -9,6 +9,7 @@ mod chart;
 mod criterion;
 mod line;
 mod measured;
+mod streaming;
 
 use std::fs;
 use std::path::PathBuf;
@@ -39,8 +40,9 @@ fn run() -> anyhow::Result<()> {
     let (machine, command) = (word()?, word()?);
     let measured = Measured::read(&folder, &criterion)?;
     let lines = line::all(&measured)?;
-    let table =
-        format!("`{command}`, {machine}\n\n{}", line::table(&lines)) + &beside::tables(&measured);
+    let table = format!("`{command}`, {machine}\n\n{}", line::table(&lines))
+        + &beside::tables(&measured)
+        + &streaming::tables(&measured);
     println!("{table}");
     let write = |name: &str, text: String| {
         let path = folder.join(name);
@@ -53,6 +55,7 @@ fn run() -> anyhow::Result<()> {
         "lines": lines.iter().map(Line::to_json).collect::<Vec<_>>(),
         "criterion_ns": measured.criterion,
         "peers": measured.peers,
+        "streaming": measured.streaming,
         "memory": { "open": measured.open, "sequence": measured.sequence, "stream": measured.stream },
     });
     write(

@@ -13,8 +13,9 @@ use crate::criterion;
 pub struct Measured {
     /// Of criterion; see [`criterion::medians`].
     pub criterion: BTreeMap<String, f64>,
-    /// The rows of `bench-peers`.
+    /// The rows of `bench-peers`: of whole turns, and of text as it is written.
     pub peers: Vec<Value>,
+    pub streaming: Vec<Value>,
     /// Of `memory open`.
     pub open: Value,
     /// Of `memory sequence`.
@@ -32,12 +33,15 @@ impl Measured {
                 .with_context(|| format!("cannot read {}", path.display()))?;
             Ok(serde_json::from_str(&text)?)
         };
-        let Value::Array(peers) = read("peers.json")? else {
-            anyhow::bail!("peers.json has no rows");
+        let mut peers = read("peers.json")?;
+        let mut rows = |key: &str| match peers[key].take() {
+            Value::Array(rows) => Ok(rows),
+            _ => anyhow::bail!("peers.json has no `{key}`"),
         };
         Ok(Measured {
             criterion: criterion::medians(criterion)?,
-            peers,
+            peers: rows("turns")?,
+            streaming: rows("streaming")?,
             open: read("open.json")?,
             sequence: read("sequence.json")?,
             stream: read("stream.json")?,
@@ -67,6 +71,30 @@ impl Measured {
                 && row["concurrency"] == concurrency
         })?;
         row[key].as_f64()
+    }
+
+    /// A figure of a side that streamed on a version of codex; nothing when it did not run.
+    pub fn streamed(
+        &self,
+        side: &str,
+        codex: &str,
+        work: &str,
+        folders: u64,
+        key: &str,
+    ) -> Option<f64> {
+        let row = self.streaming.iter().find(|row| {
+            row["side"] == side
+                && row["codex"] == codex
+                && row["work"] == work
+                && row["folders"] == folders
+        })?;
+        row[key].as_f64()
+    }
+
+    /// The sides that streamed, each with its version of codex.
+    pub fn streaming_sides(&self) -> Vec<(&str, &str)> {
+        let rows = self.streaming.iter();
+        distinct(rows.filter_map(|row| Some((row["side"].as_str()?, row["codex"].as_str()?))))
     }
 
     /// In which modes a codex was driven, and with how many turns at a time.

@@ -1,0 +1,127 @@
+//! The sides that pass text on, or are compared with those that do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use crate::arguments::Arguments;
+use crate::codex::Model;
+use crate::sides;
+
+use super::dialect::Dialect;
+
+/// The side that the others are paired with: codex and nothing between.
+pub const DIRECT: &str = "direct";
+/// This project, with a codex that stays.
+pub const OURS: &str = "ours";
+/// This project, with a new codex for each turn.
+pub const EXEC: &str = "ours-exec";
+
+/// In how many folders a side works at the same time.
+pub const FOLDERS: usize = 10;
+
+/// One of the things that are compared, on one version of codex.
+#[derive(Debug)]
+pub struct Contender {
+    pub name: &'static str,
+    /// The version of codex.
+    pub version: String,
+    pub dialect: Dialect,
+    pub codex: PathBuf,
+    program: PathBuf,
+    words: Vec<PathBuf>,
+    scratch: PathBuf,
+    home: PathBuf,
+}
+
+/// All for which there is what they need. The first of each version is the direct one.
+pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Result<Vec<Contender>> {
+    let mut all = Vec::new();
+    // The others are measured on the newer codex only.
+    for (codex, newest) in [(&arguments.real_codex, true), (&arguments.old_codex, false)] {
+        let Some(codex) = codex else { continue };
+        let version = version(codex)?;
+        let mut add = |name, dialect, program: &Path, words: Vec<PathBuf>| -> anyhow::Result<()> {
+            let home = scratch.join(format!("streaming/home-{name}-{version}"));
+            fs::create_dir_all(&home)?;
+            fs::copy(&model.config, home.join("config.toml"))?;
+            all.push(Contender {
+                name,
+                version: version.clone(),
+                dialect,
+                codex: codex.clone(),
+                program: program.to_owned(),
+                words,
+                scratch: scratch.to_owned(),
+                home,
+            });
+            Ok(())
+        };
+        // As this project's host starts it.
+        let words = [
+            "app-server",
+            "-c",
+            "features.unbounded_connection_retries=false",
+        ];
+        let words = words.map(PathBuf::from).to_vec();
+        add(DIRECT, Dialect::AppServer, codex, words)?;
+        if let Some(ours) = &arguments.ours {
+            for (name, transport) in [(OURS, "app-server"), (EXEC, "exec")] {
+                let config = scratch.join(format!("streaming/{name}-{version}.json"));
+                let server = serde_json::json!({ "processes": FOLDERS });
+                let text = match name {
+                    OURS => {
+                        serde_json::json!({ "binary": codex, "transport": transport, "server": server })
+                    }
+                    _ => serde_json::json!({ "binary": codex, "transport": transport }),
+                };
+                fs::write(&config, text.to_string())?;
+                let words = vec!["serve".into(), "--config".into(), config];
+                add(name, Dialect::Serve, ours, words)?;
+            }
+        }
+        if let (true, Some(node), Some(_)) = (newest, &arguments.node, &arguments.node_modules) {
+            let folder = scratch.join(sides::SCRIPTS_FOLDER);
+            let acp = "node_modules/@agentclientprotocol/codex-acp/dist/index.js";
+            add("codex-acp", Dialect::Acp, node, vec![folder.join(acp)])?;
+            for (name, script) in [
+                ("ai-sdk", "ai-sdk-app-server.mjs"),
+                ("codex-sdk", "official-sdk.mjs"),
+            ] {
+                let words = vec![folder.join(script), "stream".into(), codex.clone()];
+                add(name, Dialect::Orders, node, words)?;
+            }
+        }
+    }
+    Ok(all)
+}
+
+impl Contender {
+    /// What starts a process of it, in or for this folder.
+    pub fn command(&self, folder: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.words).current_dir(folder);
+        sides::surround(&mut command, &self.scratch, &self.home);
+        if self.dialect == Dialect::Acp {
+            command
+                .env("CODEX_PATH", &self.codex)
+                // Without a sandbox, and without questions: as the others.
+                .env("INITIAL_AGENT_MODE", "agent-full-access");
+        }
+        command
+    }
+}
+
+/// The version that a codex says it is of.
+fn version(codex: &Path) -> anyhow::Result<String> {
+    let output = Command::new(codex).arg("--version").output()?;
+    ensure!(output.status.success(), "{} does not run", codex.display());
+    let text = String::from_utf8(output.stdout)?;
+    let version = text
+        .split_whitespace()
+        .last()
+        .context("a codex without a version")?;
+    Ok(version.to_owned())
+}
