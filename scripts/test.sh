@@ -66,6 +66,9 @@ cargo build --workspace --bin plexum-openai-provider --test program "${locked[@]
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
 if [[ " $* " != *' --release '* ]]; then export PLEXUM_TEST_PROGRAM=$target/debug/plexum-openai-provider; fi
 
+# Most tests wait for clocks and other processes half of their time.
+if [ "$runner" = nextest ]; then export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS-$((($(nproc) * 3 + 1) / 2))}; fi
+
 chosen=()
 if $quick; then
   chosen=(--lib --bins)
