@@ -3,6 +3,7 @@
 //! **Invariant:** nothing in here decides what may be asked of codex; the capability decides, by the grant.
 
 pub mod arguments;
+pub mod ask;
 pub mod envelope;
 pub mod outgoing;
 pub mod pool;

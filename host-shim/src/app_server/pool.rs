@@ -237,7 +237,7 @@ impl Waiting {
         self.end(thread.purpose.key, server.close());
     }
 
-    /// Has one end, whoever waits for that.
+    /// Has one end. Nobody need wait for that.
     fn end(&mut self, key: SessionKey, closes: impl Future<Output = ()> + Send + 'static) {
         self.closing
             .retain(|(_, ended)| ended.has_changed().is_ok());

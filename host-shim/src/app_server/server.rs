@@ -4,42 +4,26 @@
 //! interrupted and swept, and then its codex is closed; so is one that nobody holds any more.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::ask::{Ask, Begin, Finished, Held, Reply, TurnLimits};
 use super::outgoing;
-use super::task::{Ask, Begin, Task};
+use super::task::Task;
 use crate::codex::ask::Clock;
 use crate::codex::exit::Exit;
 use crate::codex::framing::Lines;
+use crate::codex::output::Output;
 use crate::codex::spawner::{Command, Spawner};
 use crate::codex::start::StartError;
 use crate::codex::stop::{Bounds, StopCause};
-use crate::session::store::Session;
 
 /// How many requests may wait for the task, which takes them at once.
 const WAITING_REQUESTS: usize = 4;
-
-/// What codex answers, or how it ended instead.
-pub enum Reply {
-    /// The `result` of the answer, a JSON document.
-    Result(String),
-    /// Codex refuses, with these words.
-    Error(String),
-    /// It is longer than a line may be, and was skipped.
-    TooLong,
-    /// Codex has not begun the turn: the turn was stopped before, or codex has ended like this.
-    NotBegun(Option<Exit>),
-    /// It has ended.
-    Ended(Exit),
-}
 
 /// A codex that stays. Dropping it closes it.
 pub struct Server {
@@ -51,47 +35,10 @@ pub struct Server {
     hello: Option<oneshot::Receiver<Reply>>,
 }
 
-/// What a turn keeps until nothing of it is left, also if it is dropped.
-pub struct Held {
-    /// The conversation: others are kept out of it.
-    pub session: Arc<dyn Session>,
-    /// Its place among the turns of this process.
-    pub _turn_slot: Option<Arc<OwnedSemaphorePermit>>,
-    /// Where it is said what may still run.
-    pub leftovers: UnboundedSender<String>,
-}
-
-/// What bounds a turn.
-pub struct TurnLimits {
-    /// How long a turn that was interrupted may take to end.
-    pub grace: Duration,
-    /// How much codex may say in it.
-    pub max_output_bytes: u64,
-}
-
 /// A turn of a codex that stays.
 pub struct Turn {
     server: Server,
-    output: mpsc::Receiver<io::Result<Lines>>,
-    taken: u64,
-    rest: Lines,
-}
-
-/// How a turn ended.
-#[derive(Debug)]
-pub struct Finished {
-    /// How codex ended, if it did.
-    pub exit: Option<Exit>,
-    /// Set when the host ended the turn, and why.
-    pub stopped: Option<StopCause>,
-    /// The last part of standard error.
-    pub stderr: String,
-    /// How many processes of the turn were left and then ended, without those that ended together with codex.
-    pub swept: u32,
-    /// Whether the same codex may do another turn.
-    pub reusable: bool,
-    /// The turn's id, if codex has named it.
-    pub turn_id: Option<String>,
+    output: Output,
 }
 
 impl Server {
@@ -215,9 +162,7 @@ impl Server {
         }
         Ok(Turn {
             server: self,
-            output,
-            taken: 0,
-            rest: Lines::default(),
+            output: Output::new(output),
         })
     }
 
@@ -254,23 +199,9 @@ impl Turn {
 
     /// The next of what codex says; see [`Process::lines`](crate::codex::process::Process::lines).
     pub async fn lines(&mut self, max_bytes: usize, idle: Clock) -> io::Result<Lines> {
-        if self.rest.is_end() {
-            let batch = match self.output.try_recv() {
-                Ok(batch) => Some(batch),
-                Err(TryRecvError::Disconnected) => None,
-                Err(TryRecvError::Empty) => {
-                    let taken = self.taken;
-                    self.server.ask(Ask::Output { idle, taken }).await;
-                    self.output.recv().await
-                }
-            };
-            let Some(batch) = batch else {
-                return Ok(Lines::default());
-            };
-            self.taken += 1;
-            self.rest = batch?;
-        }
-        Ok(self.rest.take(max_bytes))
+        let server = &self.server;
+        let waits = async |taken| server.ask(Ask::Output { idle, taken }).await;
+        self.output.lines(max_bytes, waits).await
     }
 
     /// Says which thread the turn is in, once codex has named a new one.

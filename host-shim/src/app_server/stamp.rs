@@ -82,7 +82,7 @@ impl StartStamp {
     }
 }
 
-/// Codex's own record of a conversation, as it was at the end of a turn: a file to which whoever goes on with the
+/// Codex's own record of a conversation, as it was at the end of a turn: a file to which every process that goes on with the
 /// conversation appends lines of JSON. Codex 0.135 lets any process do that, and one that has the conversation open already
 /// does not see it.
 #[derive(Debug, Clone)]

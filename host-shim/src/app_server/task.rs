@@ -15,21 +15,17 @@ use tokio::sync::mpsc::{OwnedPermit, Receiver, Sender};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::ask::{Ask, Finished, Reply};
 use super::envelope::{self, Answer, Envelope};
 use super::outgoing;
-use super::server::{Finished, Held, Reply, TurnLimits};
 use super::turn_state::{Phase, TurnState};
-use crate::codex::ask::Clock;
 use crate::codex::exit::Exit;
 use crate::codex::framing::{Framer, Lines, MAX_LINE_BYTES};
 use crate::codex::pauses::{Pauses, TICK};
 use crate::codex::spawner::{Child, Gone, Spawned};
 use crate::codex::stderr::Stderr;
-use crate::codex::stop::{Bounds, StopCause};
-use crate::codex::task::{DRAIN, MAX_BATCH_BYTES, what_is_left};
-
-/// How long after a grace period everything must be over. The supervisor gives up before that.
-pub const BACKSTOP: Duration = Duration::from_secs(10);
+use crate::codex::stop::StopCause;
+use crate::codex::task::{BACKSTOP, DRAIN, KILLED, MAX_BATCH_BYTES, what_is_left};
 
 /// How long codex may take to end after its standard input was closed. It takes a tenth of a second.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -44,48 +40,6 @@ const MOST_REFUSED_BYTES: usize = 1024 * 1024;
 /// The number of the task's own first request, far above those of others. Codex takes numbers of 63 bits, and does not answer
 /// a request with a larger one.
 const FIRST_OWN: u64 = 1 << 62;
-
-/// The status of a process that SIGKILL ended, in the form of `wait(2)`.
-const KILLED: i32 = 9;
-
-/// A request to the task.
-pub enum Ask {
-    /// Sends these lines, and passes on the answer to the request of that number.
-    Request {
-        number: u64,
-        line: outgoing::Line,
-        reply: oneshot::Sender<Reply>,
-    },
-    /// A turn begins: the conversation is about to be opened, or is open. The other is told so, unless codex has ended while
-    /// it waited, or is about to.
-    Begin(Box<Begin>, oneshot::Sender<()>),
-    /// The thread that the turn is in.
-    Thread(String),
-    /// As [`Ask::Request`], for the request that gives the turn its prompt. From here on, codex is at work.
-    Prompt {
-        number: u64,
-        line: outgoing::Line,
-        reply: oneshot::Sender<Reply>,
-    },
-    /// The caller waits for output. It must come within `idle`, unless more than `taken` batches have been sent already.
-    Output { idle: Clock, taken: u64 },
-    /// End the turn.
-    Interrupt(StopCause),
-    /// The caller waits until the turn is over, which should not take longer than `end`, and until it is swept.
-    Finish {
-        end: Duration,
-        reply: oneshot::Sender<Finished>,
-    },
-}
-
-/// A turn that begins.
-pub struct Begin {
-    pub thread_id: String,
-    pub bounds: Bounds,
-    pub limits: TurnLimits,
-    pub held: Held,
-    pub sender: Sender<io::Result<Lines>>,
-}
 
 /// The state of the process. It only moves down this list.
 enum State {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
 use tokio::sync::{mpsc, watch};
 
+use super::ask::{Held, TurnLimits};
 use super::outgoing::{self, Prompt};
-use super::server::{Held, Server, Turn, TurnLimits};
+use super::server::{Server, Turn};
 use crate::codex::ask::Clock;
 use crate::codex::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
 use crate::codex::stop::{Bounds, StopCause, Stopper, stop};

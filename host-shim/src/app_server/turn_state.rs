@@ -10,12 +10,12 @@ use tokio::sync::mpsc::{OwnedPermit, Sender};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::ask::{Begin, Finished, Held, TurnLimits};
 use super::outgoing;
-use super::server::{Finished, Held, TurnLimits};
-use super::task::{BACKSTOP, Begin};
 use crate::codex::framing::Lines;
 use crate::codex::spawner::Child;
 use crate::codex::stop::{Bounds, Stop, StopCause};
+use crate::codex::task::BACKSTOP;
 
 /// How far a turn is.
 pub enum Phase {

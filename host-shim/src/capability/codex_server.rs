@@ -16,10 +16,11 @@ use wasmtime::component::Resource;
 use super::CodexCtx;
 use super::codex::{exit_to_wit, no_program, not_started, status_to_wit, stop_cause};
 use crate::app_server::arguments::arguments as start_arguments;
+use crate::app_server::ask::{Held, Reply, TurnLimits};
 use crate::app_server::envelope::{Hello, OpenedThread};
 use crate::app_server::outgoing::{self, Prompt, Terms};
 use crate::app_server::pool::{OpenThread, Purpose, Warm};
-use crate::app_server::server::{Held, Reply, Server, Turn, TurnLimits};
+use crate::app_server::server::{Server, Turn};
 use crate::app_server::stamp::{Rollout, StartStamp};
 use crate::capability::bindings::codex::{self, RefusalReason};
 use crate::capability::bindings::codex_server::{
@@ -735,23 +736,23 @@ impl codex_server::HostTurn for CodexCtx {
             );
             self.meter.server_closed(ServerClosed::Broken);
             drop(running);
-            let anew = self.start_again(thread.purpose, thread.id).await;
+            let replacement = self.start_again(thread.purpose, thread.id).await;
             let held = self.table.get_mut(&turn)?;
-            let mut anew = match anew {
-                Ok(anew) => anew,
+            let mut replacement = match replacement {
+                Ok(replacement) => replacement,
                 Err(why) => {
                     held.finished = Some(never_ran());
                     return Ok(Err(why));
                 }
             };
-            let Some(again) = anew.turn.take() else {
+            let Some(again) = replacement.turn.take() else {
                 return denied("The turn is over.");
             };
             running = again;
-            (anew.thread.turns, anew.thread.effort) = (1, effort.clone());
-            anew.prompted = true;
-            let id = anew.thread.id.clone();
-            *held = anew;
+            (replacement.thread.turns, replacement.thread.effort) = (1, effort.clone());
+            replacement.prompted = true;
+            let id = replacement.thread.id.clone();
+            *held = replacement;
             let asked = self.ask_prompt(&mut running, &id, prompt).await;
             answered = asked.unwrap_or_else(Err);
         }

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod cgroup;
 pub mod exit;
 pub mod framing;
+pub mod output;
 pub mod pauses;
 pub mod process;
 pub mod spawner;

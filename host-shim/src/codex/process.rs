@@ -6,7 +6,6 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -14,6 +13,7 @@ use tracing::Instrument;
 use super::ask::{Ask, Clock};
 use super::exit::Exit;
 use super::framing::Lines;
+use super::output::Output;
 use super::spawner::{Command, Spawner};
 use super::start::{Start, StartError};
 use super::stop::{Bounds, StopCause};
@@ -27,11 +27,7 @@ const WAITING_REQUESTS: usize = 2;
 pub struct Process {
     id: i32,
     requests: mpsc::Sender<Ask>,
-    output: mpsc::Receiver<io::Result<Lines>>,
-    /// How many batches have come out of `output`.
-    taken: u64,
-    /// What is left of the last one, which was more than was asked for.
-    rest: Lines,
+    output: Output,
     /// Which part of its output may name its thread.
     pub opening: Opening,
     /// Set when it has ended and [`Process::wait`] has returned.
@@ -78,9 +74,7 @@ impl Process {
         Ok(Process {
             id,
             requests,
-            output,
-            taken: 0,
-            rest: Lines::default(),
+            output: Output::new(output),
             opening: Opening::default(),
             exit: None,
         })
@@ -101,26 +95,10 @@ impl Process {
     /// [`Lines::is_end`] at its end. When none comes within `idle`, codex is stopped, and what it still prints is handed
     /// out. May be dropped while it waits; nothing is lost.
     pub async fn lines(&mut self, max_bytes: usize, idle: Clock) -> io::Result<Lines> {
-        if self.rest.is_end() {
-            let batch = match self.output.try_recv() {
-                Ok(batch) => Some(batch),
-                Err(TryRecvError::Disconnected) => None,
-                Err(TryRecvError::Empty) => {
-                    let ask = Ask::Output {
-                        idle,
-                        taken: self.taken,
-                    };
-                    self.ask(ask).await;
-                    self.output.recv().await
-                }
-            };
-            let Some(batch) = batch else {
-                return Ok(Lines::default());
-            };
-            self.taken += 1;
-            self.rest = batch?;
-        }
-        Ok(self.rest.take(max_bytes))
+        let requests = &self.requests;
+        // A task that is gone has already ended its process.
+        let waits = async |taken| drop(requests.send(Ask::Output { idle, taken }).await);
+        self.output.lines(max_bytes, waits).await
     }
 
     /// Waits for the process and everything that it started to end. Its output is over, so it should not take longer

@@ -36,10 +36,10 @@ pub const MAX_BATCH_BYTES: usize = 64 * 1024;
 pub const DRAIN: Duration = Duration::from_millis(500);
 
 /// How long after the grace period everything must be over. The supervisor gives up before that.
-const BACKSTOP: Duration = Duration::from_secs(10);
+pub const BACKSTOP: Duration = Duration::from_secs(10);
 
 /// The status of a process that SIGKILL ended, in the form of `wait(2)`.
-const KILLED: i32 = 9;
+pub const KILLED: i32 = 9;
 
 /// What is said when the supervisor, which knew what codex had started, is gone, and nothing of it can be left.
 const SURE: &str = "Codex's supervisor was killed or held, perhaps by one of codex's tools. Everything that codex had started was ended.";

@@ -69,7 +69,7 @@ impl Case {
     }
 
     /// The same, with a new provider for each turn.
-    pub fn anew(mut self) -> Self {
+    pub fn in_a_new_process(mut self) -> Self {
         self.starts_anew = true;
         self
     }

@@ -187,7 +187,7 @@ pub const KNOWN: &[Known] = &[
             "ctxtool",
             "after a command and a failure",
             "after a command and an overflow",
-            "after a command and a failure, started anew",
+            "after a command and a failure, in a new process",
         ]),
         not_on: &[],
         settle: |both| is_failed(&both.exec) && usage_of_exec_is_missing(both),
@@ -198,7 +198,7 @@ pub const KNOWN: &[Known] = &[
         cases: Cases::Each(&[
             "after a command and a failure",
             "after an incomplete answer",
-            "after a command and a failure, started anew",
+            "after a command and a failure, in a new process",
         ]),
         not_on: &[],
         settle: |both| !is_failed(&both.exec) && usage_of_exec_is_missing(both),

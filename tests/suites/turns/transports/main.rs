@@ -55,7 +55,7 @@ async fn every_scenario_is_the_same_over_both_transports() {
 async fn later_turns_are_too() {
     let cases = [
         Case::turns("plain text", &["one", "two", "mock:history"]),
-        Case::turns("plain text, started anew", &["one", "mock:history"]).anew(),
+        Case::turns("plain text, in a new process", &["one", "mock:history"]).in_a_new_process(),
         Case::turns(
             "commands",
             &[
@@ -89,7 +89,7 @@ async fn later_turns_are_too() {
             ],
         ),
         Case::turns(
-            "after a command and a failure, started anew",
+            "after a command and a failure, in a new process",
             &[
                 "mock:tokens=1000,100,50,5",
                 "mock:failtool=echo said",
@@ -97,7 +97,7 @@ async fn later_turns_are_too() {
                 "mock:tokens=3000,300,70,7",
             ],
         )
-        .anew(),
+        .in_a_new_process(),
         Case::turns(
             "after an overflow",
             &[
