@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use plexum_openai_provider::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
 use plexum_openai_provider::{
-    Loaded, Session, SessionEntry, SessionKey, SessionStore, StoreFuture,
+    Acquired, Loaded, Session, SessionEntry, SessionKey, SessionStore, StoreFuture,
 };
 
 /// Prints a text and ends well.
@@ -56,17 +56,13 @@ pub struct Forgetful;
 struct Nothing;
 
 impl SessionStore for Forgetful {
-    fn lock<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>> {
-        let session: Arc<dyn Session> = Arc::new(Nothing);
-        Box::pin(std::future::ready(Ok(session)))
+    fn acquire<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Acquired> {
+        let acquired = Acquired::new(Nothing, Loaded::default());
+        Box::pin(std::future::ready(Ok(acquired)))
     }
 }
 
 impl Session for Nothing {
-    fn load(&self) -> StoreFuture<'_, Loaded> {
-        Box::pin(std::future::ready(Ok(Loaded::default())))
-    }
-
     fn save(&self, _: SessionEntry) -> StoreFuture<'_, Vec<String>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }

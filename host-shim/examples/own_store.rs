@@ -71,12 +71,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         for event in events {
             let event = Event::from(event);
-            let mut all = Vec::new();
-            if let Event::MessageEnd { .. } = event {
-                // Nothing of the turn runs any more when its end is handed out.
-                all = store.data_mut().codex.end_codex().await;
-            }
-            all.push(event);
+            let all = if let Event::MessageEnd { .. } = event {
+                // When its end is handed out, nothing of the turn runs, and the conversation is kept.
+                store.data_mut().codex.close(event).await
+            } else {
+                vec![event]
+            };
             for event in all {
                 // For the metrics.
                 store.data().codex.note(&event);

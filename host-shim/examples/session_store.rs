@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use plexum_openai_provider::{
-    Config, Event, Loaded, Provider, Request, Session, SessionEntry, SessionKey, SessionStore,
+    Acquired, Config, Event, Provider, Request, Session, SessionEntry, SessionKey, SessionStore,
     StoreFuture,
 };
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
@@ -33,24 +33,21 @@ fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl SessionStore for InMemory {
-    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>> {
+    fn acquire<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Acquired> {
         let lock = Arc::clone(held(&self.locks).entry(key.clone()).or_default());
         Box::pin(async move {
-            Ok(Arc::new(Held {
+            let session = Held {
                 store: self.clone(),
                 key: key.clone(),
                 _lock: lock.lock_owned().await,
-            }) as Arc<dyn Session>)
+            };
+            let entry = held(&self.entries).get(key).cloned();
+            Ok(Acquired::new(session, entry))
         })
     }
 }
 
 impl Session for Held {
-    fn load(&self) -> StoreFuture<'_, Loaded> {
-        let entry = held(&self.store.entries).get(&self.key).cloned();
-        Box::pin(async move { Ok(entry.into()) })
-    }
-
     fn save(&self, entry: SessionEntry) -> StoreFuture<'_, Vec<String>> {
         // A real store has made this durable before it returns: after a crash the conversation must be there.
         held(&self.store.entries).insert(self.key.clone(), entry);

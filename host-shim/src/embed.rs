@@ -46,8 +46,14 @@
 //!     }
 //!     for event in events {
 //!         let event = Event::from(event);
-//!         store.data().codex.note(&event);
-//!         println!("{event:?}");
+//!         let all = match event {
+//!             Event::MessageEnd { .. } => store.data_mut().codex.close(event).await,
+//!             event => vec![event],
+//!         };
+//!         for event in all {
+//!             store.data().codex.note(&event);
+//!             println!("{event:?}");
+//!         }
 //!     }
 //! }
 //! # Ok(())
@@ -58,8 +64,8 @@
 //!
 //! - Every turn has one end, even after a trap.
 //! - Call [`CodexCtx::note`](crate::CodexCtx::note) for each event, so that the metrics know how the turn ended.
-//! - Call [`CodexCtx::end_codex`](crate::CodexCtx::end_codex) before you hand out the end, and hand out what it returns
-//!   first: it ends what the component has left running, and says what may still run.
+//! - Call [`CodexCtx::close`](crate::CodexCtx::close) with the end, and hand out what it returns instead: it ends what the
+//!   component has left running, has the session store keep the turn, and says what went wrong with that.
 //! - Hand out events at the pace at which the caller takes them.
 //! - Stop a turn that its caller no longer wants.
 //! - Limit the number of events.

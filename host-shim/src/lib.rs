@@ -31,6 +31,8 @@ mod contract;
 pub mod doctor;
 pub mod embed;
 mod engine;
+#[cfg(feature = "fleet")]
+pub mod fleet;
 pub mod grant;
 mod open_files;
 mod places;
@@ -62,10 +64,11 @@ pub use provider::Provider;
 pub use session::files::{SESSION_FILE, SessionFiles};
 pub use session::folder::SaveStep;
 pub use session::store::{
-    Loaded, Session, SessionEntry, SessionError, SessionErrorKind, SessionKey, SessionStore,
-    StoreFuture,
+    Acquired, Loaded, LostFuture, Session, SessionEntry, SessionError, SessionErrorKind,
+    SessionKey, SessionStore, StoreFuture,
 };
 pub use spawner::Spawner;
+pub use telemetry::fleet::FleetMetrics;
 pub use telemetry::metrics::{self, Metrics};
 pub use telemetry::record::Recorder;
 pub use turn::Turn;

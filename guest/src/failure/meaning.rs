@@ -86,6 +86,11 @@ pub fn meaning(kind: Kind) -> Meaning {
             "The place where conversations are kept does not answer",
             "Try again; if this persists, check that it runs and can be reached.",
         ),
+        Kind::SessionTooLarge => (
+            false,
+            "The conversation is larger than the store accepts",
+            "Begin a new one, for example with `plexum-openai-provider session reset`, or raise the limit that the text names.",
+        ),
         Kind::Resources => (
             true,
             "This machine has run out of something that the turn needs",

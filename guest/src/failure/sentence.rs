@@ -76,6 +76,8 @@ pub fn session(error: StoreError) -> Failure {
         StoreError::Unavailable(_) => Kind::StoreUnavailable,
         StoreError::Resources(_) => Kind::Resources,
         StoreError::Denied(_) => Kind::Denied,
+        StoreError::TooLarge(_) => Kind::SessionTooLarge,
+        StoreError::Incompatible(_) => Kind::CliIncompatible,
     };
     failure(kind, Some(store_words(&error)))
 }
@@ -89,7 +91,9 @@ pub fn store_words(error: &StoreError) -> &str {
         | StoreError::Unreadable(words)
         | StoreError::Unavailable(words)
         | StoreError::Resources(words)
-        | StoreError::Denied(words) => words,
+        | StoreError::Denied(words)
+        | StoreError::TooLarge(words)
+        | StoreError::Incompatible(words) => words,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a codex that stays was started with: when any of it changes, it no longer does what a new one would do.
 
 use std::borrow::Cow;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -9,6 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use crate::codex::home::codex_home;
 
 /// What identifies a file, and changes if the file changes; `None` if there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,19 +217,6 @@ impl RolloutLine<'_> {
             }
         }
     }
-}
-
-/// Where a codex with this environment that works in this folder has its home.
-fn codex_home(environment: &[(OsString, OsString)], workspace: &Path) -> Option<PathBuf> {
-    let value = |name: &str| {
-        let found = environment.iter().find(|(key, _)| key == OsStr::new(name));
-        // Codex takes an empty one for none.
-        let value = found
-            .map(|(_, value)| value)
-            .filter(|value| !value.is_empty());
-        value.map(|value| workspace.join(value))
-    };
-    value("CODEX_HOME").or_else(|| Some(value("HOME")?.join(".codex")))
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl CodexCtx {
         prompt_on_stdin: Option<String>,
     ) -> Result<Process, codex::Refusal> {
         use codex::RefusalReason as Reason;
-        if self.bounds.stop.cause().is_some() {
+        if self.is_closed || self.bounds.stop.cause().is_some() {
             return Err(stopped());
         }
         self.budget.check_spawn(&args).map_err(|reason| {
@@ -299,8 +299,8 @@ const LIMITS_RULE: &str = "guest limits";
 impl CodexCtx {
     /// Ends every codex that the component has left running, all at once, and waits until they are gone: the next turn
     /// then finds the conversation free. Returns a notice for each thing that may still run all the same, and for a
-    /// supervisor that was killed. Call it before you hand out the end of a turn.
-    pub async fn end_codex(&mut self) -> Vec<Event> {
+    /// supervisor that was killed.
+    pub(crate) async fn end_codex(&mut self) -> Vec<Event> {
         let end = self.config.limits.end();
         // All of them first: each may take the whole grace period.
         for process in self.running() {
@@ -414,7 +414,7 @@ pub(super) fn status_to_wit(status: ExitStatus) -> codex::ExitStatus {
 
 pub(super) fn stop_cause(cause: StopCause) -> codex::StopCause {
     match cause {
-        StopCause::Cancelled => codex::StopCause::Cancelled,
+        StopCause::Cancelled | StopCause::SessionLost => codex::StopCause::Cancelled,
         StopCause::Terminated => codex::StopCause::Terminated,
         StopCause::StartTimeout => codex::StopCause::StartTimeout,
         StopCause::IdleTimeout => codex::StopCause::IdleTimeout,

@@ -145,7 +145,7 @@ fn stopped() -> NotOpened {
 
 impl CodexCtx {
     async fn open_conversation(&mut self, wanted: Wanted) -> Result<ServerTurn, NotOpened> {
-        if self.bounds.stop.cause().is_some() {
+        if self.is_closed || self.bounds.stop.cause().is_some() {
             return Err(stopped());
         }
         let denied = |reason: String| refused(RefusalReason::Denied, reason);

@@ -281,6 +281,7 @@ same_enum!(FailureKind {
     SessionUnreadable,
     SessionMoved,
     StoreUnavailable,
+    SessionTooLarge,
     Resources,
     Config,
     UntrustedDirectory,

@@ -15,6 +15,7 @@ mod session;
 mod settings;
 pub mod to_wit;
 pub mod view;
+pub mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::app_server::pool::Pool;
 use crate::capability::budget::{Budget, Exceeded};
 use crate::capability::handover::Handover;
 use crate::capability::leftovers::Leftovers;
+use crate::capability::watch::Watch;
 use crate::codex::pauses::Deadline;
 use crate::codex::spawner::Spawner;
 use crate::codex::stop::{Bounds, StopCause};
@@ -51,7 +53,7 @@ pub struct CodexCtx {
     pub(crate) session_name: Option<String>,
     /// The conversation, which is this turn's alone.
     pub(crate) session: Arc<dyn Session>,
-    /// What it held when the turn began, until the component has asked for it or changes it. Nothing else changes it
+    /// What it holds, notices only until the component has asked for it; `None` outside of a turn. Nothing else changes it
     /// meanwhile.
     pub(crate) loaded: Option<Loaded>,
     /// The thread ids that may be kept; the one that the store held when the turn began may be
@@ -82,6 +84,10 @@ pub struct CodexCtx {
     /// Held while the turn runs: the engine's clock, and the first place in the workspace's queue.
     pub(crate) _ticking: Option<Ticking>,
     pub(crate) _foremost: Option<Foremost>,
+    /// Whether the conversation is lost.
+    pub(crate) watch: Option<Watch>,
+    /// Whether the turn is over: codex is not started any more.
+    pub(crate) is_closed: bool,
 }
 
 impl CodexCtx {

@@ -11,19 +11,19 @@ use crate::capability::bindings::session;
 use crate::contract::event::Usage;
 use crate::contract::thread_id::is_plain;
 use crate::session::store::{
-    Loaded, Session, SessionEntry, SessionError, SessionErrorKind, StoreFuture,
+    Loaded, NoSession, Session, SessionEntry, SessionError, SessionErrorKind, StoreFuture,
 };
 
 impl session::Host for CodexCtx {
     async fn load(&mut self) -> Result<Result<session::Loaded, session::Error>> {
-        let loaded = match self.loaded.take() {
-            Some(loaded) => Ok(loaded),
-            None => {
-                let session = Arc::clone(&self.session);
-                self.answered(session.load()).await?
-            }
+        let Some(loaded) = &mut self.loaded else {
+            return Ok(Err(NoSession::error().into()));
         };
-        Ok(loaded.map(Into::into).map_err(Into::into))
+        // A notice is given once.
+        let notices = std::mem::take(&mut loaded.notices);
+        let mut loaded = session::Loaded::from(loaded.clone());
+        loaded.notices = notices;
+        Ok(Ok(loaded))
     }
 
     async fn save(&mut self, entry: session::Entry) -> Result<Result<Vec<String>, session::Error>> {
@@ -32,17 +32,22 @@ impl session::Host for CodexCtx {
             self.budget.refused(reason)?;
             return Ok(Err(session::Error::Denied(reason.into())));
         }
-        self.loaded = None;
-        let entry = entry.into();
-        let saved = self.change_session(|session| session.save(entry));
+        let entry = SessionEntry::from(entry);
+        let saving = entry.clone();
+        let saved = self.change_session(|session| session.save(saving));
         let saved = self.answered(saved).await?;
+        if saved.is_ok() {
+            self.loaded = Some(Some(entry).into());
+        }
         Ok(saved.map_err(Into::into))
     }
 
     async fn set_aside(&mut self) -> Result<Result<(), session::Error>> {
-        self.loaded = None;
         let set_aside = self.change_session(|session| session.set_aside());
         let set_aside = self.answered(set_aside).await?;
+        if set_aside.is_ok() {
+            self.loaded = Some(Loaded::default());
+        }
         Ok(set_aside.map_err(Into::into))
     }
 }
@@ -126,6 +131,8 @@ impl From<SessionError> for session::Error {
             SessionErrorKind::Unavailable => session::Error::Unavailable(message),
             SessionErrorKind::Resources => session::Error::Resources(message),
             SessionErrorKind::Denied => session::Error::Denied(message),
+            SessionErrorKind::TooLarge => session::Error::TooLarge(message),
+            SessionErrorKind::Incompatible => session::Error::Incompatible(message),
         }
     }
 }

@@ -6,12 +6,21 @@ pub mod ask;
 pub mod cgroup;
 pub mod exit;
 pub mod framing;
+pub mod home;
 pub mod output;
 pub mod pauses;
 pub mod process;
+#[cfg(any(feature = "doctor", feature = "fleet"))]
+#[cfg_attr(
+    not(feature = "doctor"),
+    allow(dead_code, reason = "most of it is for the doctor")
+)]
+pub mod query;
 pub mod spawner;
 pub mod start;
 pub mod stderr;
 pub mod stop;
 pub mod supervised;
 pub mod task;
+#[cfg(any(feature = "doctor", feature = "fleet"))]
+pub mod version;

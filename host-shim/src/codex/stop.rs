@@ -26,6 +26,8 @@ pub enum StopCause {
     OutputLimit,
     /// The turn, or its output, was over, and codex did not exit.
     Lingering,
+    /// Others may have the conversation.
+    SessionLost,
 }
 
 impl StopCause {
@@ -40,6 +42,7 @@ impl StopCause {
             StopCause::TurnTimeout => "turn_timeout",
             StopCause::OutputLimit => "output_limit",
             StopCause::Lingering => "lingering",
+            StopCause::SessionLost => "session_lost",
         }
     }
 }
@@ -49,6 +52,8 @@ impl StopCause {
 pub struct Stop {
     asked: watch::Receiver<Option<StopCause>>,
     suspended: watch::Receiver<bool>,
+    /// Whether the turn has lost its conversation.
+    lost: watch::Sender<bool>,
     /// The time that is charged to nobody in this turn.
     pub pauses: Arc<Pauses>,
 }
@@ -72,6 +77,7 @@ pub fn stop() -> (Stopper, Stop) {
     let stop = Stop {
         asked,
         suspended,
+        lost: watch::Sender::default(),
         pauses: Arc::default(),
     };
     (stopper, stop)
@@ -97,8 +103,15 @@ impl Stop {
     /// The cause, if the turn should end. A dropped [`Stopper`] counts as a cancel.
     #[must_use]
     pub fn cause(&self) -> Option<StopCause> {
-        let abandoned = self.is_abandoned().then_some(StopCause::Cancelled);
-        self.asked.borrow().or(abandoned)
+        let abandoned = || self.is_abandoned().then_some(StopCause::Cancelled);
+        let lost = || self.lost.borrow().then_some(StopCause::SessionLost);
+        let asked = *self.asked.borrow();
+        asked.or_else(lost).or_else(abandoned)
+    }
+
+    /// Asks for the end of the turn, because others may have its conversation.
+    pub fn lose_session(&self) {
+        self.lost.send_replace(true);
     }
 
     /// Whether the turn was dropped.
@@ -118,9 +131,15 @@ impl Stop {
 
     /// Waits until the turn should end; see [`Stop::cause`].
     pub async fn requested(&mut self) -> StopCause {
-        match self.asked.wait_for(Option::is_some).await {
-            Ok(cause) => (*cause).unwrap_or(StopCause::Cancelled),
-            Err(_) => StopCause::Cancelled,
+        let mut lost = self.lost.subscribe();
+        tokio::select! {
+            biased;
+            asked = self.asked.wait_for(Option::is_some) => match asked {
+                Ok(cause) => (*cause).unwrap_or(StopCause::Cancelled),
+                Err(_) => StopCause::Cancelled,
+            },
+            // The sender is this one's own.
+            _ = lost.wait_for(|lost| *lost) => StopCause::SessionLost,
         }
     }
 }

@@ -172,6 +172,7 @@ fn found(content: &Content<'_>) -> String {
         Content::Null => "null".into(),
         Content::Bool(value) => value.to_string(),
         Content::Number(written) => format!("{written:.SHOWN$}"),
+        Content::String(text) if has_login(text) => "the URL of something, with a login".into(),
         Content::String(text) => {
             let more = if text.chars().nth(SHOWN).is_some() {
                 "…"
@@ -188,6 +189,12 @@ fn found(content: &Content<'_>) -> String {
     }
 }
 
+/// Whether a text is a URL that may hold a password.
+fn has_login(text: &str) -> bool {
+    text.split_once("://")
+        .is_some_and(|(_, rest)| rest.contains('@'))
+}
+
 /// What to write instead, if that is clear.
 fn hint(node: &Node<'_>, expected: &str) -> String {
     match &node.content {
@@ -197,7 +204,9 @@ fn hint(node: &Node<'_>, expected: &str) -> String {
             format!(": write {text} without quotes")
         }
         // Words that a shell would cut at their spaces are one each here.
-        Content::String(text) if expected == "an array" && !text.contains(['"', '\'']) => {
+        Content::String(text)
+            if expected == "an array" && !text.contains(['"', '\'']) && !has_login(text) =>
+        {
             let words: Vec<_> = text.split_whitespace().collect();
             format!(": write {words:?}")
         }

@@ -18,13 +18,14 @@ pub mod guest_limits;
 pub(crate) mod key_path;
 mod limits;
 mod model;
-mod nearest;
+pub(crate) mod nearest;
 pub(crate) mod numbers;
 mod reader;
 mod rules;
 #[cfg(feature = "schema")]
 mod schema;
 mod server;
+mod sessions;
 mod variable;
 
 pub use error::{ConfigError, Mistake, Problem};
@@ -33,6 +34,7 @@ pub use model::SupportedModel;
 #[cfg(feature = "schema")]
 pub use schema::schema;
 pub use server::{ServerArguments, ServerLimits};
+pub use sessions::{DatabaseUrl, PostgresSessions, Sessions};
 
 /// The model that is on offer when nothing else is configured. It leaves the choice to
 /// codex: a ChatGPT account may refuse any other.
@@ -79,6 +81,8 @@ pub struct Config {
     pub changed_instructions: ChangedInstructions,
     /// Whether codex may be started when the record cannot be written.
     pub record: RecordRule,
+    /// Where conversations are kept.
+    pub sessions: Sessions,
     /// How long things may take.
     pub limits: Limits,
     /// How much the component may use up and hand back.
@@ -108,6 +112,7 @@ impl Default for Config {
             instructions: Instructions::default(),
             changed_instructions: ChangedInstructions::default(),
             record: RecordRule::default(),
+            sessions: Sessions::default(),
             limits: Limits::default(),
             guest: GuestLimits::default(),
             env: Vec::new(),

@@ -46,7 +46,7 @@ macro_rules! numbers {
                     .filter(|((_, range), value)| !range.contains(value))
                     .map(|((name, range), value)| {
                         let (low, high) = (range.start(), range.end());
-                        (*name, format!("expected a whole number from {low} to {high}, found {value}"))
+                        (*name, $crate::config::numbers::range_message(*low, *high, value))
                     })
             }
         }
@@ -54,3 +54,8 @@ macro_rules! numbers {
 }
 
 pub(crate) use numbers;
+
+/// What is wrong with a number that is out of its range.
+pub fn range_message(low: u32, high: u32, found: u32) -> String {
+    format!("expected a whole number from {low} to {high}, found {found}")
+}

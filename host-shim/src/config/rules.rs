@@ -68,6 +68,15 @@ pub fn broken(config: &Config) -> Vec<BrokenRule> {
     found.extend(server.map(|(key, message)| BrokenRule::new(top("server").key(key), message)));
     let limits = config.limits.out_of_range();
     found.extend(limits.map(|(key, message)| BrokenRule::new(top("limits").key(key), message)));
+    if let Some(postgres) = &config.sessions.postgres {
+        let path = top("sessions").key("postgres");
+        let broken = postgres.broken(config);
+        found.extend(
+            broken
+                .into_iter()
+                .map(|(key, message)| BrokenRule::new(path.key(key), message)),
+        );
+    }
     let guest = config.guest.out_of_range();
     found.extend(guest.map(|(key, message)| BrokenRule::new(top("guest").key(key), message)));
     found

@@ -352,6 +352,8 @@ pub enum FailureKind {
     SessionMoved,
     /// The place where conversations are kept does not answer.
     StoreUnavailable,
+    /// The conversation's record is larger than the place where conversations are kept accepts.
+    SessionTooLarge,
     /// This machine has run out of something: memory, disk, processes, open files.
     Resources,
     /// The configuration of the host or of codex is wrong.

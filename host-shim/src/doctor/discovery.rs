@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{child, installed};
+use super::installed;
+use crate::codex::query;
 use crate::config::{Config, SupportedModel};
 
 /// What `codex debug models` prints, as far as it matters here.
@@ -40,7 +41,7 @@ struct Level {
 pub async fn discover(config: &Config) -> Result<Vec<SupportedModel>, String> {
     let program = installed::program(config).map_err(|error| error.to_string())?;
     let shown = program.display();
-    let answer = child::ask_for_document(&program, &["debug", "models"], config)
+    let answer = query::ask_for_document(&program, &["debug", "models"], config)
         .await
         .map_err(|error| error.said)?;
     if !answer.status.success() {

@@ -1,9 +1,10 @@
 //! Whether codex is logged in, or needs to be.
 
+use super::Check;
 use super::api_key::reaches_codex;
 use super::codex_config::ModelProvider;
 use super::installed::{Installed, telling_line};
-use super::{Check, child};
+use crate::codex::query;
 use crate::config::Config;
 
 const ID: &str = "login";
@@ -20,7 +21,7 @@ pub async fn checks(codex: &Installed, config: &Config) -> Vec<Check> {
 }
 
 async fn login(codex: &Installed, config: &Config, provider: &ModelProvider) -> Check {
-    let answer = match child::ask(&codex.path, &["login", "status"], config).await {
+    let answer = match query::ask(&codex.path, &["login", "status"], config).await {
         Ok(answer) => answer,
         Err(error) => {
             let remedy = error.remedy("run `codex login status` by hand");

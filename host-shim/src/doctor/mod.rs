@@ -5,12 +5,13 @@
 //! whether it is logged in. The component is run only for [`Doctor::turn`].
 
 mod api_key;
-mod child;
 mod codex_config;
 mod component;
 mod configuration;
 mod discovery;
 mod disk;
+#[cfg(feature = "postgres")]
+mod fleet;
 mod folder;
 mod installed;
 mod login;
@@ -54,8 +55,13 @@ impl Doctor {
         checks.extend(machine::checks());
         checks.extend(folder::workspace(&self.workspace));
         checks.extend(disk::workspace(&self.workspace));
-        checks.extend(session::checks(&self.workspace));
         let (config, said) = configuration::read(self.config.as_deref());
+        let is_fleet = config
+            .as_ref()
+            .is_some_and(|config| config.sessions.postgres.is_some());
+        if !is_fleet {
+            checks.extend(session::checks(&self.workspace));
+        }
         checks.extend(said);
         // Checking codex under another configuration than the operator's would only mislead.
         if let Some(config) = config {
@@ -82,6 +88,8 @@ impl Doctor {
                 },
             )),
         }
+        #[cfg(feature = "postgres")]
+        checks.extend(fleet::checks(config).await);
         checks.extend(api_key::check(config));
         checks.extend(transport::check(config));
         let Ok(path) = installed::program(config) else {

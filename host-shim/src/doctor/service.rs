@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::installed::telling_line;
-use super::{Check, SYSTEMD_PATH, child, quoted, under_systemd};
+use super::{Check, SYSTEMD_PATH, quoted, under_systemd};
+use crate::codex::query;
 use crate::config::Config;
 use crate::grant::npm_script::program_behind;
 
@@ -51,7 +52,7 @@ pub async fn start(config: &Config, found: &Path) -> Option<Check> {
         None => under_systemd("codex")?,
     };
     let shown = program.display();
-    let answer = child::ask_as_service(&program, &["--version"], SYSTEMD_PATH).await;
+    let answer = query::ask_as_service(&program, &["--version"], SYSTEMD_PATH).await;
     let said = match answer {
         Ok(answer) if answer.status.success() => {
             return Some(Check::ok(

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::installed::{Installed, Version};
+use super::installed::Installed;
 use super::{Check, quoted, under_systemd};
+use crate::codex::version::Version;
 use crate::grant::npm_script::{interpreter, is_node, native};
 
 /// From this version on, with a node that supports it, the script becomes the program and leaves no process of its own.

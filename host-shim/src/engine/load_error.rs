@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::config::ConfigError;
 use crate::scarcity;
+use crate::session::store::SessionError;
 
 /// Why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,9 @@ pub enum LoadError {
         "the component does not fit the world `plexum:codex/codex-provider@0.1.0`, and nothing beyond that world is granted: {0:#}; run `plexum-openai-provider audit` to see what it asks for, and use a component that was built for this world"
     )]
     World(wasmtime::Error),
+    /// The store of conversations that the configuration names cannot be used.
+    #[error("the conversations cannot be kept as `sessions` says: {0}")]
+    Sessions(SessionError),
 }
 
 impl LoadError {

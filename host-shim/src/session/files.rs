@@ -35,8 +35,8 @@ use crate::session::place::{blocking, refused};
 use crate::session::rollout::Rollout;
 use crate::session::state::{Belongs, Owner, State, Thread};
 use crate::session::store::{
-    Loaded, Session, SessionEntry, SessionError, SessionErrorKind, SessionKey, SessionStore,
-    StoreFuture,
+    Acquired, Loaded, Session, SessionEntry, SessionError, SessionErrorKind, SessionKey,
+    SessionStore, StoreFuture,
 };
 
 /// The file that holds the thread id.
@@ -127,7 +127,7 @@ impl SessionFiles {
     /// What the next turn would go on with. Changes nothing, and does not wait for a running turn.
     ///
     /// # Errors
-    /// As those of [`Session::load`].
+    /// As those of [`SessionStore::acquire`].
     pub async fn peek(&self, key: &SessionKey) -> Result<Loaded, SessionError> {
         let (this, key) = (self.clone(), key.clone());
         Ok(blocking(move || this.peek_blocking(&key)).await?)
@@ -151,9 +151,18 @@ impl SessionFiles {
             let message = format!("{thread_id:?} is not a thread id, which is a UUID");
             return Err(SessionError::new(SessionErrorKind::Denied, message));
         }
-        let locked = self.locked(key).await?;
+        let (locked, _) = self.locked(key, Load::No).await?;
         let thread_id = thread_id.to_owned();
         Ok(blocking(move || locked.conversation.adopt(&thread_id)).await?)
+    }
+
+    /// Moves what is kept of the conversation out of the way, as a person orders, so that the next turn begins a new one.
+    ///
+    /// # Errors
+    /// As those of [`Session::set_aside`].
+    pub async fn set_aside(&self, key: &SessionKey) -> Result<(), SessionError> {
+        let (locked, _) = self.locked(key, Load::No).await?;
+        locked.set_aside().await
     }
 
     fn open(&self, key: &SessionKey, how: OpenState) -> io::Result<Conversation> {
@@ -194,38 +203,47 @@ impl SessionFiles {
         })
     }
 
-    /// Waits until the conversation is this turn's alone. What it goes on with is read too if that needs no waiting:
-    /// each way to a thread that may block and back costs time.
-    async fn locked(&self, key: &SessionKey) -> Result<Locked, SessionError> {
+    /// Waits until the conversation is this turn's alone, and loads what it goes on with if that is wanted.
+    async fn locked(&self, key: &SessionKey, load: Load) -> Result<(Locked, Loaded), SessionError> {
         let (this, key) = (self.clone(), key.clone());
-        let (locked, is_locked) = blocking(move || {
+        // If there is nothing to wait for, one way to a thread that may block, and back: each costs time.
+        let (locked, loaded) = blocking(move || {
             let conversation = this.open(&key, OpenState::OrMade)?;
             let lock = conversation.own_lock()?;
             let locked = Locked {
                 conversation: Arc::new(conversation),
                 syncs: this.syncs,
                 lock,
-                loaded: Mutex::default(),
             };
             let is_locked = lock::try_lock(locked.file(), locked.conversation.folder.path())?;
-            if is_locked {
-                let loaded = locked.conversation.load();
-                *held(&locked.loaded) = Some(loaded);
-            }
-            Ok::<_, SessionError>((locked, is_locked))
+            let loaded = is_locked.then(|| locked.conversation.load_if(load));
+            Ok::<_, SessionError>((locked, loaded.transpose()?))
         })
         .await?;
-        if !is_locked {
-            lock::wait(locked.file(), locked.conversation.folder.path()).await?;
+        if let Some(loaded) = loaded {
+            return Ok((locked, loaded));
         }
-        Ok(locked)
+        lock::wait(locked.file(), locked.conversation.folder.path()).await?;
+        let conversation = Arc::clone(&locked.conversation);
+        let loaded = blocking(move || conversation.load_if(load)).await?;
+        Ok((locked, loaded))
     }
 }
 
 impl SessionStore for SessionFiles {
-    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>> {
-        Box::pin(async move { Ok(Arc::new(self.locked(key).await?) as Arc<dyn Session>) })
+    fn acquire<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Acquired> {
+        Box::pin(async move {
+            let (locked, loaded) = self.locked(key, Load::Yes).await?;
+            Ok(Acquired::new(locked, loaded))
+        })
     }
+}
+
+/// Whether to load what a conversation goes on with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Load {
+    Yes,
+    No,
 }
 
 /// Whether to make the folder of the state if it is missing.
@@ -241,8 +259,6 @@ struct Locked {
     syncs: Arc<Semaphore>,
     /// What is locked, unless it is the workspace's folder.
     lock: Option<File>,
-    /// What was read when it was locked.
-    loaded: Mutex<Option<Result<Loaded, SessionError>>>,
 }
 
 impl Locked {
@@ -258,19 +274,7 @@ impl Session for Locked {
         Some(self.file().as_fd())
     }
 
-    fn load(&self) -> StoreFuture<'_, Loaded> {
-        match held(&self.loaded).take() {
-            Some(loaded) => Box::pin(std::future::ready(loaded)),
-            None => {
-                let conversation = Arc::clone(&self.conversation);
-                Box::pin(blocking(move || conversation.load()))
-            }
-        }
-    }
-
     fn save(&self, entry: SessionEntry) -> StoreFuture<'_, Vec<String>> {
-        // What was read when it was locked holds no longer.
-        held(&self.loaded).take();
         let conversation = Arc::clone(&self.conversation);
         let thread_id = entry.thread_id.clone();
         let syncs = Arc::clone(&self.syncs);
@@ -291,7 +295,6 @@ impl Session for Locked {
     }
 
     fn set_aside(&self) -> StoreFuture<'_, ()> {
-        held(&self.loaded).take();
         let conversation = Arc::clone(&self.conversation);
         Box::pin(blocking(move || conversation.set_aside()))
     }
@@ -366,6 +369,13 @@ impl Conversation {
             says_when_born: self.here.folder.born.is_some(),
         };
         Ok(decide(found, known))
+    }
+
+    fn load_if(&self, load: Load) -> Result<Loaded, SessionError> {
+        match load {
+            Load::Yes => self.load(),
+            Load::No => Ok(Loaded::default()),
+        }
     }
 
     /// Decides what to go on with, and puts right what the decision found wrong.

@@ -7,6 +7,6 @@ mod git;
 pub mod lock;
 pub mod place;
 pub mod queue;
-mod rollout;
+pub mod rollout;
 pub mod state;
 pub mod store;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::contract::event::Usage;
 use crate::scarcity;
+use crate::telemetry::fleet::FleetMetrics;
 
 /// Which conversation is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,6 +78,10 @@ pub enum SessionErrorKind {
     Resources,
     /// The host does not allow it.
     Denied,
+    /// The conversation is larger than the store accepts.
+    TooLarge,
+    /// The codex of this machine may not go on with the conversation.
+    Incompatible,
 }
 
 /// Why a store could not do what it was asked. Its text is shown: name the place, and what to do.
@@ -149,18 +154,38 @@ impl From<Option<SessionEntry>> for Loaded {
     }
 }
 
-/// A conversation that nobody else uses while this lives.
+/// What a [`SessionStore`] hands over for a turn.
+#[non_exhaustive]
+pub struct Acquired {
+    /// The conversation, which is this turn's alone.
+    pub session: Arc<dyn Session>,
+    /// What it goes on with.
+    pub loaded: Loaded,
+}
+
+impl Acquired {
+    /// A conversation, and what it goes on with.
+    pub fn new(session: impl Session, loaded: impl Into<Loaded>) -> Self {
+        Acquired {
+            session: Arc::new(session),
+            loaded: loaded.into(),
+        }
+    }
+}
+
+/// What [`Session::lost`] returns.
+pub type LostFuture<'a> = Pin<Box<dyn Future<Output = SessionError> + Send + 'a>>;
+
+/// A conversation that nobody else uses while this lives, unless it says that it is [`lost`](Self::lost).
 ///
-/// An error of any of its methods but [`save`](Self::save) at the end of a turn ends the turn before the model is asked.
+/// An error of `save` or `set_aside` ends the turn, before the model is asked, but for a `save` at the end of the turn, whose
+/// error is told.
 pub trait Session: Send + Sync + 'static {
     /// The file or folder whose lock (`flock(2)`) keeps others out, if there is one. Codex's supervisor then holds the
     /// lock too, so that others are kept out until codex is gone, even if this process is killed.
     fn lock(&self) -> Option<BorrowedFd<'_>> {
         None
     }
-
-    /// What is kept for this conversation.
-    fn load(&self) -> StoreFuture<'_, Loaded>;
 
     /// Keeps `entry`. When this returns, a crash of the machine does not lose its thread id; a crash before
     /// that leaves what was kept before, whole. The rest may be lost: it is then not known.
@@ -170,33 +195,64 @@ pub trait Session: Send + Sync + 'static {
 
     /// Moves what is kept out of the way, to where a person can still find it.
     fn set_aside(&self) -> StoreFuture<'_, ()>;
+
+    /// Waits until others may have this conversation although the turn still runs, and returns why. Codex is then stopped,
+    /// within the grace period, and the turn ends with the failure of that error.
+    fn lost(&self) -> LostFuture<'_> {
+        Box::pin(std::future::pending())
+    }
+
+    /// The turn is over: codex is gone, or waits for the next turn. This is awaited before the end of the turn is handed
+    /// out, however the turn has ended. A turn that would have succeeded fails with the error of this, if there is one.
+    ///
+    /// It is not called if the turn is dropped. The last thing that happens then is that this is dropped, when codex is
+    /// gone.
+    fn finish(&self) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// Keeps one small record per conversation. [`SessionFiles`](crate::SessionFiles) keeps it on this machine; a runtime
 /// whose workspaces move between machines brings its own.
 pub trait SessionStore: Send + Sync + 'static {
-    /// Waits until no other turn of this conversation runs, on any machine, and keeps others out until what it returns
-    /// is dropped. The caller gives up by dropping the future.
-    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>>;
+    /// Waits until no other turn of this conversation runs, on any machine, and keeps others out until the session that it
+    /// returns is dropped, or has finished. The caller gives up by dropping the future.
+    fn acquire<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Acquired>;
+
+    /// Who has the conversation that [`acquire`](Self::acquire) has waited for, in a sentence, if that is known.
+    fn holder(&self, key: &SessionKey) -> Option<String> {
+        let _ = key;
+        None
+    }
+
+    /// Waits until it has kept what turns that were dropped have left to do.
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// What has happened with it, if machines share it.
+    fn metrics(&self) -> FleetMetrics {
+        FleetMetrics::default()
+    }
 }
 
 /// For `describe`, which has no workspace and so nothing to keep.
 pub(crate) struct NoSession;
 
 impl NoSession {
-    fn refused<T: Send + 'static>() -> StoreFuture<'static, T> {
-        Box::pin(std::future::ready(Err(SessionError::new(
+    pub fn error() -> SessionError {
+        SessionError::new(
             SessionErrorKind::Denied,
             "there is no session outside of a turn",
-        ))))
+        )
+    }
+
+    fn refused<T: Send + 'static>() -> StoreFuture<'static, T> {
+        Box::pin(std::future::ready(Err(Self::error())))
     }
 }
 
 impl Session for NoSession {
-    fn load(&self) -> StoreFuture<'_, Loaded> {
-        Self::refused()
-    }
-
     fn save(&self, _: SessionEntry) -> StoreFuture<'_, Vec<String>> {
         Self::refused()
     }

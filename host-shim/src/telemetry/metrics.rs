@@ -10,6 +10,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::contract::event::{Event, FailureKind, StopReason, Usage};
+use crate::telemetry::fleet::FleetMetrics;
 
 /// What has happened since the provider was loaded. Counters only grow, but for `turns_open` and `turns_waiting`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -51,6 +52,8 @@ pub struct Metrics {
     pub to_end: Durations,
     /// The codex processes that stay (`"transport": "app-server"`).
     pub servers: Servers,
+    /// The session store, if machines share it.
+    pub fleet: FleetMetrics,
 }
 
 /// What has happened with the codex processes that stay. Counters only grow, but for `waiting`.
@@ -104,7 +107,7 @@ pub struct Durations {
 }
 
 impl Durations {
-    fn add(&mut self, duration: Duration) {
+    pub(super) fn add(&mut self, duration: Duration) {
         let seconds = duration.as_secs_f64();
         self.count += 1;
         self.seconds += seconds;

@@ -1,5 +1,6 @@
 //! One turn, seen from outside.
 
+pub mod close;
 pub mod loaded;
 pub mod open;
 mod run;
@@ -88,15 +89,9 @@ pub(crate) fn begin(loaded: Loaded, workspace: PathBuf, request: Request) -> Tur
     let (mut sink, events) = Sink::new(meter.clone(), bounds.clone(), grace);
     let span = meter.span().clone();
     let task = async move {
-        let outcome = run(&loaded, workspace, request, bounds, &meter, &mut sink).await;
-        // Whatever happened in there, the caller gets exactly one end.
-        if !sink.has_ended() {
-            let end = outcome.err().unwrap_or_else(|| {
-                let message = "The component ended the turn without saying how: report this, with the version of the component.";
-                Event::failed(FailureKind::Internal, StopReason::Error, message.into())
-            });
-            sink.send_end(end).await;
-        }
+        // Whatever happens in there, the caller gets exactly one end.
+        let end = run(&loaded, workspace, request, bounds, &meter, &mut sink).await;
+        sink.send_end(end).await;
     };
     tokio::spawn(task.instrument(span));
     Turn {

@@ -15,6 +15,7 @@ use crate::capability::budget::Budget;
 use crate::capability::handover::Handover;
 use crate::capability::leftovers::Leftovers;
 use crate::capability::to_wit::to_wit;
+use crate::capability::watch::Watch;
 use crate::codex::spawner::Spawner;
 use crate::codex::stop::{Bounds, Stop, StopCause, Stopper, stop};
 use crate::codex::supervised::Supervised;
@@ -31,9 +32,12 @@ use crate::grant::program::PinnedProgram;
 use crate::places::Places;
 use crate::session::files::SessionFiles;
 use crate::session::queue::Queue;
-use crate::session::store::{NoSession, SessionError, SessionErrorKind, SessionKey, SessionStore};
+use crate::session::store::{
+    Acquired, NoSession, SessionError, SessionErrorKind, SessionKey, SessionStore,
+};
 use crate::telemetry::metrics::{Counters, Meter, Metrics};
 use crate::telemetry::record::{Recorder, TurnRecord};
+use crate::turn::close::failure_of;
 
 /// Codex, as an operator's configuration grants it to a component. Cheap to clone; make one per process.
 ///
@@ -104,6 +108,7 @@ impl GrantedCodex {
                 "at most {turns} turns run at once, and not {wanted} (`limits.turns`), because this process may have no more than {limit}"
             );
         }
+        let sessions = sessions_of(&config).map_err(LoadError::Sessions)?;
         let counters = Counters::default();
         Ok(GrantedCodex {
             grant: Arc::new(Grant::new(&config)),
@@ -111,7 +116,7 @@ impl GrantedCodex {
             turn_slots: Arc::new(Semaphore::new(places.turns as usize)),
             servers: Arc::new(Pool::new(config.server, counters.clone())),
             config: Arc::new(config),
-            sessions: Arc::new(SessionFiles::default()),
+            sessions,
             spawner: Arc::new(Supervised),
             program: Arc::default(),
             component_sha256: component_sha256.into(),
@@ -152,6 +157,7 @@ impl GrantedCodex {
     /// From here on none waits.
     pub async fn close(&self) {
         self.servers.close().await;
+        self.sessions.close().await;
     }
 
     /// The component's SHA-256, in lower-case hexadecimal.
@@ -163,7 +169,9 @@ impl GrantedCodex {
     /// The counters so far, for all clones together.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        self.counters.read()
+        let mut metrics = self.counters.read();
+        metrics.fleet = self.sessions.metrics();
+        metrics
     }
 
     /// Waits until a turn may begin in `workspace`: no other one of its conversation runs, and fewer than `limits.turns`
@@ -251,14 +259,14 @@ impl GrantedCodex {
         };
         // Held until codex is gone, even if the turn is dropped. Codex itself does not refuse a second writer before
         // 0.150.
-        let session = pauses.within(&mut busy, self.sessions.lock(&key));
-        let session = bounds
-            .within(session)
+        let acquired = pauses.within(&mut busy, self.sessions.acquire(&key));
+        let acquired = bounds
+            .within(acquired)
             .await
             .map_err(|cause| gave_up_waiting(cause, OF_THE_CONVERSATION))?
             .ok_or_else(|| self.busy(&key))?;
-        let session = match session {
-            Ok(session) => session,
+        let Acquired { session, loaded } = match acquired {
+            Ok(acquired) => acquired,
             Err(error) => {
                 // Not asked in every turn: on a disk that does not answer, this may take forever.
                 let is_folder = bounds.within(is_folder(workspace.clone())).await;
@@ -279,16 +287,12 @@ impl GrantedCodex {
             .await
             .map_err(|cause| gave_up_waiting(cause, "its images to be copied"))?
             .map_err(|error| failed(FailureKind::InvalidRequest, error.to_string()))?;
-        // The grant goes by what is stored now, not by what the component will store.
-        let loaded = bounds
-            .within(session.load())
-            .await
-            .map_err(|cause| gave_up_waiting(cause, "the session store"))?
-            .map_err(no_session)?;
         let ctx = CodexCtx {
+            watch: Some(Watch::over(&session, &bounds.stop)),
             record: self.record(&workspace),
             workspace,
             session_name: request.session.clone(),
+            // The grant goes by what is stored now, not by what the component will store.
             threads: KnownThreads::new(loaded.entry.as_ref().map(|entry| entry.thread_id.clone())),
             session,
             loaded: Some(loaded),
@@ -338,6 +342,8 @@ impl GrantedCodex {
             _ticking: ticking,
             turn_slot: None,
             _foremost: None,
+            watch: None,
+            is_closed: false,
         }
     }
 
@@ -348,7 +354,11 @@ impl GrantedCodex {
 
     fn busy(&self, key: &SessionKey) -> Event {
         let seconds = self.config.limits.busy_seconds;
-        let message = if self.queue.is_held_up(key) {
+        let message = if let Some(holder) = self.sessions.holder(key) {
+            format!(
+                "The turn has waited for its conversation for more than {seconds} s: {holder}. Try again later, or raise `limits.busy_seconds` in config.json."
+            )
+        } else if self.queue.is_held_up(key) {
             let (turns, remedy) = (self.places.turns, self.places.remedy());
             format!(
                 "An earlier turn of this conversation has been waiting for more than {seconds} s, because {turns} turns are running elsewhere. Run fewer turns at once, or {remedy}."
@@ -373,19 +383,28 @@ impl GrantedCodex {
     }
 }
 
+/// The store of conversations that the configuration names.
+fn sessions_of(config: &Config) -> Result<Arc<dyn SessionStore>, SessionError> {
+    if config.sessions.postgres.is_none() {
+        return Ok(Arc::new(SessionFiles::default()));
+    }
+    #[cfg(feature = "postgres")]
+    if let Some(fleet) = crate::fleet::fleet_of(config)? {
+        return Ok(Arc::new(fleet));
+    }
+    Err(SessionError::new(
+        SessionErrorKind::Denied,
+        "`sessions.postgres` is set, and this program was built without the feature `postgres`",
+    ))
+}
+
 /// The end of a turn whose session cannot be locked or loaded.
 fn no_session(error: SessionError) -> Event {
-    let SessionError { kind, message } = error;
-    let (kind, retryable) = match kind {
-        SessionErrorKind::Busy => (FailureKind::SessionBusy, true),
-        SessionErrorKind::Moved => (FailureKind::SessionMoved, true),
-        SessionErrorKind::Lost => (FailureKind::SessionLost, false),
-        SessionErrorKind::Unreadable => (FailureKind::SessionUnreadable, false),
-        SessionErrorKind::Unavailable => (FailureKind::StoreUnavailable, true),
-        SessionErrorKind::Resources => (FailureKind::Resources, true),
-        SessionErrorKind::Denied => (FailureKind::Denied, false),
-    };
-    let message = format!("The session cannot be used: {message}.");
+    let (kind, retryable) = failure_of(error.kind);
+    let message = format!(
+        "The session cannot be used: {}.",
+        error.message.trim_end_matches('.')
+    );
     if retryable {
         Event::failed_for_now(kind, StopReason::Error, message)
     } else {
@@ -427,7 +446,7 @@ mod tests {
 
     use super::*;
     use crate::capability::bindings::session::Host as _;
-    use crate::session::store::{Loaded, Session, SessionEntry, StoreFuture};
+    use crate::session::store::{Session, SessionEntry, StoreFuture};
 
     /// Saves when the test lets it.
     #[derive(Clone, Default)]
@@ -444,20 +463,16 @@ mod tests {
     }
 
     impl SessionStore for Slow {
-        fn lock<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>> {
+        fn acquire<'a>(&'a self, _: &'a SessionKey) -> StoreFuture<'a, Acquired> {
             Box::pin(async {
                 let _lock = Arc::clone(&self.lock).lock_owned().await;
                 let store = self.clone();
-                Ok(Arc::new(Locked { store, _lock }) as Arc<dyn Session>)
+                Ok(Acquired::new(Locked { store, _lock }, Some(entry())))
             })
         }
     }
 
     impl Session for Locked {
-        fn load(&self) -> StoreFuture<'_, Loaded> {
-            Box::pin(std::future::ready(Ok(Some(entry()).into())))
-        }
-
         fn save(&self, entry: SessionEntry) -> StoreFuture<'_, Vec<String>> {
             Box::pin(async {
                 self.store.begun.notify_one();

@@ -17,7 +17,7 @@ use crate::contract::thread_id;
 use crate::engine::load_error::ran_out;
 use crate::telemetry::metrics::Meter;
 
-/// Runs the component. An error is the end to send, unless one was sent already.
+/// Runs the component, and returns the end of the turn.
 pub(super) async fn run(
     loaded: &Loaded,
     workspace: PathBuf,
@@ -25,36 +25,35 @@ pub(super) async fn run(
     bounds: Bounds,
     meter: &Meter,
     sink: &mut Sink,
-) -> Result<(), Event> {
+) -> Event {
     let codex = &loaded.codex;
     let ticking = Some(loaded.tick());
     let prepared = codex.prepare(workspace, request, bounds, meter, ticking);
-    let (ctx, request) = prepared.await?;
+    let (ctx, request) = match prepared.await {
+        Ok(prepared) => prepared,
+        Err(end) => return end,
+    };
     let mut store = loaded.store(ctx);
-    let done = drive(loaded, &mut store, &request, sink).await;
-    end_codex(&mut store, sink).await;
-    done
-}
-
-/// Ends what the component has left running, and passes on what there is to say about it.
-async fn end_codex(store: &mut Store<CodexCtx>, sink: &mut Sink) {
-    for notice in store.data_mut().end_codex().await {
-        if sink.has_ended() {
-            tracing::error!(?notice, "this was known only after the end of the turn");
-            continue;
-        }
+    let end = drive(loaded, &mut store, &request, sink).await;
+    // Whoever hears of the end finds nothing of the turn running, the conversation kept, and free.
+    let mut events = store.data_mut().close(end.unwrap_or_else(|end| end)).await;
+    drop(store);
+    let end = events.pop().unwrap_or_else(unsaid);
+    for notice in events {
         // A caller that does not take it gets the end all the same.
         let _taken = sink.send(notice, 0).await;
     }
+    end
 }
 
-/// Runs the component in its store, which may leave a codex running.
+/// Runs the component in its store, which may leave a codex running, and returns how the turn ends. An error is an end that
+/// the component has not said.
 async fn drive(
     loaded: &Loaded,
     store: &mut Store<CodexCtx>,
     request: &wit::Request,
     sink: &mut Sink,
-) -> Result<(), Event> {
+) -> Result<Event, Event> {
     let world = loaded
         .pre
         .instantiate_async(&mut *store)
@@ -81,7 +80,8 @@ async fn drive(
     let mut cancelled = false;
     loop {
         // Codex is stopped by now. A component that waits for nothing of ours has to be asked.
-        if !cancelled && store.data().bounds.stop.cause() == Some(StopCause::Cancelled) {
+        let cause = store.data().bounds.stop.cause();
+        if !cancelled && matches!(cause, Some(StopCause::Cancelled | StopCause::SessionLost)) {
             cancelled = true;
             let asked = turns.call_cancel(&mut *store, turn).await;
             asked.map_err(|error| stopped(store, &error))?;
@@ -91,7 +91,7 @@ async fn drive(
             .await
             .map_err(|error| stopped(store, &error))?;
         if events.is_empty() {
-            return Ok(());
+            return Err(unsaid());
         }
         if let Err(exceeded) = store.data_mut().budget.take_events(&events) {
             return Err(stopped(store, &exceeded.into()));
@@ -103,18 +103,29 @@ async fn drive(
                 let message = "The component reported a thread id that is not valid: report this, with the version of the component.";
                 return Err(failed(FailureKind::Internal, message));
             }
-            // Whoever hears of the end finds nothing of the turn running, and the conversation free.
             if let wit::Event::MessageEnd(_) = event {
-                end_codex(store, sink).await;
+                return Ok(event.into());
             }
             let bytes = budget::memory(&event);
             match sink.send(event.into(), bytes).await {
                 Sent::Taken => {}
-                Sent::Unwanted => return Ok(()),
+                Sent::Unwanted => return Err(unwanted()),
                 Sent::TooLate(cause) => return Err(not_taken(cause)),
             }
         }
     }
+}
+
+/// The end of a turn that the component has ended without one.
+fn unsaid() -> Event {
+    let message = "The component ended the turn without saying how: report this, with the version of the component.";
+    Event::failed(FailureKind::Internal, StopReason::Error, message.to_owned())
+}
+
+/// The end of a turn whose caller is gone, and does not hear of it.
+fn unwanted() -> Event {
+    let message = "The turn was dropped.";
+    Event::failed_for_now(FailureKind::Killed, StopReason::Aborted, message.to_owned())
 }
 
 /// The end of a turn whose request does not fit into the component's memory, if that is why it did not begin.

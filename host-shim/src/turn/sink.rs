@@ -18,13 +18,12 @@ const WAITING_BYTES: u32 = 1024 * 1024;
 /// A waiting event, and its share of [`WAITING_BYTES`].
 pub(super) type Waiting = (Event, OwnedSemaphorePermit);
 
-/// Passes events on until the end, and nothing after it.
+/// Passes events on. Nothing comes after the end.
 pub(super) struct Sink {
     way: Way,
     bounds: Bounds,
     /// How long to wait for a caller that takes no events once the turn must end.
     grace: Duration,
-    ended: bool,
 }
 
 /// The way to the caller.
@@ -57,35 +56,21 @@ impl Sink {
             },
             bounds,
             grace,
-            ended: false,
         };
         (sink, receiver)
-    }
-
-    /// Whether the end has been passed on.
-    pub fn has_ended(&self) -> bool {
-        self.ended
     }
 
     /// Passes on an event that takes this much memory. Waits until there is room for it; once the turn must end, no
     /// longer than the grace period.
     pub async fn send(&mut self, event: Event, bytes: usize) -> Sent {
-        if self.ended {
-            tracing::warn!("the component sent an event after the end of the turn; it is dropped");
-            return Sent::Unwanted;
-        }
-        let is_end = matches!(event, Event::MessageEnd { .. });
         let passed = self.way.pass(event, bytes);
         let passed = self.bounds.within_grace(self.grace, passed).await;
-        let passed = passed.unwrap_or_else(Sent::TooLate);
-        self.ended |= is_end && passed == Sent::Taken;
-        passed
+        passed.unwrap_or_else(Sent::TooLate)
     }
 
     /// Passes the end on, however long that takes.
-    pub async fn send_end(&mut self, end: Event) {
+    pub async fn send_end(self, end: Event) {
         self.way.pass(end, 0).await;
-        self.ended = true;
     }
 }
 

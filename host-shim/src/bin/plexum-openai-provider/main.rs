@@ -7,6 +7,7 @@ mod component;
 mod doctor;
 mod event_writer;
 mod explain;
+mod fleet;
 mod harmless;
 mod ignored_signals;
 mod man;
@@ -67,6 +68,7 @@ enum Command {
     Audit(audit::AuditCommand),
     Explain(explain::Explain),
     Session(session::Session),
+    Fleet(fleet::FleetCommand),
     #[command(hide = true)]
     Component(component::ComponentCommand),
     #[command(hide = true)]
@@ -115,6 +117,7 @@ fn command() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Explain(explain) => explain.run(),
         Command::Session(session) => session.run(),
+        Command::Fleet(fleet) => fleet.run(),
         Command::Component(component) => component.run(),
         Command::Manifest(manifest) => manifest.run(),
         Command::NewConfig(new_config) => new_config.run(),
@@ -284,7 +287,7 @@ mod tests {
         let help = Cli::command().render_help().to_string();
         let listed = |name: &str| help.lines().any(|line| line.trim_start().starts_with(name));
         for name in [
-            "say", "serve", "audit", "explain", "session", "doctor", "models",
+            "say", "serve", "audit", "explain", "session", "fleet", "doctor", "models",
         ] {
             assert!(listed(name), "{name}: {help}");
         }

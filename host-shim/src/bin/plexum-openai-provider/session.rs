@@ -1,17 +1,21 @@
 //! `session`: the conversation that a workspace remembers.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
-use plexum_openai_provider::{Loaded, SessionFiles, SessionKey, SessionStore};
+use plexum_openai_provider::fleet::store::Listed;
+use plexum_openai_provider::fleet::{Fleet, fleet_of};
+use plexum_openai_provider::{Loaded, SessionFiles, SessionKey};
+use serde_json::{Value, json};
 
 use super::harmless::one_line;
 
-/// Show, forget or choose the conversation of a workspace.
+/// Show, forget or choose the conversation of a workspace, or list those of a store that machines share.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -19,6 +23,7 @@ Examples:
   plexum-openai-provider session reset --workspace ~/agents/scribe
   plexum-openai-provider session reset --session review
   plexum-openai-provider session adopt 01a215f0-83f3-7a93-a4bf-ac302d6a3744
+  plexum-openai-provider session list
 
 Exit codes: 0 done, 1 there is no conversation, 2 the session cannot be used.")]
 pub struct Session {
@@ -30,31 +35,134 @@ pub struct Session {
     /// The conversation of this name instead of the workspace's own
     #[arg(long, value_name = "NAME", global = true)]
     session: Option<String>,
+    /// The configuration [default: ~/.plexum/plugins/plexum-openai-provider/config.json, if it exists]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Clone, Subcommand)]
 enum Action {
-    /// Print the thread id and what is known of its tokens, as JSON
+    /// Print the thread id and what is known of its tokens, as JSON; of a store that machines share, all that it has
     Show,
-    /// Set the session file aside as .plexum-codex-session.bad, so that the next turn begins a new conversation
+    /// Have the next turn begin a new conversation: the session file is set aside as .plexum-codex-session.bad
     Reset,
-    /// Go on with a thread of codex's here, and no longer in the workspace that it belongs to
+    /// Go on with a thread that codex has on this machine, and no longer in the workspace that it belongs to
     Adopt {
         /// The id of the thread, as `codex resume` lists it
         #[arg(value_name = "ID")]
         thread_id: String,
     },
+    /// Print each conversation of a store that machines share (`sessions.postgres`), one line of JSON each: its thread, its
+    /// size, and which host has it since when
+    List,
 }
 
 impl Session {
     pub fn run(self) -> Result<ExitCode> {
         let workspace = super::absolute(&self.workspace)?;
         let key = SessionKey::new(workspace, self.session);
-        super::runtime(1)?.block_on(act(self.action, &key))
+        let config = super::config(self.config.as_deref())?;
+        super::runtime(2)?.block_on(async {
+            match fleet_of(&config)? {
+                Some(fleet) => act_in_fleet(self.action, &key, &fleet).await,
+                None => act(self.action, &key).await,
+            }
+        })
     }
 }
 
+/// The same in a store that machines share.
+async fn act_in_fleet(action: Action, key: &SessionKey, fleet: &Fleet) -> Result<ExitCode> {
+    let name = Fleet::key(key);
+    let none = || {
+        eprintln!(
+            "There is no conversation {} in the store yet.",
+            one_line(&name)
+        );
+        Ok(ExitCode::FAILURE)
+    };
+    match action {
+        Action::List => {
+            let mut after: Option<String> = None;
+            loop {
+                let listed = fleet.store().list(after.as_deref(), PAGE).await?;
+                for conversation in &listed {
+                    print_line(&shown_conversation(conversation))?;
+                }
+                match listed.last() {
+                    Some(last) if listed.len() == PAGE as usize => after = Some(last.key.clone()),
+                    _ => break,
+                }
+            }
+        }
+        Action::Show => match fleet.store().find(&name).await? {
+            Some(found) => print_line(&shown_conversation(&found))?,
+            None => return none(),
+        },
+        Action::Reset => {
+            if fleet.store().find(&name).await?.is_none() {
+                return none();
+            }
+            match patiently(fleet.set_aside(key)).await? {
+                Some(entry) => println!(
+                    "The next turn begins a new conversation. The thread {} stays in the store until `plexum-openai-provider fleet sweep` removes it.",
+                    entry.thread_id
+                ),
+                None => return none(),
+            }
+        }
+        Action::Adopt { thread_id } => {
+            patiently(fleet.adopt(key, &thread_id)).await?;
+            println!(
+                "The next turn of {}, on any host, goes on with {thread_id}.",
+                one_line(&name)
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many conversations are asked for at once.
+const PAGE: u32 = 500;
+
+fn print_line(value: &Value) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{value}").context("the list cannot be printed")
+}
+
+/// A conversation of the store, as JSON.
+fn shown_conversation(conversation: &Listed) -> Value {
+    let Listed {
+        key,
+        holder,
+        last_host,
+        thread,
+        updated,
+        ..
+    } = conversation;
+    let record = thread.as_ref().and_then(|thread| thread.record.as_ref());
+    json!({
+        "key": key,
+        "thread_id": thread.as_ref().map(|thread| &thread.entry.thread_id),
+        "thread_usage": thread.as_ref().and_then(|thread| thread.entry.totals),
+        "record_bytes": record.map(|record| record.bytes),
+        "codex_version": record.map(|record| &record.codex_version),
+        "last_host": last_host,
+        "updated": humantime::format_rfc3339_seconds(*updated).to_string(),
+        "holder": holder.as_ref().map(|holder| json!({
+            "host": holder.host,
+            "for_seconds": holder.held_for.as_secs(),
+            "lease_ends_in_seconds": holder.ends_in.as_secs(),
+        })),
+    })
+}
+
 async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
+    if let Action::List = action {
+        bail!(
+            "there is no store to list: without `sessions.postgres` in the configuration, each workspace keeps its own conversation; see `session show`"
+        );
+    }
     let files = SessionFiles::default();
     if let Action::Adopt { thread_id } = &action {
         let before = patiently(files.adopt(key, thread_id)).await?;
@@ -86,7 +194,7 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
         ),
         Action::Reset => {
             // A running turn would write the id again.
-            patiently(files.lock(key)).await?.set_aside().await?;
+            patiently(files.set_aside(key)).await?;
             let path = SessionFiles::session_file(key);
             let name = path.file_name().unwrap_or_default();
             println!(
@@ -96,7 +204,7 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
                 entry.thread_id
             );
         }
-        Action::Adopt { .. } => {}
+        Action::Adopt { .. } | Action::List => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ mod json_line;
 mod line;
 mod message;
 mod method;
+mod metrics_page;
 mod outgoing;
 mod output;
 mod requests;
@@ -19,6 +20,7 @@ mod success;
 mod turns;
 
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
@@ -63,6 +65,9 @@ Exit codes: 0 it was ended, 1 not everything could be written, 2 it could not be
 pub struct Serve {
     #[command(flatten)]
     provider: ProviderArgs,
+    /// Show the metrics at http://ADDRESS/metrics, for Prometheus. Only an address of this machine, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
 }
 
 /// Standard input is read, and standard output written, on a thread each.
@@ -94,11 +99,28 @@ impl Serve {
                     () = hangup::hangup() => "nobody reads standard output any more",
                 }
             };
+            let metrics = match self.metrics_listen {
+                Some(address) => {
+                    let listener = metrics_page::listen(address).await?;
+                    let address = listener
+                        .local_addr()
+                        .context("the metrics have no address")?;
+                    eprintln!("The metrics are at http://{address}/metrics.");
+                    Some(tokio::spawn(metrics_page::answer(
+                        listener,
+                        provider.clone(),
+                    )))
+                }
+                None => None,
+            };
             let (reader, writer) = (tokio::io::stdin(), tokio::io::stdout());
             let provider_of_turns = provider.clone();
             let served = connection::serve(provider_of_turns, description, reader, writer, stopped);
             let served = served.await;
             provider.close().await;
+            if let Some(metrics) = metrics {
+                metrics.abort();
+            }
             anyhow::Ok(served)
         })?;
         // A read of standard input cannot be cancelled, and waiting for it would mean waiting for the client.
