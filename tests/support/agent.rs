@@ -90,14 +90,27 @@ impl Agent {
     }
 
     fn program(&self, through: &str) -> Result<PathBuf> {
-        let program = self.workspace.outside("codex");
-        let script = format!(
-            "#!/bin/sh\nCODEX_HOME='{0}' HOME='{0}' exec {through}'{1}' \"$@\"\n",
-            self.home.path().display(),
-            self.codex.path.display()
-        );
-        std::fs::write(&program, script)?;
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755))?;
-        Ok(program)
+        program_with_home(&self.workspace, &self.home, &self.codex.path, through)
     }
+}
+
+/// A program beside the workspace that is this codex with this home, started by another one where `through` names it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn program_with_home(
+    workspace: &Workspace,
+    home: &CodexHome,
+    codex: &Path,
+    through: &str,
+) -> Result<PathBuf> {
+    let program = workspace.outside("codex");
+    let script = format!(
+        "#!/bin/sh\nCODEX_HOME='{0}' HOME='{0}' exec {through}'{1}' \"$@\"\n",
+        home.path().display(),
+        codex.display()
+    );
+    std::fs::write(&program, script)?;
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755))?;
+    Ok(program)
 }

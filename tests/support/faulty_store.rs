@@ -6,12 +6,12 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use plexum_openai_provider::{
-    Loaded, Session, SessionEntry, SessionError, SessionFiles, SessionKey, SessionStore,
-    StoreFuture,
+    Acquired, LostFuture, Session, SessionEntry, SessionError, SessionFiles, SessionKey,
+    SessionStore, StoreFuture,
 };
 
 /// The names of all methods of a store.
-pub const METHODS: [&str; 4] = ["lock", "load", "save", "set_aside"];
+pub const METHODS: [&str; 4] = ["acquire", "save", "set_aside", "finish"];
 
 /// The files of the workspace, but for one method.
 #[derive(Clone)]
@@ -76,13 +76,15 @@ impl fmt::Debug for FaultyStore {
 }
 
 impl SessionStore for FaultyStore {
-    fn lock<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Arc<dyn Session>> {
-        let locked = Box::pin(async {
-            let session = self.files.lock(key).await?;
+    fn acquire<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Acquired> {
+        let acquired = Box::pin(async {
+            let Acquired {
+                session, loaded, ..
+            } = self.files.acquire(key).await?;
             let fault = self.fault.clone();
-            Ok(Arc::new(Faulty { session, fault }) as Arc<dyn Session>)
+            Ok(Acquired::new(Faulty { session, fault }, loaded))
         });
-        self.fault.or("lock", locked)
+        self.fault.or("acquire", acquired)
     }
 }
 
@@ -96,15 +98,19 @@ impl Session for Faulty {
         self.session.lock()
     }
 
-    fn load(&self) -> StoreFuture<'_, Loaded> {
-        self.fault.or("load", self.session.load())
-    }
-
     fn save(&self, entry: SessionEntry) -> StoreFuture<'_, Vec<String>> {
         self.fault.or("save", self.session.save(entry))
     }
 
     fn set_aside(&self) -> StoreFuture<'_, ()> {
         self.fault.or("set_aside", self.session.set_aside())
+    }
+
+    fn lost(&self) -> LostFuture<'_> {
+        self.session.lost()
+    }
+
+    fn finish(&self) -> StoreFuture<'_, ()> {
+        self.fault.or("finish", self.session.finish())
     }
 }

@@ -9,6 +9,8 @@
 //! - [`json_schema`]: whether a value is what one of the published schemas says.
 //! - [`workspace`]: a scratch workspace, and turns in it through the real program.
 //! - [`census`]: what a run holds and leaves: processes, descriptors, files, memory.
+//! - [`faulty_fleet`]: a store of a fleet that fails when a test says so.
+//! - [`fleet_host`]: hosts of a fleet in this process.
 //! - [`faulty_store`]: a store of the conversation that hangs or fails.
 //! - [`jail`]: a run in which something of the machine is scarce.
 //! - [`component`]: builds of components.
@@ -19,6 +21,7 @@
 //! - [`signal`]: a child that can be sent a signal, whatever this process ignores.
 //! - [`once`]: folders that many processes share.
 //! - [`cpu_time`]: a clock that another load on the machine does not move.
+//! - [`postgres`]: a PostgreSQL of a test's own.
 //! - [`random`]: choices that a seed repeats.
 //! - [`wait`]: for what gives no signal.
 //! - [`transcript`]: the cases of which transcripts of the real codex are kept.
@@ -40,12 +43,15 @@ pub mod component;
 pub mod cpu_time;
 pub mod echo_provider;
 pub mod fake_codex;
+pub mod faulty_fleet;
 pub mod faulty_store;
+pub mod fleet_host;
 pub mod hostile;
 pub mod jail;
 pub mod jco_host;
 pub mod json_schema;
 pub mod once;
+pub mod postgres;
 pub mod python_host;
 pub mod random;
 pub mod real_codex;
