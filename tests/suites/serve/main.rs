@@ -12,6 +12,7 @@ mod backpressure;
 mod client;
 mod ending;
 mod many;
+mod metrics_page;
 mod node;
 mod protocol;
 mod schema;

@@ -25,6 +25,8 @@ async fn each_kind_of_error_of_a_store_is_a_kind_of_failure() {
         (SessionErrorKind::Unavailable, FailureKind::StoreUnavailable),
         (SessionErrorKind::Resources, FailureKind::Resources),
         (SessionErrorKind::Denied, FailureKind::Denied),
+        (SessionErrorKind::TooLarge, FailureKind::SessionTooLarge),
+        (SessionErrorKind::Incompatible, FailureKind::CliIncompatible),
     ] {
         for at in METHODS {
             let workspace = Workspace::scripted(codex, [Step::turn("hi").to_vec()]).unwrap();

@@ -313,7 +313,7 @@ fn an_adopted_thread_is_one_places_only_even_if_it_is_forgotten_whose_it_is() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let loaded = |folder: &Path| {
         let key = SessionKey::of_workspace(folder);
-        runtime.block_on(async { store.lock(&key).await.unwrap().load().await.unwrap() })
+        runtime.block_on(store.acquire(&key)).unwrap().loaded
     };
     let (here, there) = (loaded(one.path()), loaded(other.path()));
     assert_eq!(here.entry.unwrap().thread_id, theirs);

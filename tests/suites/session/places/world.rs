@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plexum_openai_provider::{
-    Loaded, SESSION_FILE, SessionEntry, SessionFiles, SessionKey, SessionStore, Usage,
+    Acquired, Loaded, SESSION_FILE, SessionEntry, SessionFiles, SessionKey, SessionStore, Usage,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -149,13 +149,12 @@ impl World {
                 }
             });
         }
-        let session = self.runtime.block_on(store.lock(&key));
-        let Ok(session) = session else {
-            prop_assert!(killed_at.is_some(), "cannot be locked");
-            return Ok(());
-        };
-        let Ok(loaded) = self.runtime.block_on(session.load()) else {
-            prop_assert!(killed_at.is_some(), "cannot be loaded");
+        let acquired = self.runtime.block_on(store.acquire(&key));
+        let Ok(Acquired {
+            session, loaded, ..
+        }) = acquired
+        else {
+            prop_assert!(killed_at.is_some(), "cannot be acquired");
             return Ok(());
         };
         self.check(&loaded, user, folder)?;
@@ -312,8 +311,8 @@ impl World {
             Step::Reset(workspace) => {
                 let at = workspace.index(count);
                 let key = SessionKey::of_workspace(&self.workspaces[at].path);
-                let session = self.runtime.block_on(self.store(0).lock(&key)).unwrap();
-                let _ = self.runtime.block_on(session.set_aside());
+                let store = self.store(0);
+                let _ = self.runtime.block_on(store.set_aside(&key));
                 self.latest.remove(&(0, self.workspaces[at].folder));
             }
         }
