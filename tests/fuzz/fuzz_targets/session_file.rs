@@ -9,11 +9,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use plexum_openai_provider::{
-    Loaded, SESSION_FILE, Session, SessionEntry, SessionFiles, SessionKey, SessionStore, Usage,
+    Acquired, Loaded, SESSION_FILE, SessionEntry, SessionFiles, SessionKey, SessionStore, Usage,
 };
 use plexum_openai_provider_fuzz::fields::{FIELD, split};
 use plexum_openai_provider_fuzz::scratch::scratch;
@@ -38,20 +37,16 @@ fuzz_target!(|data: &[u8]| {
         .with_state_folder(&state)
         .with_codex_home(root.path().join("codex"));
     let key = SessionKey::of_workspace(&folder);
-    let locked = || -> Arc<dyn Session> {
-        RUNTIME
-            .with(|runtime| runtime.block_on(store.lock(&key)))
-            .expect("nobody else locks it")
+    let acquired = || -> Result<Acquired, String> {
+        let acquired = RUNTIME.with(|runtime| runtime.block_on(store.acquire(&key)));
+        acquired.map_err(|error| error.to_string())
     };
 
     // A real conversation first, so that the state has its files.
     if has(b'w') {
-        let session = locked();
-        let entry = SessionEntry::new(KNOWN);
-        RUNTIME.with(|runtime| {
-            runtime.block_on(session.load()).expect("nothing is there");
-            runtime.block_on(session.save(entry)).expect("it is saved");
-        });
+        let Acquired { session, .. } = acquired().expect("nothing is there");
+        let saved = session.save(SessionEntry::new(KNOWN));
+        RUNTIME.with(|runtime| runtime.block_on(saved).expect("it is saved"));
         drop(session);
         let places = state.join("workspaces");
         let file = fs::read_dir(places).expect("the folder").next();
@@ -73,8 +68,12 @@ fuzz_target!(|data: &[u8]| {
     let before = content(&folder);
     let peeked = RUNTIME.with(|runtime| runtime.block_on(store.peek(&key)));
     assert_eq!(content(&folder), before, "looking changes nothing");
-    let open = locked();
-    let loaded = load(&*open);
+    let (open, loaded) = match acquired() {
+        Ok(Acquired {
+            session, loaded, ..
+        }) => (Some(session), Ok(loaded)),
+        Err(error) => (None, Err(error)),
+    };
     if let (Ok(peeked), Ok(loaded)) = (&peeked, &loaded) {
         assert_eq!(peeked.entry, loaded.entry);
         let file = String::from_utf8_lossy(session);
@@ -103,11 +102,13 @@ fuzz_target!(|data: &[u8]| {
         }
     };
     let before = content(&folder);
+    // Nothing is saved without a conversation.
+    let Some(open) = open else { return };
     let saved = RUNTIME.with(|runtime| runtime.block_on(open.save(entry.clone())));
     drop(open);
     match saved {
         Ok(_) => {
-            let again = load(&*locked()).expect("what was saved can be loaded");
+            let again = acquired().expect("what was saved can be loaded").loaded;
             let kept = again.entry.expect("what was saved is there");
             assert_eq!(kept.thread_id, entry.thread_id);
             let mut after = content(&folder);
@@ -122,21 +123,14 @@ fuzz_target!(|data: &[u8]| {
         Err(error) => assert_eq!(content(&folder), before, "changed in spite of {error}"),
     }
 
-    let open = locked();
-    let aside = RUNTIME.with(|runtime| runtime.block_on(open.set_aside()));
+    let aside = RUNTIME.with(|runtime| runtime.block_on(store.set_aside(&key)));
     assert!(aside.is_ok(), "{aside:?}");
     assert_eq!(
-        load(&*open).map(|loaded| loaded.entry),
+        acquired().map(|acquired| acquired.loaded.entry),
         Ok(None),
         "what is set aside is not gone on with"
     );
 });
-
-/// What is loaded, or the text of the error.
-fn load(session: &dyn Session) -> Result<Loaded, String> {
-    let loaded = RUNTIME.with(|runtime| runtime.block_on(session.load()));
-    loaded.map_err(|error| error.to_string())
-}
 
 /// The files in a folder.
 fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {

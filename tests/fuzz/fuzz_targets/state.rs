@@ -8,11 +8,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use plexum_openai_provider::{
-    Loaded, SESSION_FILE, Session, SessionEntry, SessionFiles, SessionKey, SessionStore, Usage,
+    Acquired, SESSION_FILE, Session, SessionEntry, SessionFiles, SessionKey, SessionStore, Usage,
 };
 use plexum_openai_provider_fuzz::fields::{FIELD, split};
 use plexum_openai_provider_fuzz::scratch::scratch;
@@ -50,8 +49,7 @@ fuzz_target!(|data: &[u8]| {
     let known = OWN.map(|thread_id| state.join(format!("threads/{thread_id}.json")));
     let mut places: Vec<PathBuf> = Vec::new();
     for (workspace, thread_id) in workspaces.iter().zip(OWN) {
-        let session = workspace.locked();
-        load(&*session).expect("nothing is there");
+        let Acquired { session, .. } = workspace.acquired();
         save(&*session, SessionEntry::new(thread_id)).expect("it is saved");
         let files = fs::read_dir(state.join("workspaces")).expect("the folder");
         let mut paths = files.map(|file| file.expect("a name").path());
@@ -96,8 +94,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(totals.is_none() || says_so, "totals come from nowhere");
     }
     if has(b'n') {
-        let session = workspaces[0].locked();
-        load(&*session).expect("it was loaded a moment ago");
+        let Acquired { session, .. } = workspaces[0].acquired();
         let mut entry = SessionEntry::new(NEW);
         entry.totals = Some(Usage::default());
         save(&*session, entry.clone()).expect("it is saved");
@@ -119,11 +116,11 @@ impl<'a> Workspace<'a> {
         Workspace { folder, store }
     }
 
-    fn locked(&self) -> Arc<dyn Session> {
+    fn acquired(&self) -> Acquired {
         let key = SessionKey::of_workspace(&self.folder);
         RUNTIME
-            .with(|runtime| runtime.block_on(self.store.lock(&key)))
-            .expect("nobody else locks it")
+            .with(|runtime| runtime.block_on(self.store.acquire(&key)))
+            .expect("nobody else locks it, and the files are plain ones")
     }
 
     /// What a turn here goes on with. A thread other than the one in the file is told.
@@ -131,7 +128,7 @@ impl<'a> Workspace<'a> {
         let in_file = fs::read(self.folder.join(SESSION_FILE)).ok();
         let key = SessionKey::of_workspace(&self.folder);
         let peeked = RUNTIME.with(|runtime| runtime.block_on(self.store.peek(&key)));
-        let loaded = load(&*self.locked()).expect("the files are plain ones");
+        let loaded = self.acquired().loaded;
         assert_eq!(
             peeked.map(|peeked| peeked.entry).ok(),
             Some(loaded.entry.clone())
@@ -169,11 +166,6 @@ fn owner(file: &Path) -> String {
     let thread: Value = serde_json::from_str(&text).expect("it is JSON");
     let owner = thread["owner"].to_string();
     owner.trim_matches(['{', '}']).to_owned()
-}
-
-fn load(session: &dyn Session) -> Result<Loaded, String> {
-    let loaded = RUNTIME.with(|runtime| runtime.block_on(session.load()));
-    loaded.map_err(|error| error.to_string())
 }
 
 fn save(session: &dyn Session, entry: SessionEntry) -> Result<Vec<String>, String> {
