@@ -10,6 +10,8 @@
 #   scripts/tool.sh node               a Node.js that can suspend WebAssembly; prints its path
 #   scripts/tool.sh jco                what host-shim/examples/jco needs to transpile; prints its folder
 #   scripts/tool.sh python             a Python with what host-shim/examples/python needs; prints its path
+#   scripts/tool.sh postgres           a PostgreSQL to start; prints the folder of its programs
+#   scripts/tool.sh pgbouncer          a PgBouncer to start; prints its path
 #   scripts/tool.sh serve-client       what tests/suites/serve needs: a JSON-RPC client and a validator of schemas
 #
 # Paths go to standard output, everything else to standard error. Exits with 3 when the machine
@@ -171,6 +173,39 @@ python() {
   printf '%s\n' "$program"
 }
 
+debian_package() { # package
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { say "$1 is not installed, and only root can install it here with apt-get: install it."; exit 3; }
+  patiently "Installing $1 from Debian's packages" sh -c "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $1"
+}
+
+postgres_programs() {
+  local program
+  program=$(type -P postgres || true)
+  if [ -n "$program" ] && [ -x "$(dirname "$program")/initdb" ]; then
+    dirname "$program"
+    return
+  fi
+  # Debian has each version in a folder of its own, none of which is on PATH.
+  find /usr/lib/postgresql -path '*/bin/postgres' -printf '%h\n' 2>/dev/null | sort -V | tail -n 1
+}
+
+postgres() {
+  if [ -z "$(postgres_programs)" ]; then
+    debian_package postgresql
+  fi
+  postgres_programs
+}
+
+pgbouncer() {
+  local program
+  program=$(PATH=$PATH:/usr/sbin type -P pgbouncer || true)
+  if [ -z "$program" ]; then
+    debian_package pgbouncer
+    program=$(PATH=$PATH:/usr/sbin type -P pgbouncer)
+  fi
+  printf '%s\n' "$program"
+}
+
 case ${1-all} in
   wasm-target) wasm_target ;;
   codex) codex "${2:?the version of codex}" ;;
@@ -181,6 +216,8 @@ case ${1-all} in
   node) node ;;
   jco) jco ;;
   python) python ;;
+  postgres) postgres ;;
+  pgbouncer) pgbouncer ;;
   all)
     wasm_target
     for version in "${codex_versions[@]}"; do codex "$version"; done
@@ -190,6 +227,8 @@ case ${1-all} in
     node
     jco
     python
+    postgres
+    pgbouncer
     ;;
   *)
     say "unknown tool: $1"
