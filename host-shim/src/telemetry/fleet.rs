@@ -1,6 +1,8 @@
 //! Counters of a fleet's session store.
 
+#[cfg(feature = "fleet")]
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "fleet")]
 use std::time::Duration;
 
 use serde::Serialize;
@@ -24,9 +26,11 @@ pub struct FleetMetrics {
 }
 
 /// Counts them.
+#[cfg(feature = "fleet")]
 #[derive(Debug, Clone, Default)]
 pub struct FleetMeter(Arc<Mutex<FleetMetrics>>);
 
+#[cfg(feature = "fleet")]
 impl FleetMeter {
     /// The present values.
     pub fn read(&self) -> FleetMetrics {

@@ -86,8 +86,7 @@ fuzz_target!(|data: &[u8]| {
         "both go on with the thread {a:?} and {b:?}"
     );
     for (workspace, before) in workspaces.iter().zip([&a, &b]) {
-        let session = workspace.locked();
-        let again = load(&*session).expect("it was loaded a moment ago");
+        let Acquired { loaded: again, .. } = workspace.acquired();
         assert_eq!(again.entry, *before, "another look, another thread");
         let totals = before.as_ref().and_then(|entry| entry.totals);
         let says_so = serde_json::from_str::<&RawValue>(&thread).is_ok();
