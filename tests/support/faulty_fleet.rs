@@ -20,6 +20,8 @@ pub enum Fault {
     Hangs,
     /// It does what it is asked, and the answer is lost.
     AnswersAreLost,
+    /// It refuses to answer a change that ends a lease.
+    DownAtTheEnd,
     /// So many answers are lost, and then nothing is wrong.
     LosesAnswers(u32),
     /// Its leases last no longer than this, whatever was asked for.
@@ -72,7 +74,7 @@ impl<S> FaultyFleet<S> {
 
     fn or_fault<'a, T: Send + 'a>(&self, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         match self.next_fault() {
-            Fault::None | Fault::ShortLeases(_) => answer,
+            Fault::None | Fault::ShortLeases(_) | Fault::DownAtTheEnd => answer,
             Fault::Hangs => Box::pin(pending()),
             Fault::AnswersAreLost | Fault::LosesAnswers(_) => Box::pin(async {
                 let _lost = answer.await;
@@ -81,14 +83,18 @@ impl<S> FaultyFleet<S> {
                     "the answer of the shelf is lost",
                 ))
             }),
-            Fault::Down => Box::pin(async {
-                Err(SessionError::new(
-                    SessionErrorKind::Unavailable,
-                    "the shelf does not answer",
-                ))
-            }),
+            Fault::Down => down(),
         }
     }
+}
+
+fn down<'a, T: Send + 'a>() -> StoreFuture<'a, T> {
+    Box::pin(async {
+        Err(SessionError::new(
+            SessionErrorKind::Unavailable,
+            "the shelf does not answer",
+        ))
+    })
 }
 
 impl<S: FleetStore> FleetStore for FaultyFleet<S> {
@@ -108,6 +114,7 @@ impl<S: FleetStore> FleetStore for FaultyFleet<S> {
     fn commit<'a>(&'a self, lease: &'a Lease, change: Change<'a>) -> StoreFuture<'a, ()> {
         let then = match change.then {
             Then::Renew(lasts) => Then::Renew(self.lasts(lasts)),
+            Then::Release if self.fault() == Fault::DownAtTheEnd => return down(),
             Then::Release => Then::Release,
         };
         self.or_fault(self.store.commit(lease, Change { then, ..change }))

@@ -255,19 +255,49 @@ impl Keeper {
             done => done,
         };
         let Err(error) = looked else { return Ok(()) };
-        if !passes(&error) {
+        if error.kind == SessionErrorKind::Moved {
             return Err(error);
         }
         let stops_at = self.stops_at();
-        if !stops_at.left().is_zero() {
+        if passes(&error) && !stops_at.left().is_zero() {
             tracing::warn!(%error, "the session store is asked again");
             sleep(PAUSE.min(stops_at.left())).await;
             return Ok(());
         }
-        // If nobody has taken the lease meanwhile, nothing is lost.
         match self.renew(self.answers_by()).await {
-            Err(refused) if refused.kind != SessionErrorKind::Moved => Err(error),
-            renewed => renewed,
+            // Another host has it, whatever else there is to say here.
+            Err(refused) if refused.kind == SessionErrorKind::Moved => Err(refused),
+            // Nobody has taken the lease meanwhile, so nothing is lost.
+            Ok(()) if passes(&error) => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    /// Work on codex's files, if their disk answers in time. It has a moment even when the time is up, since that may be
+    /// because a store has not answered, or this process was suspended.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        until: Moment,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, SessionError> {
+        let moment = self.shared.settings.margin() / 2;
+        let late = async {
+            until.come().await;
+            sleep(moment).await;
+        };
+        tokio::select! {
+            biased;
+            done = blocking(work) => done.map_err(|error| match error.kind() {
+                io::ErrorKind::FileTooLarge => {
+                    SessionError::new(SessionErrorKind::TooLarge, error.to_string())
+                }
+                _ => error.into(),
+            }),
+            // Not one that passes: each attempt would leave a thread that hangs.
+            () = late => Err(SessionError::new(
+                SessionErrorKind::Unreadable,
+                "the disk that has codex's records does not answer: check it",
+            )),
         }
     }
 
@@ -305,7 +335,7 @@ impl Keeper {
         let Some(record) = self.find_record(until, search).await? else {
             return Ok(false);
         };
-        let new = on_disk(until, move || record.new_lines()).await?;
+        let new = self.on_disk(until, move || record.new_lines()).await?;
         self.check_size(new.then.bytes)?;
         if new.lines.is_empty() {
             return Ok(false);
@@ -337,7 +367,7 @@ impl Keeper {
         };
         let (home, thread_id) = (self.home.clone(), entry.thread_id.clone());
         self.search.last = Some(Instant::now());
-        let found = on_disk(until, move || {
+        let found = self.on_disk(until, move || {
             let found = Rollout::now(&home, &thread_id, None);
             let found = found.filter(|found| is_name_of(&found.path, &thread_id));
             Ok(found.map(|found| Record::new(&home, &found.path)))
@@ -425,7 +455,7 @@ impl Keeper {
             let Some(record) = self.record.clone() else {
                 return Err(self.lease.does_not_follow(confirmed, bytes));
             };
-            let back = on_disk(until, move || record.back_to(bytes)).await?;
+            let back = self.on_disk(until, move || record.back_to(bytes)).await?;
             let is_same = match &mark {
                 Some(mark) => back.mark("").is_as_far_as(mark),
                 None => true,
@@ -613,10 +643,10 @@ impl Keeper {
             match changed {
                 Ok(()) if is_rest => break,
                 Ok(()) => until = self.ends_by(),
-                Err(error) if passes(&error) && !until.left().is_zero() => {
+                Err(error) if passes(&error) && until.left() > PAUSE => {
                     was_sent |= is_rest;
                     tracing::warn!(%error, "the session store is asked again");
-                    sleep(PAUSE.min(until.left())).await;
+                    sleep(PAUSE).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -731,27 +761,6 @@ pub async fn within<T>(
         answer = answer => answer,
         () = late => Err(unavailable(
             "the session store does not answer: check that it runs and can be reached",
-        )),
-    }
-}
-
-/// Work on codex's files, if their disk answers in time.
-async fn on_disk<T: Send + 'static>(
-    until: Moment,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, SessionError> {
-    tokio::select! {
-        biased;
-        done = blocking(work) => done.map_err(|error| match error.kind() {
-            io::ErrorKind::FileTooLarge => {
-                SessionError::new(SessionErrorKind::TooLarge, error.to_string())
-            }
-            _ => error.into(),
-        }),
-        // Not one that passes: each attempt would leave a thread that hangs.
-        () = until.come() => Err(SessionError::new(
-            SessionErrorKind::Unreadable,
-            "the disk that has codex's records does not answer: check it",
         )),
     }
 }

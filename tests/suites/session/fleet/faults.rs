@@ -1,5 +1,7 @@
 //! A store that fails, and leases that others take.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use plexum_openai_provider::fleet::MemoryStore;
@@ -174,6 +176,43 @@ fn a_turn_whose_end_could_not_be_kept_does_not_complete() {
             record(&a, &stored(&memory)).len() as u64
         );
     }
+}
+
+#[test]
+fn an_end_that_finds_no_store_says_so_when_all_lines_are_kept_already() {
+    for codex in real_codex!() {
+        let model = MockModel::start_with(Options::default()).unwrap();
+        let memory = MemoryStore::default();
+        let store = FaultyFleet::new(memory.clone());
+        let a = FleetHost::new("a", &codex, &model, store.clone(), |config, _| {
+            config.binary = config.binary.take().map(lingering);
+        })
+        .unwrap();
+        store.set(Fault::DownAtTheEnd);
+        let ended = a.turn("hello");
+        let failure = ended.failure().expect("it has failed");
+        assert_eq!(failure.kind, FailureKind::StoreUnavailable, "{failure:?}");
+        assert!(failure.retryable, "{failure:?}");
+        assert!(failure.message.contains("the shelf"), "{failure:?}");
+        // All was kept before, and codex wrote nothing since.
+        let kept = stored(&memory);
+        assert_eq!(kept_bytes(&kept), record(&a, &kept).len() as u64);
+        store.set(Fault::None);
+        let said = a.turn("mock:history").text();
+        assert_eq!(said, r#"["hello","mock:history"]"#);
+    }
+}
+
+/// This program, which ends long enough after codex for the host to find all lines of its record.
+fn lingering(program: PathBuf) -> PathBuf {
+    let path = program.with_file_name("lingering-codex");
+    let script = format!(
+        "#!/bin/sh\n'{}' \"$@\"\nstatus=$?\nsleep 0.5\nexit $status\n",
+        program.display()
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path
 }
 
 #[test]
