@@ -20,7 +20,7 @@ pub enum Fault {
     Hangs,
     /// It does what it is asked, and the answer is lost.
     AnswersAreLost,
-    /// It refuses to answer a change that ends a lease.
+    /// It refuses to answer a change that ends a lease, and each lease has ended already.
     DownAtTheEnd,
     /// So many answers are lost, and then nothing is wrong.
     LosesAnswers(u32),
@@ -56,6 +56,7 @@ impl<S> FaultyFleet<S> {
     fn lasts(&self, asked: Duration) -> Duration {
         match self.fault() {
             Fault::ShortLeases(most) => asked.min(most),
+            Fault::DownAtTheEnd => Duration::ZERO,
             _ => asked,
         }
     }

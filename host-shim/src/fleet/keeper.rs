@@ -683,17 +683,24 @@ impl Keeper {
         else {
             return Ok(false);
         };
-        let kept = found
-            .thread
-            .filter(|kept| kept.entry.thread_id.eq_ignore_ascii_case(&entry.thread_id))
-            .and_then(|kept| kept.record);
         let given = self.unconfirmed.as_ref();
         let ours = given.map(|new| &new.then).or(self.record.as_ref());
-        let (Some(kept), Some(ours)) = (kept, ours) else {
+        let kept = found
+            .thread
+            .filter(|kept| kept.entry.thread_id.eq_ignore_ascii_case(&entry.thread_id));
+        let Some(StoredThread {
+            entry: kept_entry,
+            record: Some(kept),
+        }) = kept
+        else {
             return Ok(false);
         };
+        let Some(ours) = ours else { return Ok(false) };
         if kept.bytes <= ours.bytes {
-            return Ok(ours.mark("").is_as_far_as(&kept));
+            // The lines may have come with a change before, which was not durable.
+            let given = self.stored(Some(ours), true);
+            let is_last = given.is_some_and(|given| given.entry == kept_entry);
+            return Ok(is_last && ours.mark("").is_as_far_as(&kept));
         }
         let Some(new) = given else { return Ok(true) };
         let from = new.then.bytes - new.lines.len() as u64;
