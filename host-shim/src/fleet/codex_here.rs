@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::codex::query;
 use crate::codex::version::Version;
 use crate::config::Config;
 use crate::grant::environment::EnvironmentRule;
-use crate::grant::program::PinnedProgram;
+use crate::grant::program::{PinnedProgram, Stamp};
 use crate::session::store::{SessionError, SessionErrorKind};
 
 /// The codex of this host, as a configuration names it.
@@ -31,6 +30,7 @@ pub struct CodexHere {
 
 /// What the program said.
 struct Known {
+    path: PathBuf,
     stamp: Stamp,
     version: Version,
     /// Until when that is believed; `None`: as long as the program is the same.
@@ -39,9 +39,6 @@ struct Known {
 
 /// How long to believe a script: what it starts may change, and the script does not.
 const BELIEVED: Duration = Duration::from_secs(60);
-
-/// What changes if the program does: its path, device, inode, size, and when it was changed.
-type Stamp = (PathBuf, [i64; 5]);
 
 impl CodexHere {
     /// What turns under this configuration would start.
@@ -69,30 +66,23 @@ impl CodexHere {
         let (program, binary) = (Arc::clone(&self.program), self.config.binary.clone());
         let found = tokio::task::spawn_blocking(move || {
             let path = program.get(binary.as_deref()).ok()?;
-            let metadata = path.metadata().ok()?;
-            let stamp = [
-                metadata.dev().cast_signed(),
-                metadata.ino().cast_signed(),
-                metadata.size().cast_signed(),
-                metadata.ctime(),
-                metadata.ctime_nsec(),
-            ];
+            let stamp = Stamp::of(&path)?;
             let mut magic = [0; 4];
             let read = File::open(&path).and_then(|mut file| file.read_exact(&mut magic));
             let is_script = read.is_err() || magic != *b"\x7fELF";
-            Some(((path, stamp), is_script))
+            Some((path, stamp, is_script))
         });
         let mut known = self.known.lock().await;
-        let Some((stamp, is_script)) = found.await.ok().flatten() else {
+        let Some((path, stamp, is_script)) = found.await.ok().flatten() else {
             return Ok(None);
         };
         if let Some(known) = &*known
+            && known.path == path
             && known.stamp == stamp
             && known.until.is_none_or(|until| Instant::now() < until)
         {
             return Ok(Some(known.version));
         }
-        let path = stamp.0.clone();
         let unknown = |kind, why: String| {
             let message = format!(
                 "it is not known which version {} has, and an older codex must not go on with what a newer one has written: {why}; run `{} --version` by hand",
@@ -109,6 +99,7 @@ impl CodexHere {
             unknown(SessionErrorKind::Incompatible, said)
         })?;
         *known = Some(Known {
+            path,
             stamp,
             version,
             until: is_script.then(|| Instant::now() + BELIEVED),

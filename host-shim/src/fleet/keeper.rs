@@ -16,7 +16,7 @@ use super::clock::Moment;
 use super::handle::{Ask, Asked, Hold};
 use super::record::{NewLines, Record, is_name_of};
 use super::restore::{Restored, Source, restore};
-use super::sessions::Shared;
+use super::shared::Shared;
 use super::store::{Change, Held, Holder, Lease, StoredThread, Then};
 use crate::codex::version::Version;
 use crate::session::place::blocking;

@@ -27,9 +27,12 @@ mod prefixes;
 mod record;
 mod restore;
 mod sessions;
+mod settings;
+mod shared;
 pub mod store;
 
 #[cfg(feature = "postgres")]
 pub use configured::{fleet_of, postgres_of};
 pub use memory::MemoryStore;
-pub use sessions::{Fleet, FleetSettings};
+pub use sessions::Fleet;
+pub use settings::FleetSettings;

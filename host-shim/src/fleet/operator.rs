@@ -6,7 +6,8 @@ use tokio::sync::oneshot;
 
 use super::keeper::Keeper;
 use super::key;
-use super::sessions::{Fleet, FleetSettings, HeldLease, Shared, lease_of, take};
+use super::sessions::{Fleet, HeldLease, lease_of, take};
+use super::settings::FleetSettings;
 use super::store::{Change, FleetStore, Held, Then};
 use crate::contract::thread_id::is_uuid;
 use crate::session::store::{SessionEntry, SessionError, SessionErrorKind, SessionKey};
@@ -66,14 +67,4 @@ impl Fleet {
 
 fn given_up() -> SessionError {
     SessionError::new(SessionErrorKind::Busy, "nobody waited for the conversation")
-}
-
-impl Shared {
-    /// Where codex keeps its records on this host.
-    pub fn codex_home(&self, key: &SessionKey) -> Result<std::path::PathBuf, SessionError> {
-        match &self.settings.codex_home {
-            Some(home) => Ok(home.clone()),
-            None => self.codex.home(&key.workspace),
-        }
-    }
 }

@@ -1,16 +1,13 @@
 //! The session store of a fleet.
 
-use std::collections::HashMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -19,116 +16,22 @@ use super::codex_here::CodexHere;
 use super::handle::{Handle, keeper_is_gone};
 use super::keeper::{Keeper, within};
 use super::key;
-use super::prefixes::Prefixes;
+use super::settings::FleetSettings;
+use super::shared::{Kept, Shared, Wait};
 use super::store::{Acquisition, FleetStore, Held, Holder, Owner};
 use crate::config::Config;
+use crate::session::folder::Folder;
 use crate::session::lock;
-use crate::session::place::{at, blocking};
-use crate::session::state::State;
+use crate::session::place::blocking;
 use crate::session::store::{
     Acquired, SessionError, SessionErrorKind, SessionKey, SessionStore, StoreFuture,
 };
-use crate::telemetry::fleet::{FleetMeter, FleetMetrics};
-
-/// How a host takes part in a fleet. Begin with [`FleetSettings::of`] and change what differs.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct FleetSettings {
-    /// This host's name: people read it, and a conversation whose last turn was on a host of this name may have its latest
-    /// lines there. So it should be the same after a restart, and no other host's.
-    pub host: String,
-    /// How long a lease lasts that is not renewed: for so long, others wait for a host that has died.
-    pub lease: Duration,
-    /// How long codex may take to end when it is stopped; see `limits.grace_seconds`.
-    pub grace: Duration,
-    /// A larger record is not kept.
-    pub max_record_bytes: u64,
-    /// Codex's home, where it keeps its records; `None`: as the environment that codex gets says.
-    pub codex_home: Option<PathBuf>,
-    /// A folder of this user's for the locks that keep other processes of this host out of a conversation whose codex still
-    /// runs. It is made if it is missing.
-    pub locks: PathBuf,
-}
-
-impl FleetSettings {
-    /// For turns under this configuration: the system's host name, a lease of 20 seconds, records of at most 512 MiB, and
-    /// locks in the state folder of this user.
-    ///
-    /// # Errors
-    /// If there is no home folder.
-    pub fn of(config: &Config) -> io::Result<Self> {
-        let state = State::default_path().ok_or_else(|| {
-            io::Error::other(
-                "neither XDG_STATE_HOME nor HOME is set, so there is no folder for locks: set one",
-            )
-        })?;
-        Ok(FleetSettings {
-            host: rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned(),
-            lease: Duration::from_secs(20),
-            grace: config.limits.grace(),
-            max_record_bytes: 512 << 20,
-            codex_home: None,
-            locks: state.join("fleet"),
-        })
-    }
-
-    /// What is left of a lease when codex must be gone.
-    pub(super) fn margin(&self) -> Duration {
-        (self.lease / 10).clamp(Duration::from_millis(200), Duration::from_secs(2))
-    }
-
-    /// The shortest lease in which codex can be stopped in time.
-    #[must_use]
-    pub fn shortest_lease(grace: Duration) -> Duration {
-        // A third of it may pass until it is renewed, and once more if that fails.
-        (grace + Duration::from_millis(500)) * 2
-    }
-}
+use crate::telemetry::fleet::FleetMetrics;
 
 /// Keeps conversations in a store that the hosts of a fleet share. Cheap to clone; make one per process.
 #[derive(Clone)]
 pub struct Fleet {
     pub(super) shared: Arc<Shared>,
-}
-
-/// What all conversations of this process share.
-pub struct Shared {
-    pub store: Arc<dyn FleetStore>,
-    pub settings: FleetSettings,
-    pub codex: CodexHere,
-    pub prefixes: Prefixes,
-    pub meter: FleetMeter,
-    /// What the turns that wait here wait for.
-    waits: Mutex<HashMap<String, Wait>>,
-    /// How many conversations are kept now.
-    kept: watch::Sender<usize>,
-}
-
-/// What a turn waits for.
-enum Wait {
-    /// Another host.
-    Holder(Holder),
-    /// Codex's record of the conversation.
-    Record,
-}
-
-/// A conversation that is kept, for those who wait until none is.
-struct Kept(Arc<Shared>);
-
-impl Kept {
-    fn new(shared: &Arc<Shared>) -> Self {
-        shared.kept.send_modify(|kept| *kept += 1);
-        Kept(Arc::clone(shared))
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.0.kept.send_modify(|kept| *kept -= 1);
-    }
 }
 
 impl Fleet {
@@ -150,15 +53,7 @@ impl Fleet {
             return Err(SessionError::new(SessionErrorKind::Denied, message));
         }
         Ok(Fleet {
-            shared: Arc::new(Shared {
-                store: Arc::new(store),
-                settings,
-                codex: CodexHere::new(config),
-                prefixes: Prefixes::default(),
-                meter: FleetMeter::default(),
-                waits: Mutex::default(),
-                kept: watch::Sender::default(),
-            }),
+            shared: Arc::new(Shared::new(store, settings, CodexHere::new(config))),
         })
     }
 
@@ -195,17 +90,7 @@ impl SessionStore for Fleet {
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        let mut kept = self.shared.kept.subscribe();
-        Box::pin(async move {
-            // The sender is this one's own.
-            let _none = kept.wait_for(|kept| *kept == 0).await;
-        })
-    }
-}
-
-impl Shared {
-    fn waits(&self) -> MutexGuard<'_, HashMap<String, Wait>> {
-        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+        Box::pin(self.shared.none_kept())
     }
 }
 
@@ -285,11 +170,9 @@ pub async fn take<T>(
     reply: &mut oneshot::Sender<T>,
 ) -> Result<Option<(File, HeldLease)>, SessionError> {
     let file = format!("{:x}.lock", Sha256::digest(name));
-    let path = shared.settings.locks.join(file);
-    let opened = {
-        let path = path.clone();
-        blocking(move || lock_file(&path))
-    };
+    let path = shared.settings.locks.join(&file);
+    let locks = shared.settings.locks.clone();
+    let opened = blocking(move || Folder::open_or_make(&locks)?.lock_file(&file));
     let lock = opened.await?;
     tokio::select! {
         locked = lock::wait(&lock, &path) => locked?,
@@ -362,29 +245,4 @@ fn random() -> io::Result<u128> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     Ok(u128::from_ne_bytes(bytes))
-}
-
-/// Opens the file whose lock keeps other processes of this host out.
-fn lock_file(path: &Path) -> io::Result<File> {
-    let open = || {
-        OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-    };
-    let opened = match open() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let folder = path.parent().unwrap_or(path);
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)
-                .map_err(|error| at(folder, "cannot be made", error))?;
-            open()
-        }
-        opened => opened,
-    };
-    opened.map_err(|error| at(path, "cannot be opened", error))
 }

@@ -97,21 +97,24 @@ fn not_on_path(search_path: &OsStr) -> ProgramError {
 
 /// What identifies a file, and changes if the file changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
-    modified: (i64, i64),
+    /// When it was changed, or what the file system says of it was. Tools that copy a file can set the time of
+    /// modification, but not this one.
+    changed: (i64, i64),
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
+    /// That of the file with this name; `None` if it cannot be had.
+    pub fn of(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
         Some(Stamp {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
     }
 }

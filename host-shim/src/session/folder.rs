@@ -2,10 +2,10 @@
 //! other, whatever is renamed or linked meanwhile.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
@@ -117,6 +117,22 @@ impl Folder {
             file: folder.into(),
             path: path.to_owned(),
         })
+    }
+
+    /// Opens it. If it is missing, it is made, with those that it is in, and only this user may use it.
+    #[cfg(feature = "fleet")]
+    pub fn open_or_make(path: &Path) -> io::Result<Self> {
+        match Self::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Self::make(path),
+            opened => opened,
+        }
+    }
+
+    /// Makes it, with those that it is in. Only this user may use it.
+    pub fn make(path: &Path) -> io::Result<Self> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|error| at(path, "cannot be made", error))?;
+        Self::open(path)
     }
 
     /// Where it was when it was opened.

@@ -10,10 +10,10 @@
 //! - `claims.lock`: held for the moment in which a thread becomes a workspace's.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -24,7 +24,7 @@ use crate::contract::event::Usage;
 use crate::contract::thread_id::is_uuid;
 use crate::scarcity;
 use crate::session::folder::{Folder, Identity, Sync, is_obstacle};
-use crate::session::place::{at, refused};
+use crate::session::place::refused;
 use crate::session::rollout::Rollout;
 
 /// The name of the folder in `$XDG_STATE_HOME`.
@@ -165,11 +165,7 @@ impl State {
     fn open_or_make(path: &Path) -> io::Result<Self> {
         let state = match Self::open_existing(path)? {
             Some(state) => state,
-            None => {
-                let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-                made.map_err(|error| at(path, "cannot be made", error))?;
-                State(Folder::open(path)?)
-            }
+            None => State(Folder::make(path)?),
         };
         for folder in ["threads", "workspaces", "locks"] {
             state.0.make_own_folder(folder)?;

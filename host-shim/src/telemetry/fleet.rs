@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::metrics::Durations;
+use super::durations::Durations;
 
 /// What has happened with the conversations that this process has had in a store that machines share. All of it only grows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

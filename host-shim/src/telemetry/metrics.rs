@@ -10,6 +10,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::contract::event::{Event, FailureKind, StopReason, Usage};
+pub use crate::telemetry::durations::Durations;
 use crate::telemetry::fleet::FleetMetrics;
 
 /// What has happened since the provider was loaded. Counters only grow, but for `turns_open` and `turns_waiting`.
@@ -93,26 +94,6 @@ pub enum ServerClosed {
     Dropped,
     /// The provider was closed.
     Shutdown,
-}
-
-/// How long something took, summed over all turns.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Durations {
-    /// How many times.
-    pub count: u64,
-    /// Their sum, in seconds.
-    pub seconds: f64,
-    /// The longest, in seconds.
-    pub longest_seconds: f64,
-}
-
-impl Durations {
-    pub(super) fn add(&mut self, duration: Duration) {
-        let seconds = duration.as_secs_f64();
-        self.count += 1;
-        self.seconds += seconds;
-        self.longest_seconds = self.longest_seconds.max(seconds);
-    }
 }
 
 /// Counters that all turns of a provider share.

@@ -1,5 +1,6 @@
 //! What is reported about turns: figures for a monitor, lines for an auditor.
 
+pub mod durations;
 pub mod fleet;
 pub mod metrics;
 #[cfg(feature = "prometheus")]

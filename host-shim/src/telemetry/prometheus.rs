@@ -13,7 +13,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use serde_json::Value;
 
-use super::metrics::{Durations, Metrics};
+use super::durations::Durations;
+use super::metrics::Metrics;
 
 /// What the names of all metrics begin with.
 const PREFIX: &str = "plexum_openai_provider";

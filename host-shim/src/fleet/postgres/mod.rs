@@ -6,6 +6,7 @@ mod pool;
 mod row;
 mod schema;
 mod settings;
+mod settings_error;
 mod statements;
 mod tls;
 mod url;
@@ -23,7 +24,8 @@ use self::pool::{Parameter, Pool};
 use self::row::{Conversation, column, duration, microseconds, unsigned};
 pub use self::schema::Initialised;
 use self::settings::process_environment;
-pub use self::settings::{ANSWER_LIMIT, CONNECTIONS, SCHEMA, Settings, SettingsError};
+pub use self::settings::{ANSWER_LIMIT, CONNECTIONS, SCHEMA, Settings};
+pub use self::settings_error::SettingsError;
 use self::statements::Statements;
 use super::store::{
     Acquisition, Change, FleetStore, Held, Lease, Listed, MAX_PIECE_BYTES, Owner, Swept, Then,

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::settings::SettingsError;
+use super::settings_error::SettingsError;
 
 /// Far more than any such file needs.
 const MAX_BYTES: u64 = 1024 * 1024;

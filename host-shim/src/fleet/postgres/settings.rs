@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 
 use super::password::{self, Login};
+use super::settings_error::SettingsError;
 use super::url::{self, Parameters};
 use crate::config::nearest::did_you_mean;
-use crate::session::store::{SessionError, SessionErrorKind};
 
 /// The schema that conversations are in, unless the configuration names another one.
 pub const SCHEMA: &str = "plexum";
@@ -59,23 +59,6 @@ impl fmt::Debug for Settings {
             .field("idle_limit", &self.idle_limit)
             .field("prepared", &self.prepared)
             .finish()
-    }
-}
-
-/// What is wrong with the settings, and what to do. Never shows a password.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SettingsError(String);
-
-impl SettingsError {
-    pub(super) fn new(message: impl Into<String>) -> Self {
-        SettingsError(message.into())
-    }
-}
-
-impl From<SettingsError> for SessionError {
-    fn from(SettingsError(message): SettingsError) -> Self {
-        SessionError::new(SessionErrorKind::Denied, message)
     }
 }
 

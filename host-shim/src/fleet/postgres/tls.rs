@@ -8,7 +8,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::settings::{SettingsError, Tls};
+use super::settings::Tls;
+use super::settings_error::SettingsError;
 
 /// What makes TLS of a connection; also where there is none, since it is asked for only then.
 pub fn connector(tls: &Tls) -> Result<MakeRustlsConnect, SettingsError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::settings::SettingsError;
+use super::settings_error::SettingsError;
 
 /// What a URL says, by libpq's names of the parameters.
 pub type Parameters = BTreeMap<String, String>;
