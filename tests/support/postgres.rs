@@ -34,6 +34,8 @@ pub struct Postgres {
     user: Unprivileged,
     port: u16,
     options: Vec<String>,
+    /// How much goes on its second disk, if it has one, as `mount` takes it.
+    second_disk: Option<&'static str>,
     running: Option<Running>,
 }
 
@@ -81,6 +83,35 @@ impl Postgres {
         hba: &str,
         files: &[(&str, String)],
     ) -> Option<Self> {
+        Self::start_on(test, options, hba, files, None)
+    }
+
+    /// The same with a second disk of this size (`8m`), on which the tables of `agents` are. What is on it goes with the
+    /// server's process.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with_second_disk(test: &str, size: &'static str) -> Option<Self> {
+        let mounts = Unprivileged::find().mounts().args(["true"]).output();
+        if !mounts.is_ok_and(|output| output.status.success()) {
+            skip(test, "no file system can be mounted here");
+            return None;
+        }
+        let server = Self::start_on(test, &[], "", &[], Some(size))?;
+        let disk = server.second_disk().display().to_string();
+        server.psql(&format!("create tablespace second location '{disk}'"));
+        server.psql("alter database agents set default_tablespace = second");
+        Some(server)
+    }
+
+    fn start_on(
+        test: &str,
+        options: &[&str],
+        hba: &str,
+        files: &[(&str, String)],
+        second_disk: Option<&'static str>,
+    ) -> Option<Self> {
         let Some(programs) = programs() else {
             skip(
                 test,
@@ -110,8 +141,12 @@ impl Postgres {
             user,
             port: free_port(),
             options: options.iter().map(|option| (*option).to_owned()).collect(),
+            second_disk,
             running: None,
         };
+        if second_disk.is_some() {
+            fs::create_dir(postgres.second_disk()).expect("a folder can be made");
+        }
         postgres.start_again();
         postgres.psql_in("postgres", "create database agents");
         Some(postgres)
@@ -126,7 +161,13 @@ impl Postgres {
         // Of one that was killed.
         let pid_file = data.join("postmaster.pid");
         fs::remove_file(&pid_file).unwrap_or_default();
-        let mut command = self.user.keeper(&self.programs.join("postgres"));
+        let program = self.programs.join("postgres");
+        let mut command = match self.second_disk {
+            Some(size) => self
+                .user
+                .keeper_with_disk(&program, &self.second_disk(), size),
+            None => self.user.keeper(&program),
+        };
         command.arg("-D").arg(&data).arg("-k").arg(self.socket());
         command.args(["-p", &self.port.to_string()]);
         command.args(["-c", "listen_addresses=127.0.0.1"]);
@@ -266,6 +307,11 @@ impl Postgres {
     #[must_use]
     pub fn socket(&self) -> &Path {
         self.scratch.path()
+    }
+
+    /// Where its second disk is, which only the server sees.
+    fn second_disk(&self) -> PathBuf {
+        self.scratch.path().join("second")
     }
 
     /// Writes a file that only the server's user reads, such as a key.
@@ -483,6 +529,41 @@ impl Unprivileged {
             .args(self.prefix())
             .arg(program);
         command.current_dir("/");
+        command
+    }
+
+    /// The same with a disk of its own in this folder.
+    fn keeper_with_disk(self, program: &Path, folder: &Path, size: &str) -> Command {
+        let mounts = self.mounts();
+        let owner = self.0.map_or_else(String::new, |(user, group)| {
+            format!(",uid={user},gid={group}")
+        });
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", KEEPER, "sh"])
+            .arg(mounts.get_program())
+            .args(mounts.get_args())
+            .args([
+                "sh",
+                "-c",
+                "mount -t tmpfs -o \"$1\" none \"$2\" && shift 2 && exec \"$@\"",
+                "sh",
+            ])
+            .arg(format!("mode=700,size={size}{owner}"))
+            .arg(folder)
+            .args(self.prefix())
+            .arg(program);
+        command.current_dir("/");
+        command
+    }
+
+    /// What runs a program that may mount, which nobody else sees.
+    fn mounts(self) -> Command {
+        let mut command = Command::new("unshare");
+        command.arg("--mount");
+        if self.0.is_none() {
+            command.args(["--user", "--map-current-user", "--keep-caps"]);
+        }
         command
     }
 }

@@ -6,6 +6,7 @@ use plexum_openai_provider::SessionErrorKind;
 use plexum_openai_provider::fleet::postgres::PostgresStore;
 use plexum_openai_provider::fleet::store::{FleetStore as _, Then};
 use plexum_openai_provider_tests::postgres::Postgres;
+use plexum_openai_provider_tests::random::Random;
 use plexum_openai_provider_tests::tool::current_test;
 
 use crate::host::{LASTS, THREAD, append, take};
@@ -159,4 +160,38 @@ async fn a_server_that_was_restarted_is_not_noticed() {
     assert_eq!(error.kind, SessionErrorKind::Unavailable, "{error}");
     server.start_again();
     store.renew(&lease, LASTS).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_disk_is_full_says_so_and_keeps_what_it_had() {
+    let Some(server) = Postgres::start_with_second_disk(&current_test(), "8m") else {
+        return;
+    };
+    PostgresStore::init(&server.settings(), None).await.unwrap();
+    let store = PostgresStore::connect(&server.settings()).await.unwrap();
+    let (lease, _) = take(&store, "one").await;
+    let (mut end, mut random) = (0, Random(1));
+    let full = loop {
+        // Nothing that could be made smaller.
+        let mut piece: Vec<u8> = (0..1 << 20)
+            .map(|_| random.number().to_le_bytes()[0])
+            .collect();
+        piece.push(b'\n');
+        let appended = append(&store, &lease, end, &piece, true, Then::Renew(LASTS)).await;
+        match appended {
+            Ok(new_end) => end = new_end,
+            Err(error) => break error,
+        }
+        assert!(end < 16 << 20, "more than the disk can take was kept");
+    };
+    assert!(end > 0, "nothing was kept: {full}");
+    assert_eq!(full.kind, SessionErrorKind::Resources, "{full}");
+    let said = "its disk is full: make room there";
+    assert!(full.message.contains(said), "{full}");
+    let found = store.find("one").await.unwrap().unwrap();
+    let kept = found.thread.and_then(|thread| thread.record).unwrap().bytes;
+    assert_eq!(kept, end);
+    // What is there can be read, and swept to make room.
+    assert!(!store.read(&lease, THREAD, 0).await.unwrap().is_empty());
+    store.release(&lease).await.unwrap();
 }
