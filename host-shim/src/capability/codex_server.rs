@@ -302,6 +302,22 @@ impl CodexCtx {
         self.bounds.within(closed).await.map_err(|_| stopped())
     }
 
+    /// Closes the codex that waits with this conversation, because another host has gone on with that: it would never be of
+    /// use again.
+    pub(crate) async fn close_moved(&mut self) {
+        let key = SessionKey::new(&self.workspace, self.session_name.clone());
+        let Some(warm) = self.servers.take(&key, self.threads.held()) else {
+            return;
+        };
+        self.meter.server_closed(ServerClosed::OutOfDate);
+        let pid = warm.server.id();
+        let closed = self.servers.end(&key, warm.server.close());
+        let grace = self.config.limits.grace();
+        if self.bounds.within_grace(grace, closed).await.is_err() {
+            tracing::warn!(pid, "codex has not ended yet");
+        }
+    }
+
     /// What the turn keeps until nothing of it is left.
     fn held(&self) -> Held {
         Held {

@@ -38,6 +38,9 @@ impl CodexCtx {
                 Some((error, false))
             }
         };
+        if matches!(&error, Some((error, _)) if error.kind == SessionErrorKind::Moved) {
+            self.close_moved().await;
+        }
         let (notice, end) = match error {
             Some((error, was_stopped)) => not_kept(end, &error, was_stopped),
             None => (None, end),
