@@ -70,6 +70,23 @@ pub fn own_children() -> Vec<i32> {
     pids().filter(is_own).collect()
 }
 
+/// The processes that this one has started, and those that they have started, and so on.
+#[must_use]
+pub fn descendants(pid: i32) -> Vec<i32> {
+    let mut parents = Vec::new();
+    // One may end before its parent is read.
+    parents.extend(pids().filter_map(|pid| Some((pid, parent_of(pid).ok()?))));
+    let mut found = vec![pid];
+    let mut looked = 0;
+    while let Some(parent) = found.get(looked).copied() {
+        let children = parents.iter().filter(|(_, above)| *above == parent);
+        found.extend(children.map(|(pid, _)| *pid));
+        looked += 1;
+    }
+    found.remove(0);
+    found
+}
+
 fn descriptors() -> Result<Vec<String>> {
     let entries = fs::read_dir("/proc/self/fd")?;
     // The one that this reads through is closed by then.

@@ -10,7 +10,9 @@
 //! - [`workspace`]: a scratch workspace, and turns in it through the real program.
 //! - [`census`]: what a run holds and leaves: processes, descriptors, files, memory.
 //! - [`faulty_fleet`]: a store of a fleet that fails when a test says so.
+//! - [`fleet_database`]: a PostgreSQL for hosts of a fleet, which notes who writes what.
 //! - [`fleet_host`]: hosts of a fleet in this process.
+//! - [`fleet_process`]: hosts of a fleet as processes.
 //! - [`faulty_store`]: a store of the conversation that hangs or fails.
 //! - [`jail`]: a run in which something of the machine is scarce.
 //! - [`component`]: builds of components.
@@ -45,7 +47,9 @@ pub mod echo_provider;
 pub mod fake_codex;
 pub mod faulty_fleet;
 pub mod faulty_store;
+pub mod fleet_database;
 pub mod fleet_host;
+pub mod fleet_process;
 pub mod hostile;
 pub mod jail;
 pub mod jco_host;
