@@ -30,6 +30,7 @@ fn build() -> Result<(), String> {
     );
     println!("cargo::rerun-if-changed=build.rs");
 
+    list_wit(&workspace.join("wit"), &out.join("wit_files.rs"))?;
     let guest = release_build(&workspace, GUEST, GUEST_TARGET, &out.join("guest"), &[])?;
     let built = guest.join(GUEST.replace('-', "_")).with_extension("wasm");
     let component = out.join("plugin.wasm");
@@ -46,6 +47,33 @@ fn build() -> Result<(), String> {
         &supervisor.join("plexum-codex-supervisor"),
         &out.join("supervisor.elf"),
     )
+}
+
+/// Lists the files of the WIT packages, which are installed beside the component, as `include!` takes them.
+fn list_wit(wit: &Path, list: &Path) -> Result<(), String> {
+    let wit = wit
+        .canonicalize()
+        .map_err(|error| format!("{}: {error}", wit.display()))?;
+    let mut files = Vec::new();
+    for package in ["codex", "provider"] {
+        let folder = wit.join(package);
+        let entries =
+            std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        for entry in entries {
+            let path = entry.map_err(|error| error.to_string())?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // What wkg writes beside them is none of them.
+            if name == "wkg.toml" || name.ends_with(".wit") {
+                files.push((format!("wit/{package}/{name}"), path.clone()));
+            }
+        }
+    }
+    files.sort();
+    let lines = files
+        .iter()
+        .map(|(name, path)| format!("({name:?}, include_str!({path:?})),\n"));
+    let text = format!("&[\n{}]\n", lines.collect::<String>());
+    std::fs::write(list, text).map_err(|error| format!("{}: {error}", list.display()))
 }
 
 /// Builds the supervisor, and returns the folder that it is in.

@@ -3,11 +3,10 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::home::{CONFIG, Home, PLUGIN, PROGRAM, Tree};
-use super::repository::Repository;
 
 const NONE: [&str; 0] = [];
 
@@ -69,41 +68,43 @@ fn the_second_time_changes_nothing() {
 #[test]
 fn an_upgrade_replaces_its_files_and_removes_those_that_are_no_more() {
     let home = Home::new();
-    let repository = Repository::new();
     let install = |version: &str| {
-        let mut script = home.script_in(&repository.path(""));
+        let mut script = home.script();
         let ran = home.run(script.arg("--program").arg(home.program(version)));
         assert_eq!(ran.code, Some(0), "{ran:?}");
     };
-    repository.write("wit/codex/old.wit", "// old\n");
-    repository.write("wit/codex/changed.wit", "// old\n");
-    repository.write("wit/codex/log.wit", "// one\n");
     install("first");
+    // As an earlier version installed them.
     let (old, changed) = (
-        home.path.join(PLUGIN).join("wit/codex/old.wit"),
-        home.path.join(PLUGIN).join("wit/codex/changed.wit"),
+        earlier(&home, &format!("{PLUGIN}/wit/codex/old.wit")),
+        earlier(&home, &format!("{PLUGIN}/wit/codex/changed.wit")),
     );
-    assert!(old.exists());
     std::fs::write(&changed, "by the operator").unwrap();
     home.write(CONFIG, "{\"sandbox\": \"read-only\"}");
 
     // Whoever has the old one open, because it runs, goes on with it.
     let mut running = File::open(home.path.join(PROGRAM)).unwrap();
-    std::fs::remove_file(repository.path("wit/codex/old.wit")).unwrap();
-    std::fs::remove_file(repository.path("wit/codex/changed.wit")).unwrap();
-    repository.write("wit/codex/log.wit", "// two\n");
     install("second");
     let mut text = String::new();
     running.read_to_string(&mut text).unwrap();
     assert!(text.contains("# first"), "{text}");
     assert!(home.read(PROGRAM).contains("# second"));
-    assert_eq!(
-        home.read(&format!("{PLUGIN}/wit/codex/log.wit")),
-        "// two\n"
-    );
     assert!(!old.exists());
     assert!(changed.exists(), "the operator's change was lost");
     assert_eq!(home.read(CONFIG), "{\"sandbox\": \"read-only\"}");
+}
+
+/// A file that an earlier version has installed, and that this one does not have.
+fn earlier(home: &Home, name: &str) -> PathBuf {
+    home.write(name, "// earlier\n");
+    let path = home.path.join(name);
+    let output = Command::new("sha256sum").arg(&path).output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let (digest, _) = output.split_once(' ').unwrap();
+    let record = format!("{PLUGIN}/.installed");
+    let line = format!("file {digest} {}\n", path.display());
+    home.write(&record, &(home.read(&record) + &line));
+    path
 }
 
 #[test]
@@ -113,21 +114,15 @@ fn an_upgrade_leaves_nothing_of_the_wit_that_was_in_one_folder() {
     let expected = home.tree();
 
     // As an earlier version installed it.
-    let flat = format!("{PLUGIN}/wit/worlds.wit");
-    home.write(&flat, "// flat\n");
-    let path = home.path.join(&flat);
-    let output = Command::new("sha256sum").arg(&path).output().unwrap();
-    let output = String::from_utf8(output.stdout).unwrap();
-    let (digest, _) = output.split_once(' ').unwrap();
     let record = format!("{PLUGIN}/.installed");
-    let mut lines: Vec<String> = home
+    let kept: Vec<String> = home
         .read(&record)
         .lines()
         .filter(|line| !line.contains("/wit/"))
-        .map(str::to_owned)
+        .map(|line| format!("{line}\n"))
         .collect();
-    lines.push(format!("file {digest} {}\n", path.display()));
-    home.write(&record, &lines.join("\n"));
+    home.write(&record, &kept.concat());
+    earlier(&home, &format!("{PLUGIN}/wit/worlds.wit"));
     for package in ["provider", "codex"] {
         std::fs::remove_dir_all(home.path.join(PLUGIN).join("wit").join(package)).unwrap();
     }

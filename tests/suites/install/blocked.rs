@@ -86,19 +86,27 @@ fn a_folder_in_the_place_of_a_file_undoes_what_had_begun() {
 }
 
 #[test]
-fn a_full_disk_undoes_what_had_begun() {
+fn what_cannot_be_written_undoes_what_had_begun() {
     let home = Home::new();
     home.install([] as [&str; 0]);
     let before = home.tree();
-    home.replace_tool(
-        "cp",
-        "for last; do :; done\ncase $last in */bin/*) echo \"cp: error writing '$last': No space left on device\" >&2; exit 1;; esac",
-    );
-    let mut script = home.script();
-    script.arg("--program").arg(home.program("another"));
-    let ran = home.run(&mut script);
-    assert!(is_clear(&ran, &home.path.join(".local/bin")), "{ran:?}");
-    assert!(ran.stderr.contains("No space left on device"), "{ran:?}");
+    // In the program, the limit is an error; the component is larger.
+    let script = "ulimit -f 64; exec \"$@\"";
+    let mut limited = home.script();
+    let script_path = limited.get_program().to_owned();
+    limited = {
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", script, "sh"]).arg(script_path);
+        shell.env_clear().envs(
+            limited
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        shell
+    };
+    let ran = home.run(limited.arg("--program").arg(home.program("another")));
+    assert!(is_clear(&ran, &home.path.join(PLUGIN)), "{ran:?}");
+    assert!(ran.stderr.contains("File too large"), "{ran:?}");
     assert_eq!(home.tree(), before);
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -14,20 +13,18 @@ use tempfile::TempDir;
 
 use super::repository;
 
-/// All that the script may need, cargo apart: bash and coreutils; `sync` is one of them too.
-const TOOLS: [&str; 12] = [
-    "bash",
+/// All that the script may need, cargo apart; and `cp` and `mkdir` for what stands for cargo.
+const TOOLS: [&str; 10] = [
     "cat",
-    "chmod",
     "cp",
     "dirname",
+    "gzip",
     "mkdir",
     "mktemp",
-    "mv",
-    "realpath",
     "rm",
     "rmdir",
     "sha256sum",
+    "tar",
 ];
 
 pub const PLUGIN: &str = ".plexum/plugins/plexum-openai-provider";
@@ -90,8 +87,6 @@ impl Home {
         for tool in TOOLS {
             symlink(tool_path(tool), tools.join(tool)).unwrap();
         }
-        // That it reaches the disk, no test can see, and it would take most of the time.
-        symlink(tool_path("true"), tools.join("sync")).unwrap();
         let codex = folder("codex's folder").join("codex");
         symlink(env!("CARGO_BIN_EXE_fake-codex"), &codex).unwrap();
         Home {
@@ -113,53 +108,26 @@ impl Home {
         write_script(
             &path,
             &format!(
-                "# {text}\n[ \"$1\" = cache ] || export XDG_CACHE_HOME='{cache}'\nexec '{real}' \"$@\""
+                "# {text}\ncase $1 in cache | setup) ;; *) export XDG_CACHE_HOME='{cache}' ;; esac\nexec '{real}' \"$@\""
             ),
         );
         path
     }
 
-    /// One that only pretends: it compiles nothing, which takes the real one most of its time.
+    /// One that compiles nothing, which takes the real one most of its time.
     pub fn quick_program(&self, text: &str) -> PathBuf {
         let path = self.scratch.path().join("quick");
-        let mkdir = tool_path("mkdir");
+        let real = program().display();
         write_script(
             &path,
-            &format!(
-                "# {text}
-case $1 in
-  component) echo wasm >\"$3\" ;;
-  man) '{}' \"$3\" && for page in 1 2 3 4 5 6 7 8 9 10 11 12; do echo page >\"$3/plexum-openai-provider-$page.1\"; done ;;
-  new-config) echo '{{}}' ;;
-  cache) ;;
-  *) echo \"$1\" ;;
-esac",
-                mkdir.display()
-            ),
+            &format!("# {text}\n[ \"$1\" = setup ] || exit 0\nexec '{real}' \"$@\""),
         );
         path
-    }
-
-    /// Puts a script in the place of a tool; `$TOOL` is the real one.
-    pub fn replace_tool(&self, name: &str, script: &str) {
-        std::fs::remove_file(self.tools.join(name)).unwrap();
-        let real = tool_path(name);
-        let real = real.to_str().unwrap();
-        write_script(
-            &self.tools.join(name),
-            &format!("TOOL='{real}'\n{script}\nexec \"$TOOL\" \"$@\""),
-        );
     }
 
     /// Adds a tool.
     pub fn add_tool(&self, name: &str, script: &str) {
         write_script(&self.tools.join(name), script);
-    }
-
-    /// Undoes [`Self::replace_tool`].
-    pub fn restore_tool(&self, name: &str) {
-        std::fs::remove_file(self.tools.join(name)).unwrap();
-        symlink(tool_path(name), self.tools.join(name)).unwrap();
     }
 
     /// The script of this repository, to be completed.
@@ -216,19 +184,6 @@ esac",
         );
         assert_eq!(tree(&self.temporary), Tree::new(), "{ran:?}");
         ran
-    }
-
-    /// Runs a script that is to be stopped by a signal, which is all the group's, as that of a terminal is. True
-    /// when it came to its end all the same.
-    pub fn run_interrupted(&self, command: &mut Command) -> bool {
-        let output = command.process_group(0).output().unwrap();
-        output.status.success()
-    }
-
-    /// Removes temporary files that were left.
-    pub fn clear_temporary(&self) {
-        std::fs::remove_dir_all(&self.temporary).unwrap();
-        std::fs::create_dir(&self.temporary).unwrap();
     }
 
     /// All that is in the home, but for its cache.

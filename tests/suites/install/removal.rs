@@ -66,7 +66,8 @@ fn a_file_that_was_changed_since_stays() {
     let home = Home::new();
     home.install(NONE);
     home.write(PROGRAM, "another program of that name");
-    let ran = uninstall(&home, &["--purge"]);
+    let program = home.program("stand-in");
+    let ran = uninstall(&home, &["--purge", "--program", program.to_str().unwrap()]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(
         ran.stderr

@@ -44,11 +44,4 @@ impl Repository {
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.0.path().join(relative)
     }
-
-    /// Writes a file in it.
-    pub fn write(&self, relative: &str, content: &str) {
-        let path = self.path(relative);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
 }

@@ -193,17 +193,3 @@ fn a_home_that_was_moved_is_upgraded_and_emptied_where_it_is_now() {
     assert_eq!(left, Tree::new());
     std::fs::create_dir(&home.path).unwrap();
 }
-
-#[test]
-fn it_fails_when_its_program_is_gone_in_the_end() {
-    let home = Home::new();
-    // Somebody removes it in the moment in which it was put in place.
-    home.replace_tool(
-        "mv",
-        "for last; do :; done\ncase $last in */bin/plexum-openai-provider) \"$TOOL\" \"$@\"; rm \"$last\"; exit 0;; esac",
-    );
-    let ran = run(&home, &home.path, &[]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.stderr.contains(PROGRAM), "{ran:?}");
-    assert!(!ran.stdout.contains("Next:"), "{ran:?}");
-}

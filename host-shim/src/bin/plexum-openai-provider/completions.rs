@@ -27,7 +27,8 @@ impl Completions {
     }
 }
 
-fn script(shell: Shell) -> Vec<u8> {
+/// What this shell needs.
+pub fn script(shell: Shell) -> Vec<u8> {
     // In memory: the generator panics where it cannot write, and pipes are closed early.
     let mut script = Vec::new();
     let mut command = Cli::command();

@@ -22,6 +22,7 @@ mod screen;
 mod serve;
 mod servers;
 mod session;
+mod setup;
 mod spinner;
 mod surrogates;
 
@@ -69,6 +70,7 @@ enum Command {
     Explain(explain::Explain),
     Session(session::Session),
     Fleet(fleet::FleetCommand),
+    Setup(setup::Setup),
     #[command(hide = true)]
     Component(component::ComponentCommand),
     #[command(hide = true)]
@@ -118,6 +120,7 @@ fn command() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Session(session) => session.run(),
         Command::Fleet(fleet) => fleet.run(),
+        Command::Setup(setup) => setup.run(),
         Command::Component(component) => component.run(),
         Command::Manifest(manifest) => manifest.run(),
         Command::NewConfig(new_config) => new_config.run(),
@@ -287,7 +290,7 @@ mod tests {
         let help = Cli::command().render_help().to_string();
         let listed = |name: &str| help.lines().any(|line| line.trim_start().starts_with(name));
         for name in [
-            "say", "serve", "audit", "explain", "session", "fleet", "doctor", "models",
+            "say", "serve", "audit", "explain", "session", "fleet", "setup", "doctor", "models",
         ] {
             assert!(listed(name), "{name}: {help}");
         }

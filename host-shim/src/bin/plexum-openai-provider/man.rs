@@ -1,5 +1,6 @@
 //! `man`: the manual pages.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -41,6 +42,26 @@ impl Man {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// All pages, with their file names.
+pub fn pages() -> Result<Vec<(String, Vec<u8>)>> {
+    let write = || -> io::Result<_> {
+        // The generator writes files and nothing else.
+        let folder = tempfile::tempdir()?;
+        clap_mangen::generate_to(all_shown(), folder.path())?;
+        let mut pages = Vec::new();
+        for entry in std::fs::read_dir(folder.path())? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            pages.push((name, std::fs::read(entry.path())?));
+        }
+        pages.sort();
+        Ok(pages)
+    };
+    write().context(
+        "the manual pages cannot be written to a temporary folder: free some space, or set TMPDIR",
+    )
 }
 
 /// The program with all its subcommands: those that `--help` leaves out have pages too.

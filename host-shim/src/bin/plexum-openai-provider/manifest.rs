@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use plexum_openai_provider::Config;
-use plexum_openai_provider::audit::{Manifest, ManifestError};
+use plexum_openai_provider::audit::{Audit, Manifest, ManifestError};
 
 use super::audit::{DIFFERENT, NOT_THIS_WORLD, examined, print};
 
@@ -23,6 +23,12 @@ pub struct ManifestCommand {
     /// The component [default: the one built in]
     #[arg(value_name = "COMPONENT")]
     component: Option<PathBuf>,
+}
+
+/// The manifest of these bytes, as text.
+pub fn text(component: &[u8]) -> Result<String> {
+    let audit = Audit::of(component, &Config::default())?;
+    Ok(serde_json::to_string_pretty(&Manifest::of(&audit)?)?)
 }
 
 impl ManifestCommand {

@@ -22,10 +22,10 @@ pub struct NewConfig {
     /// The codex program, an absolute path; for the script that npm installs, the program behind it is written
     /// [default: left out, so that codex is looked for on PATH]
     #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
+    pub binary: Option<PathBuf>,
     /// Where editors find the schema, relative to the configuration [default: left out]
     #[arg(long, value_name = "FILE")]
-    schema: Option<String>,
+    pub schema: Option<String>,
 }
 
 /// What is written; everything else has its default.
@@ -43,7 +43,8 @@ impl NewConfig {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn text(self) -> Result<String> {
+    /// The text of it.
+    pub fn text(self) -> Result<String> {
         let binary = self
             .binary
             .map(|path| npm_script::program_behind(&path).unwrap_or(path));

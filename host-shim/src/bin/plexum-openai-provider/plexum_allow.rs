@@ -42,7 +42,7 @@ pub struct PlexumAllow {
 
 /// What to do with the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
+pub enum Change {
     Add,
     Remove,
 }
@@ -54,39 +54,44 @@ impl PlexumAllow {
         } else {
             Change::Add
         };
-        let name = self.file.display();
-        // The file itself, so that a link to it is not replaced by a file.
-        let file = std::fs::canonicalize(&self.file)
-            .with_context(|| format!("Plexum's configuration {name} cannot be found"))?;
-        ensure!(file.is_file(), "{name} is not a file, and was left alone");
-        let text = std::fs::read_to_string(&file)
-            .with_context(|| format!("Plexum's configuration {name} cannot be read"))?;
-        let changed = changed(&text, change).with_context(|| {
-            format!("{name} does not look like Plexum's configuration, and was left alone")
-        })?;
-        let Some(new) = changed else {
-            print(&match change {
-                Change::Add => format!("{name}: {ID} is in `plugins.allow` already"),
-                Change::Remove => format!("{name}: {ID} is not in `plugins.allow`"),
-            })?;
-            return Ok(ExitCode::SUCCESS);
-        };
-        if !self.dry_run {
-            replace(&file, &text, &new)
-                .with_context(|| format!("{name} cannot be replaced, and was left alone"))?;
-        }
-        let would = if self.dry_run { "would be " } else { "" };
-        print(&match change {
-            Change::Add => format!("{name}: {ID} {would}added to `plugins.allow`"),
-            Change::Remove => format!("{name}: {ID} {would}removed from `plugins.allow`"),
-        })?;
-        if change == Change::Add && allow_list(&serde_json::from_str(&text)?)?.is_none() {
-            print(
-                "The list did not exist before: if Plexum loads other plugins, name them there too.",
-            )?;
-        }
+        print(&change_file(&self.file, change, self.dry_run)?)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Adds this plugin to the list in Plexum's configuration, or takes it out, and says so.
+pub fn change_file(path: &Path, change: Change, dry_run: bool) -> Result<String> {
+    let name = path.display();
+    // The file itself, so that a link to it is not replaced by a file.
+    let file = std::fs::canonicalize(path)
+        .with_context(|| format!("Plexum's configuration {name} cannot be found"))?;
+    ensure!(file.is_file(), "{name} is not a file, and was left alone");
+    let text = std::fs::read_to_string(&file)
+        .with_context(|| format!("Plexum's configuration {name} cannot be read"))?;
+    let changed = changed(&text, change).with_context(|| {
+        format!("{name} does not look like Plexum's configuration, and was left alone")
+    })?;
+    let Some(new) = changed else {
+        return Ok(match change {
+            Change::Add => format!("{name}: {ID} is in `plugins.allow` already"),
+            Change::Remove => format!("{name}: {ID} is not in `plugins.allow`"),
+        });
+    };
+    if !dry_run {
+        replace(&file, &text, &new)
+            .with_context(|| format!("{name} cannot be replaced, and was left alone"))?;
+    }
+    let would = if dry_run { "would be " } else { "" };
+    let said = match change {
+        Change::Add => format!("{name}: {ID} {would}added to `plugins.allow`"),
+        Change::Remove => format!("{name}: {ID} {would}removed from `plugins.allow`"),
+    };
+    if change == Change::Add && allow_list(&serde_json::from_str(&text)?)?.is_none() {
+        let more =
+            "The list did not exist before: if Plexum loads other plugins, name them there too.";
+        return Ok(format!("{said}\n{more}"));
+    }
+    Ok(said)
 }
 
 /// The text with the entry, or without it; `None` if it is that way already.
