@@ -66,7 +66,7 @@ impl FleetDatabase {
         let server = Postgres::start(test)?;
         let mut roles = format!("create role {ROLE};");
         for host in hosts {
-            let login = login(host);
+            let login = Self::login(host);
             write!(roles, "create role {login} login; grant {ROLE} to {login};")
                 .expect("text can be written");
         }
@@ -89,7 +89,13 @@ impl FleetDatabase {
     /// How this host reaches it.
     #[must_use]
     pub fn url(&self, host: &str) -> String {
-        self.server.socket_url(&login(host))
+        self.server.socket_url(&Self::login(host))
+    }
+
+    /// The login of this host.
+    #[must_use]
+    pub fn login(host: &str) -> String {
+        format!("host_{host}")
     }
 
     /// A conversation of this name.
@@ -169,10 +175,6 @@ impl FleetDatabase {
         );
         self.server.psql(&sql).lines().map(str::to_owned).collect()
     }
-}
-
-fn login(host: &str) -> String {
-    format!("host_{host}")
 }
 
 fn key(session: &str) -> String {

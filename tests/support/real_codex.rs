@@ -97,7 +97,11 @@ impl RealCodex {
         command
     }
 
-    fn at(path: PathBuf) -> anyhow::Result<Self> {
+    /// The codex at this path.
+    ///
+    /// # Errors
+    /// When it does not run, or is none.
+    pub fn at(path: PathBuf) -> anyhow::Result<Self> {
         let output = Command::new(&path)
             .arg("--version")
             .stdin(Stdio::null())

@@ -14,7 +14,7 @@ use super::text::{outside_blocks, read};
 const TEXT: &str = "tests/faults.md";
 
 /// The letters of its rows, and how many there are of each.
-const ROWS: [(char, usize); 4] = [('F', 31), ('B', 19), ('U', 21), ('D', 26)];
+const ROWS: [(char, usize); 5] = [('F', 31), ('B', 19), ('U', 21), ('D', 26), ('H', 11)];
 
 /// What a row without a test says, and why there is none.
 const WITHOUT: &str = "No test:";
