@@ -6,6 +6,11 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
+#[path = "build/crates.rs"]
+mod crates;
+#[path = "build/paths.rs"]
+mod paths;
+
 const GUEST: &str = "plexum-openai-provider-guest";
 const GUEST_TARGET: &str = "wasm32-wasip2";
 const SUPERVISOR: &str = "plexum-openai-provider-supervisor";
@@ -29,24 +34,60 @@ fn build() -> Result<(), String> {
         host_shim.join("supervisor").display()
     );
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
 
     list_wit(&workspace.join("wit"), &out.join("wit_files.rs"))?;
-    let guest = release_build(&workspace, GUEST, GUEST_TARGET, &out.join("guest"), &[])?;
-    let built = guest.join(GUEST.replace('-', "_")).with_extension("wasm");
-    let component = out.join("plugin.wasm");
-    copy(&built, &component)?;
-    let bytes =
-        std::fs::read(&component).map_err(|error| format!("{}: {error}", component.display()))?;
+    let remapped = paths::remapped(&variable("RUSTC")?)?;
+    let component = build_component(&workspace, &out.join("guest"), &remapped)?;
     println!(
         "cargo::rustc-env=COMPONENT_SHA256={:x}",
-        Sha256::digest(bytes)
+        Sha256::digest(&component)
     );
+    let path = out.join("plugin.wasm");
+    std::fs::write(&path, component).map_err(|error| format!("{}: {error}", path.display()))?;
 
-    let supervisor = build_supervisor(&workspace, &out.join("supervisor"))?;
-    copy(
-        &supervisor.join("plexum-codex-supervisor"),
-        &out.join("supervisor.elf"),
-    )
+    let supervisor = build_supervisor(&workspace, &out.join("supervisor"), &remapped)?;
+    let built = supervisor.join("plexum-codex-supervisor");
+    let path = out.join("supervisor.elf");
+    std::fs::copy(&built, path).map_err(|error| format!("{}: {error}", built.display()))?;
+    Ok(())
+}
+
+fn build_component(
+    workspace: &Path,
+    target_dir: &Path,
+    remapped: &[String],
+) -> Result<Vec<u8>, String> {
+    let options = [rustflags(GUEST_TARGET, remapped)];
+    let folder = release_build(workspace, GUEST, GUEST_TARGET, target_dir, &options)?;
+    let built = folder.join(GUEST.replace('-', "_")).with_extension("wasm");
+    let mut bytes =
+        std::fs::read(&built).map_err(|error| format!("{}: {error}", built.display()))?;
+    let with_build = tree(workspace, "normal,build")?;
+    crates::insert(&mut bytes, &with_build, &tree(workspace, "normal")?)?;
+    Ok(bytes)
+}
+
+/// The crates that the component is made of, as `cargo tree` prints them.
+fn tree(workspace: &Path, edges: &str) -> Result<String, String> {
+    let output = Command::new(variable("CARGO")?)
+        .current_dir(workspace)
+        .args(["tree", "--locked", "--package", GUEST])
+        .args(["--target", GUEST_TARGET, "--edges", edges])
+        .args(["--prefix", "depth", "--no-dedupe", "--format", "{p}"])
+        .output()
+        .map_err(|error| format!("cargo cannot be run to list the crates of {GUEST}: {error}"))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("the crates of {GUEST} cannot be listed: {stderr}"));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The option of cargo that gives rustc these flags, besides those in the configuration.
+fn rustflags(target: &str, flags: &[String]) -> String {
+    // A string in Rust's notation is one in TOML's, unless a path has characters that only the former escapes.
+    format!("--config=target.{target}.rustflags={flags:?}")
 }
 
 /// Lists the files of the WIT packages, which are installed beside the component, as `include!` takes them.
@@ -81,7 +122,11 @@ fn list_wit(wit: &Path, list: &Path) -> Result<(), String> {
 /// It is started for every turn, so what counts is how soon it runs. With musl that is 0.3 ms sooner than with a
 /// static glibc, which first asks what the processor can do: in a virtual machine, the hypervisor answers each
 /// such question. A dynamic linker takes longer still.
-fn build_supervisor(workspace: &Path, target_dir: &Path) -> Result<PathBuf, String> {
+fn build_supervisor(
+    workspace: &Path,
+    target_dir: &Path,
+    remapped: &[String],
+) -> Result<PathBuf, String> {
     let target = variable("TARGET")?;
     let with_musl = target.replace("-linux-gnu", "-linux-musl");
     let mut ways = Vec::new();
@@ -93,10 +138,13 @@ fn build_supervisor(workspace: &Path, target_dir: &Path) -> Result<PathBuf, Stri
     let mut mistakes = String::new();
     for (target, crt) in ways {
         // Panics need no unwinding there, which halves its size.
+        let mut flags = vec![
+            format!("-Ctarget-feature={crt}"),
+            "-Cpanic=abort".to_owned(),
+        ];
+        flags.extend_from_slice(remapped);
         let options = [
-            format!(
-                "--config=target.{target}.rustflags=[\"-Ctarget-feature={crt}\", \"-Cpanic=abort\"]"
-            ),
+            rustflags(target, &flags),
             "--config=profile.release.opt-level=\"s\"".to_owned(),
         ];
         match release_build(workspace, SUPERVISOR, target, target_dir, &options) {
@@ -168,9 +216,4 @@ fn release_build(
 
 fn variable(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|error| format!("{name}: {error}"))
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    std::fs::copy(from, to).map_err(|error| format!("{}: {error}", from.display()))?;
-    Ok(())
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs, once, what the tests and the try-out need beyond Rust itself, under target/tools.
 #
-#   scripts/tool.sh                    everything but cargo-fuzz
+#   scripts/tool.sh                    everything but cargo-fuzz and cargo-auditable
 #   scripts/tool.sh wasm-target        the Rust target of the component
 #   scripts/tool.sh codex VERSION      the real codex; prints the path of its native program
 #   scripts/tool.sh cargo-component    prints its path
@@ -12,6 +12,11 @@
 #   scripts/tool.sh python             a Python with what host-shim/examples/python needs; prints its path
 #   scripts/tool.sh postgres           a PostgreSQL to start; prints the folder of its programs
 #   scripts/tool.sh pgbouncer          a PgBouncer to start; prints its path
+#   scripts/tool.sh cargo-auditable    puts the list of its crates into a program; prints its path
+#   scripts/tool.sh auditable2cdx      makes a CycloneDX SBOM of that list; prints its path
+#   scripts/tool.sh qemu ARCHITECTURE  runs programs for x86_64 or aarch64; prints its path
+#   scripts/tool.sh busybox            all of a system in one static program; prints its path
+#   scripts/tool.sh lintian            the checks of Debian packages; prints its path
 #   scripts/tool.sh serve-client       what tests/suites/serve needs: a JSON-RPC client and a validator of schemas
 #
 # Paths go to standard output, everything else to standard error. Exits with 3 when the machine
@@ -28,6 +33,8 @@ codex_versions=(0.135.0 0.169.0)
 cargo_component_version=0.21.1
 wkg_version=0.16.1
 cargo_fuzz_version=0.13.2
+cargo_auditable_version=0.7.7
+auditable2cdx_version=0.1.0
 node_version=26.10.0
 serve_client_packages=(json-rpc-2.0@1.8.1 ajv@8.20.0)
 
@@ -119,6 +126,24 @@ cargo_fuzz() {
   printf '%s\n' "$program"
 }
 
+# The same for a program that does not say its version: cargo has noted what it installed.
+noted() { # program, version
+  if ! grep -q "^\"$1 $2 " "$tools/.crates.toml" 2>/dev/null || [ ! -x "$tools/bin/$1" ]; then
+    patiently "Building $1 $2 (about a minute, once)" \
+      env CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 cargo install "$1" --version "$2" --locked --force --debug --root "$tools" --target-dir "$tools/$1-build"
+    rm -rf "$tools/$1-build"
+  fi
+  printf '%s\n' "$tools/bin/$1"
+}
+
+cargo_auditable() {
+  noted cargo-auditable "$cargo_auditable_version"
+}
+
+auditable2cdx() {
+  noted auditable2cdx "$auditable2cdx_version"
+}
+
 serve_client() {
   local folder=$tools/serve-client wanted=${serve_client_packages[*]}
   if [ "$(cat "$folder/installed" 2>/dev/null)" != "$wanted" ]; then
@@ -206,12 +231,23 @@ pgbouncer() {
   printf '%s\n' "$program"
 }
 
+# A program of Debian's package of that name, or of another one.
+debian_program() { # program, package
+  if ! type -P "$1" >/dev/null; then debian_package "${2-$1}"; fi
+  type -P "$1"
+}
+
 case ${1-all} in
   wasm-target) wasm_target ;;
   codex) codex "${2:?the version of codex}" ;;
   cargo-component) cargo_component ;;
   wkg) wkg ;;
   cargo-fuzz) cargo_fuzz ;;
+  cargo-auditable) cargo_auditable ;;
+  auditable2cdx) auditable2cdx ;;
+  qemu) debian_program "qemu-${2:?the architecture}-static" qemu-user-static ;;
+  busybox) debian_program busybox busybox-static ;;
+  lintian) debian_program lintian ;;
   serve-client) serve_client ;;
   node) node ;;
   jco) jco ;;
@@ -223,6 +259,10 @@ case ${1-all} in
     for version in "${codex_versions[@]}"; do codex "$version"; done
     cargo_component
     wkg
+    auditable2cdx
+    debian_program qemu-aarch64-static qemu-user-static
+    debian_program busybox busybox-static
+    debian_program lintian
     serve_client
     node
     jco

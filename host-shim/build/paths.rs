@@ -1,0 +1,54 @@
+//! The folders of the machine that builds, which must not stand in what is built: the bytes would depend on the machine.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What rustc needs to be told so that panics name a crate's source file alike on all machines.
+pub fn remapped(rustc: &str) -> Result<Vec<String>, String> {
+    let mut flags = Vec::new();
+    // Each registry has a folder there whose name depends on how the registry is reached.
+    let registries = cargo_home()?.join("registry/src");
+    if registries.is_dir() {
+        let entries = std::fs::read_dir(&registries)
+            .and_then(|entries| entries.collect::<Result<Vec<_>, _>>())
+            .map_err(|error| format!("{}: {error}", registries.display()))?;
+        let mut folders: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
+        folders.sort();
+        flags.extend(folders.iter().map(|folder| remap(folder, "/cargo")));
+    }
+    // Where the source of the standard library is installed, rustc names that instead of what it was built from.
+    let source = Path::new(&ask(rustc, &["--print", "sysroot"])?).join("lib/rustlib/src/rust");
+    let version = ask(rustc, &["-vV"])?;
+    let commit = version
+        .lines()
+        .find_map(|line| line.strip_prefix("commit-hash: "));
+    if let Some(commit) = commit {
+        flags.push(remap(&source, &format!("/rustc/{commit}")));
+    }
+    Ok(flags)
+}
+
+fn remap(folder: &Path, name: &str) -> String {
+    format!("--remap-path-prefix={}={name}", folder.display())
+}
+
+fn cargo_home() -> Result<PathBuf, String> {
+    if let Some(folder) = std::env::var_os("CARGO_HOME") {
+        return Ok(PathBuf::from(folder));
+    }
+    std::env::home_dir()
+        .map(|home| home.join(".cargo"))
+        .ok_or_else(|| "neither CARGO_HOME nor HOME is set: set one of them".to_owned())
+}
+
+fn ask(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("{program}: {error}"))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{program} {}: {stderr}", arguments.join(" ")));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
