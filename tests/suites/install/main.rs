@@ -7,6 +7,7 @@
 )]
 
 mod again;
+mod archive;
 mod blocked;
 mod fresh;
 mod home;

@@ -47,8 +47,9 @@ fn main() -> Result<()> {
     let seed: u64 = seed.context(usage)?;
     // What a killed host and its supervisor leave becomes a child of this process, wherever it has gone.
     // SAFETY: takes numbers only.
+    let adopts = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } == 0;
     ensure!(
-        unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } == 0,
+        adopts,
         "it cannot be told what is left running: {}",
         std::io::Error::last_os_error()
     );
