@@ -29,6 +29,10 @@ impl CodexCtx {
             (Ok(Ok(())), None) => None,
             // It was lost, and could be kept after all.
             (Ok(Ok(())), Some(_)) if is_complete(&end) => None,
+            // Why it was lost was not known yet: the store did not answer in time.
+            (Ok(Err(moved)), Some(_)) if moved.kind == SessionErrorKind::Moved => {
+                Some((moved, true))
+            }
             (_, Some(lost)) => Some((lost, true)),
             (Ok(Err(error)), None) => Some((error, false)),
             (Err(_), None) => {
