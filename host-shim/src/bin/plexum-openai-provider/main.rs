@@ -1,5 +1,6 @@
 //! The command-line program: the host for operators, for scripts, and for runtimes that are not Rust.
 
+mod address_space;
 mod audit;
 mod cache;
 mod completions;
@@ -92,6 +93,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    address_space::spare();
     match getrlimit(Resource::Stack).current {
         // `ulimit -s` is for the first thread alone. If there is no other to be had, this one has to do.
         Some(most) if most < STACK_BYTES => std::thread::Builder::new()
