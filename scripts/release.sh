@@ -121,7 +121,8 @@ static() { # file, target: an executable for the target that needs nothing of th
 remapped() { # prefix of each
   local folder sysroot hash
   for folder in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do printf '%s%s\n' "$1" "${folder%/}=/cargo"; done
-  printf '%s%s\n' "$1" "$target_dir=/target" "$1" "$repository=/source"
+  # The last one that fits counts, and the target's folder may be in the other.
+  printf '%s%s\n' "$1" "$repository=/source" "$1" "$target_dir=/target"
   sysroot=$(rustc --print sysroot)
   hash=$(rustc -vV | sed -n 's/^commit-hash: //p')
   printf '%s%s\n' "$1" "$sysroot/lib/rustlib/src/rust=/rustc/$hash"
@@ -136,7 +137,8 @@ build() { # target; prints the path of the program, and the folder with what it 
   fi
   # The folder of the registry has to be there for its remapping.
   cargo fetch --locked --target "$target" >&2
-  flags=$(remapped --remap-path-prefix= | paste -sd $'\x1f')
+  # Relocations take 400 KB otherwise. musl reads this form.
+  flags=$({ remapped --remap-path-prefix= && echo -Clink-arg=--pack-dyn-relocs=relr; } | paste -sd $'\x1f')
   cflags=$(remapped -ffile-prefix-map= | paste -sd ' ')
   upper=$(tr 'a-z-' 'A-Z_' <<<"$target")
   # Rust brings the linker and musl, for every target.
