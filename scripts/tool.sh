@@ -16,6 +16,7 @@
 #   scripts/tool.sh auditable2cdx      makes a CycloneDX SBOM of that list; prints its path
 #   scripts/tool.sh qemu ARCHITECTURE  runs programs for x86_64 or aarch64; prints its path
 #   scripts/tool.sh busybox            all of a system in one static program; prints its path
+#   scripts/tool.sh jq                 makes JSON of JSON; prints its path
 #   scripts/tool.sh lintian            the checks of Debian packages; prints its path
 #   scripts/tool.sh serve-client       what tests/suites/serve needs: a JSON-RPC client and a validator of schemas
 #
@@ -247,6 +248,7 @@ case ${1-all} in
   auditable2cdx) auditable2cdx ;;
   qemu) debian_program "qemu-${2:?the architecture}-static" qemu-user-static ;;
   busybox) debian_program busybox busybox-static ;;
+  jq) debian_program jq ;;
   lintian) debian_program lintian ;;
   serve-client) serve_client ;;
   node) node ;;
@@ -262,6 +264,7 @@ case ${1-all} in
     auditable2cdx
     debian_program qemu-aarch64-static qemu-user-static
     debian_program busybox busybox-static
+    debian_program jq
     debian_program lintian
     serve_client
     node

@@ -27,6 +27,34 @@ pub fn wkg(name: &str) -> Option<PathBuf> {
     built(name, "wkg", &["build", "--help"])
 }
 
+/// The `auditable2cdx` that `scripts/test.sh` installs; without it the test `name` is to be skipped.
+#[must_use]
+pub fn auditable2cdx(name: &str) -> Option<PathBuf> {
+    // It has no option that it succeeds with.
+    let installed = target_dir()?.join("tools/bin/auditable2cdx");
+    if installed.is_file() {
+        return Some(installed);
+    }
+    let reason = "auditable2cdx is not installed; run ./scripts/test.sh, which installs it";
+    skip(name, reason);
+    None
+}
+
+/// A program of the distribution on PATH; without it the test `name` is to be skipped.
+#[must_use]
+pub fn on_path(name: &str, program: &str) -> Option<PathBuf> {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        let reason =
+            format!("{program} is not installed; run ./scripts/test.sh as root, which installs it");
+        skip(name, &reason);
+    }
+    found
+}
+
 /// The program that `scripts/tool.sh` builds, or the one on PATH, if it runs with these arguments.
 fn built(name: &str, program: &str, arguments: &[&str]) -> Option<PathBuf> {
     let installed = target_dir().map(|target| target.join("tools/bin").join(program));
