@@ -9,7 +9,7 @@ mod crates;
 mod debian;
 mod files;
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
