@@ -25,8 +25,8 @@ The same commit gives the same bytes, in whichever folder, with the same Rust an
   --deb           Debian packages too
   --twice         build all once more, in a clone of this commit in another folder, and compare the files;
                   both get a folder of the target's own name, and the second one is removed when they are equal
-  --program FILE  pack FILE, a program of this machine's architecture, instead of building one; its list of crates
-                  is left out. For the tests
+  --program FILE  pack FILE, which runs here, instead of building one. For the tests: where it has no list of its
+                  crates, there is none of the program's
   --help          this text
 
 Needs Rust through rustup, clang (for the C of one crate, for each target), jq, readelf, and for --deb dpkg-deb.
@@ -237,7 +237,7 @@ Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: $name
 
 Files: *
-Copyright: the $name authors
+Copyright: (c) $(date -ud "@$SOURCE_DATE_EPOCH" +%Y) the $name authors
 License: Expat or Apache-2.0
 Comment: the licences of the crates in the program are in $name.cdx.json.gz.
 
@@ -252,6 +252,7 @@ END
   cat >"$root/usr/share/lintian/overrides/$name" <<END
 # One file for every distribution and any age of it.
 $name: statically-linked-binary [usr/bin/$name]
+$name: shared-library-lacks-prerequisites [usr/bin/$name]
 END
   find "$root" -type f -exec chmod u=rw,go=r {} +
   chmod 755 "$root/usr/bin/$name"
@@ -363,6 +364,8 @@ for file in "$scratch"/wit/*/*.wasm; do put 644 "$file" "$out/${file##*/}"; done
 for target in "${targets[@]}"; do
   if [ -z "$program" ]; then
     cmp -s "$common/plugin.wasm" "${embedded[$target]}/plugin.wasm" || die "the program for $target has another component than the one for $native"
+  fi
+  if [ -z "$program" ] || readelf -SW "$program" 2>/dev/null | grep -q '\.dep-v0'; then
     bill "${programs[$target]}" "$common/plugin.wasm" >"$out/$name-$version-$target.cdx.json"
   fi
   archive "$target" "${programs[$target]}"
