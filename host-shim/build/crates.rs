@@ -1,5 +1,5 @@
-//! The list of crates that the component is made of, inside the component, as `cargo auditable` writes it: whoever has
-//! the component can ask which known faults it has. `cargo auditable` itself would be one more program to install, and
+//! The list of crates that the component is made of, inside the component, as `cargo auditable` writes it: a scanner can
+//! then tell which known faults the component has. `cargo auditable` itself would be one more program to install, and
 //! without it the same source would give other bytes.
 
 use std::fmt::Write;
@@ -30,7 +30,7 @@ pub fn insert(component: &mut Vec<u8>, with_build: &str, normal: &str) -> Result
     leb128(&mut inserted, section.len());
     inserted.extend_from_slice(&section);
     if component.len() < PREAMBLE {
-        return Err("what was built is no component".to_owned());
+        return Err("what was built is not a component".to_owned());
     }
     component.splice(PREAMBLE..PREAMBLE, inserted);
     Ok(())

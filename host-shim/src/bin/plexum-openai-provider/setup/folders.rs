@@ -11,7 +11,7 @@ use rustix::fs::{Access, CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::places::{NAME, Places};
-use super::record::exists;
+use super::record::{Record, exists};
 
 /// The error of a place that cannot be used.
 pub fn blocked(path: &Path, what: &str) -> anyhow::Error {
@@ -74,13 +74,11 @@ pub fn make_plugin_folder(places: &Places) -> Result<Vec<PathBuf>> {
     let inner = unborn.path().join(within);
     let make = || -> io::Result<()> {
         std::fs::create_dir_all(&inner)?;
-        let mut record = Vec::new();
-        for folder in &missing {
-            record.extend_from_slice(b"folder ");
-            record.extend_from_slice(folder.as_os_str().as_bytes());
-            record.push(b'\n');
-        }
-        std::fs::write(inner.join(".installed"), record)?;
+        let record = Record {
+            folders: missing.clone(),
+            ..Record::default()
+        };
+        std::fs::write(inner.join(".installed"), record.text())?;
         match renameat_with(CWD, unborn.path(), CWD, outermost, RenameFlags::NOREPLACE) {
             // A file system that cannot keep what is there: another one at the same moment is not to be expected.
             Err(Errno::INVAL) if !exists(outermost) => std::fs::rename(unborn.path(), outermost),

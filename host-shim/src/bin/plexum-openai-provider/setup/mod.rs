@@ -1,6 +1,6 @@
 //! `setup`: puts the plugin into a user's home, and takes it out again.
 //!
-//! The script `install.sh`, the Debian package and who has installed the program with cargo all come here.
+//! The script `install.sh`, the Debian package and a program that cargo has installed share it.
 
 mod contents;
 mod folders;
@@ -166,7 +166,7 @@ impl Setup {
         }
         let installed = match &self.program {
             Some(_) => program_places.program(),
-            None => std::env::current_exe().context("the program does not know its own path")?,
+            None => own_program()?,
         };
         // So that no start has to compile the component, the first neither.
         if let Err(error) = cache(places, &installed, &[]) {
