@@ -77,7 +77,7 @@ pub use turn::open::{GrantedCodex, OpenTurn, TurnStopper};
 /// The Rust in the texts; the suite `readme` checks that no text with Rust is missing here.
 #[cfg(doctest)]
 mod texts {
-    #[doc = include_str!("../../README.md")]
+    #[doc = include_str!("../README.md")]
     struct Readme;
 
     #[doc = include_str!("../docs/embedding.md")]

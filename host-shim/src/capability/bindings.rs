@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::all, clippy::pedantic, clippy::restriction)]
 
 wasmtime::component::bindgen!({
-    path: ["../wit/provider", "../wit/codex"],
+    path: ["wit/provider", "wit/codex"],
     world: "plexum:codex/codex-provider",
     imports: {
         "plexum:codex/log.write": trappable,

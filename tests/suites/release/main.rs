@@ -8,6 +8,7 @@
 mod crates;
 mod debian;
 mod files;
+mod package;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Makes the packages for the Rust registry. See --help.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+name=plexum-openai-provider
+
+usage() {
+  cat <<'END'
+Usage: scripts/package.sh [OPTIONS]
+
+Makes the packages of the crates that an embedder needs, in target/package, and prints their paths:
+
+  plexum-openai-provider-VERSION.crate             the host, as a library and as a program
+  plexum-openai-provider-supervisor-VERSION.crate  what it shares with its supervisor, and the supervisor's source
+
+The component travels in the first one, prebuilt: this builds it and puts it into host-shim/prebuilt, along with its
+digest. Each package is then built once from nothing but itself, in debug mode.
+
+  --program FILE  take the component from this program of the same commit, instead of building it
+  --no-verify     do not build the packages
+  --help          this text
+
+What is not committed is packaged too, with a warning. To publish them, see tests/README.md.
+Exit codes: 0 done, 1 it could not be done, 2 wrong arguments.
+END
+}
+
+misuse() {
+  printf 'error: %s; see --help\n' "$*" >&2
+  exit 2
+}
+
+program='' options=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --program)
+      [ $# -gt 1 ] && [ -n "$2" ] || misuse "$1 needs a value"
+      program=$2
+      shift
+      ;;
+    --no-verify) options+=("$1") ;;
+    --help | -h)
+      usage
+      exit 0
+      ;;
+    *) misuse "unknown argument ${1@Q}" ;;
+  esac
+  shift
+done
+
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+export CARGO_TARGET_DIR
+if [ -z "$program" ]; then
+  scripts/tool.sh wasm-target
+  cargo build --locked --package "$name" --bin "$name" >&2
+  program=$CARGO_TARGET_DIR/debug/$name
+fi
+
+prebuilt=host-shim/prebuilt
+mkdir -p "$prebuilt"
+"$program" component "$prebuilt/plugin.wasm"
+(cd "$prebuilt" && sha256sum plugin.wasm >SHA256SUMS)
+
+if [ -n "$(git status --porcelain)" ]; then
+  echo 'warning: what is packaged is not the present commit alone: git status shows changes' >&2
+  options+=(--allow-dirty)
+fi
+# Packages are built without the profiles of a workspace. With these, they share what the clone has built.
+cargo package --locked --package "$name-supervisor" --package "$name" \
+  --config 'profile.dev.debug="line-tables-only"' --config 'profile.dev.package."*".debug=false' \
+  --config 'profile.dev.package.sha2.opt-level=2' "${options[@]}" >&2
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+printf '%s\n' "$CARGO_TARGET_DIR/package/$name-supervisor-$version.crate" "$CARGO_TARGET_DIR/package/$name-$version.crate"
