@@ -12,7 +12,19 @@ use super::ROOT;
 use super::text::Block;
 
 /// Programs that are not ours.
-const OTHERS: [&str; 6] = ["cat", "git", "node", "plexum", "python", "systemctl"];
+const OTHERS: [&str; 8] = [
+    "cat",
+    "git",
+    "node",
+    "plexum",
+    "python",
+    "sha256sum",
+    "systemctl",
+    "tar",
+];
+
+/// What the folder in an archive of a release begins with; its installer is the clone's.
+const ARCHIVE: &str = concat!("./plexum-openai-provider-", env!("CARGO_PKG_VERSION"), "-");
 
 /// Everything in a `console` block that does not exist.
 pub fn problems(block: &Block) -> Vec<String> {
@@ -77,7 +89,14 @@ fn of_the_program(words: &[&str]) -> Option<String> {
 }
 
 fn of_a_script(name: &str, words: &[&str]) -> Option<String> {
-    let Ok(script) = fs::read_to_string(Path::new(ROOT).join(name)) else {
+    let unpacked = name
+        .strip_prefix(ARCHIVE)
+        .and_then(|name| name.split_once('/'));
+    let path = match unpacked {
+        Some((_, file)) => Path::new("scripts").join(file),
+        None => name.into(),
+    };
+    let Ok(script) = fs::read_to_string(Path::new(ROOT).join(path)) else {
         return Some("does not exist".to_owned());
     };
     let unknown = options(words).find(|option| !script.contains(option));

@@ -106,6 +106,10 @@ fn collect(folder: &Path, prefix: &str, found: &mut Vec<String>) {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         let path = format!("{prefix}{name}");
+        // A link is another name, for the package, of what is here already.
+        if entry.file_type().unwrap().is_symlink() {
+            continue;
+        }
         if !entry.file_type().unwrap().is_dir() {
             found.push(path);
         } else if !["target", "node_modules", ".git"].contains(&name.as_str()) {
