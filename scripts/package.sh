@@ -8,7 +8,7 @@ usage() {
   cat <<'END'
 Usage: scripts/package.sh [OPTIONS]
 
-Makes the packages of the crates that an embedder needs, in target/package, and prints their paths:
+Makes the packages of the crates that an embedder needs, in target/package-files, and prints their paths:
 
   plexum-openai-provider-VERSION.crate             the host, as a library and as a program
   plexum-openai-provider-supervisor-VERSION.crate  what it shares with its supervisor, and the supervisor's source
@@ -48,12 +48,11 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-export CARGO_TARGET_DIR
+target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 if [ -z "$program" ]; then
   scripts/tool.sh wasm-target
   cargo build --locked --package "$name" --bin "$name" >&2
-  program=$CARGO_TARGET_DIR/debug/$name
+  program=$target_dir/debug/$name
 fi
 
 prebuilt=host-shim/prebuilt
@@ -65,9 +64,14 @@ if [ -n "$(git status --porcelain)" ]; then
   echo 'warning: what is packaged is not the present commit alone: git status shows changes' >&2
   options+=(--allow-dirty)
 fi
-# Packages are built without the profiles of a workspace. With these, they share what the clone has built.
-cargo package --locked --package "$name-supervisor" --package "$name" \
-  --config 'profile.dev.debug="line-tables-only"' --config 'profile.dev.package."*".debug=false' \
-  --config 'profile.dev.package.sha2.opt-level=2' "${options[@]}" >&2
+# A folder of its own: in the clone's, the program of the package would replace the one of the clone.
+CARGO_TARGET_DIR=$target_dir/package CARGO_PROFILE_DEV_DEBUG=false \
+  cargo package --locked --package "$name-supervisor" --package "$name" "${options[@]}" >&2
+files=$target_dir/package-files
+rm -rf "$files"
+mkdir -p "$files"
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
-printf '%s\n' "$CARGO_TARGET_DIR/package/$name-supervisor-$version.crate" "$CARGO_TARGET_DIR/package/$name-$version.crate"
+for package in "$name-supervisor" "$name"; do
+  mv "$target_dir/package/package/$package-$version.crate" "$files"
+  printf '%s\n' "$files/$package-$version.crate"
+done

@@ -183,6 +183,38 @@ bill() { # files…
     }' "${bills[@]}"
 }
 
+# The texts of the licences of all that is linked into the program, each text once: they ask to be passed on.
+licenses() { # bill
+  local crate folder file digest lacking=()
+  declare -A texts=() owners=()
+  while read -r crate; do
+    folder=$(jq -r --arg crate "$crate" '.[$crate].folder' "$scratch/crates")
+    digest=''
+    for file in "$folder"/{LICENSE,LICENCE,COPYING,COPYRIGHT,NOTICE,UNLICENSE}*; do
+      [ -f "$file" ] || continue
+      digest=$(sha256sum <"$file")
+      texts[$digest]=$file
+      owners[$digest]="${owners[$digest]-} $crate"
+    done
+    [ -n "$digest" ] || lacking+=("$crate ($(jq -r --arg crate "$crate" '.[$crate].license' "$scratch/crates"))")
+  done < <(jq -r --arg name "$name" '.components[] | select(any(.properties[]?; .value == "build") or (.name | startswith($name)) | not)
+    | "\(.name)@\(.version)"' "$1" | sort)
+  printf '%s\n' 'What is linked into the program, and under which licences.' '' \
+    "The standard library of Rust: see rust-library.html." '' \
+    'musl: Copyright (c) 2005-2020 Rich Felker, et al.' "$(sed -n '/^Permission/,$p' host-shim/LICENSE-MIT)"
+  if [ ${#lacking[@]} -gt 0 ]; then
+    printf '\nThese packages state their licence and have no text of it:\n'
+    printf '  %s\n' "${lacking[@]}"
+  fi
+  for digest in "${!owners[@]}"; do printf '%s\t%s\n' "${owners[$digest]}" "$digest"; done | sort |
+    while IFS=$'\t' read -r crate digest; do
+      printf '\n%s\n' '--------------------------------------------------------------------------------'
+      fold -sw 80 <<<"${crate# }"
+      printf '\n'
+      cat "${texts[$digest]}"
+    done
+}
+
 pack() { # folder, archive: the same bytes for the same files, whoever packs them
   tar --create --directory "$(dirname "$1")" --sort=name --format=ustar --owner=0 --group=0 --numeric-owner \
     --mtime="@$SOURCE_DATE_EPOCH" --mode='u=rwX,go=rX' "$(basename "$1")" | gzip -9n >"$2"
@@ -199,6 +231,7 @@ archive() { # target, program
   put 755 scripts/install.sh "$top/install.sh"
   put 644 "$common/plugin.wasm" "$top/plugin.wasm"
   cp -r "$common/plugin.json" "$common/completions" "$common/man" "$top"
+  cp -r "$scratch/licenses" "$top/licenses"
   if [ -f "$out/$label.cdx.json" ]; then put 644 "$out/$label.cdx.json" "$top/$name.cdx.json"; fi
   for file in host-shim/schemas/*.json; do put 644 "$file" "$top/schemas/${file##*/}"; done
   for file in host-shim/docs/*.md; do put 644 "$file" "$top/docs/${file##*/}"; done
@@ -224,6 +257,7 @@ debian() { # target, program
   for file in "$common"/man/*.1; do gzip -9nc "$file" >"$root/usr/share/man/man1/${file##*/}.gz"; done
   gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
   for file in README.md host-shim/docs/*.md; do gzip -9nc "$file" >"$doc/${file##*/}.gz"; done
+  for file in "$scratch"/licenses/*; do gzip -9nc "$file" >"$doc/${file##*/}.gz"; done
   if [ -f "$out/$label.cdx.json" ]; then gzip -9nc "$out/$label.cdx.json" >"$doc/$name.cdx.json.gz"; fi
   gzip -9n >"$doc/changelog.Debian.gz" <<END
 $name ($version-1) unstable; urgency=medium
@@ -239,7 +273,8 @@ Upstream-Name: $name
 Files: *
 Copyright: (c) $(date -ud "@$SOURCE_DATE_EPOCH" +%Y) the $name authors
 License: Expat or Apache-2.0
-Comment: the licences of the crates in the program are in $name.cdx.json.gz.
+Comment: the licences of what is linked into the program are in third-party.txt.gz
+ and rust-library.html.gz, beside this file.
 
 License: Expat
 $(sed -n '/^Permission/,$p' host-shim/LICENSE-MIT | sed 's/^$/./; s/^/ /')
@@ -319,12 +354,12 @@ maintainer="${DEBFULLNAME:-the $name authors} <${DEBEMAIL:-$name@example.org}>"
 rm -rf "$out"
 mkdir -p "$out"
 
-# By name and version: the licence of each crate as it states it, and the checksum that Cargo.lock has of it.
+# By name and version: the folder and the licence of each crate as it states it, and the checksum that Cargo.lock has of it.
 awk '/^name = / { name = $3 } /^version = / { version = $3 } /^checksum = / { print name, version, $3 }' Cargo.lock | tr -d '"' |
   jq -Rn '[inputs | split(" ") | {key: "\(.[0])@\(.[1])", value: .[2]}] | from_entries' >"$scratch/checksums"
 cargo metadata --locked --format-version 1 |
   jq --slurpfile checksums "$scratch/checksums" '[.packages[] | "\(.name)@\(.version)" as $key
-    | {key: $key, value: {license: (.license | if . then gsub("/"; " OR ") else . end), checksum: $checksums[0][$key]}}] | from_entries' >"$scratch/crates"
+    | {key: $key, value: {folder: (.manifest_path | sub("/Cargo.toml$"; "")), license: (.license | if . then gsub("/"; " OR ") else . end), checksum: $checksums[0][$key]}}] | from_entries' >"$scratch/crates"
 
 # The program of this machine says what is in each archive, so that one for another machine need not run here.
 native=$(uname -m)-unknown-linux-musl
@@ -368,6 +403,10 @@ for target in "${targets[@]}"; do
   if [ -z "$program" ] || readelf -SW "$program" 2>/dev/null | grep -q '\.dep-v0'; then
     bill "${programs[$target]}" "$common/plugin.wasm" >"$out/$name-$version-$target.cdx.json"
   fi
+  bill=$out/$name-$version-$target.cdx.json
+  mkdir -p "$scratch/licenses"
+  licenses "$([ -f "$bill" ] && printf %s "$bill" || printf %s "$out/plugin.wasm.cdx.json")" >"$scratch/licenses/third-party.txt"
+  put 644 "$(rustc --print sysroot)/share/doc/rust/COPYRIGHT-library.html" "$scratch/licenses/rust-library.html"
   archive "$target" "${programs[$target]}"
   if $deb; then debian "$target" "${programs[$target]}"; fi
 done

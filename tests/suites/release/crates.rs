@@ -1,11 +1,11 @@
 //! The bill of materials.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
 
-use super::{ROOT, release, run};
+use super::{NAME, ROOT, TARGET, VERSION, release, run};
 
 /// Of the component, by name and version: whether each crate is in it, or only helped to build it.
 fn tree(edges: &str) -> BTreeMap<String, bool> {
@@ -53,4 +53,29 @@ fn the_component_lists_its_crates_as_cargo_does() {
     expected.extend(tree("normal,no-proc-macro"));
     expected.retain(|key, _| !key.starts_with("plexum-openai-provider-guest@"));
     assert_eq!(listed, expected);
+}
+
+#[test]
+fn the_licences_of_all_that_is_linked_are_passed_on() {
+    let Some(folder) = release(&[]) else {
+        return;
+    };
+    let files = folder.path().join("files");
+    let label = format!("{NAME}-{VERSION}-{TARGET}");
+    run(Command::new("tar")
+        .arg("-xzf")
+        .arg(files.join(format!("{label}.tar.gz")))
+        .current_dir(folder.path()));
+    let licenses = folder.path().join(label).join("licenses");
+    let text = std::fs::read_to_string(licenses.join("third-party.txt")).unwrap();
+    let words: BTreeSet<&str> = text.split_whitespace().collect();
+    // The program is a script here, so what is linked is what the component is made of.
+    let mut linked = tree("normal,no-proc-macro");
+    linked.remove(&format!("plexum-openai-provider-guest@{VERSION}"));
+    for key in linked.keys() {
+        assert!(words.contains(key.as_str()), "{key}");
+    }
+    assert!(text.contains("Copyright (c) 2014 The Rust Project Developers"));
+    let library = std::fs::read_to_string(licenses.join("rust-library.html")).unwrap();
+    assert!(library.contains("Copyright notices for The Rust Standard Library"));
 }
