@@ -16,11 +16,13 @@ pub mod process;
     allow(dead_code, reason = "most of it is for the doctor")
 )]
 pub mod query;
+mod spare;
 pub mod spawner;
 pub mod start;
 pub mod stderr;
 pub mod stop;
 pub mod supervised;
+mod supervisor;
 pub mod task;
 #[cfg(any(feature = "doctor", feature = "fleet"))]
 pub mod version;

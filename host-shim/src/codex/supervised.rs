@@ -6,46 +6,37 @@
 //! work, and ends everything that is left of the turn.
 
 use std::collections::HashSet;
-use std::fs::Permissions;
 use std::future::pending;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream as StdUnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
-use std::process::{ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use plexum_openai_provider_supervisor::{
-    Family, KILL, LIMIT_STAYS, Mark, PING, RESUME, Report, STOP, SUSPEND, SWEEP, TURN, is_held,
-    orders,
+    Family, KILL, Mark, Orders, PING, RESUME, Report, STOP, SUSPEND, SWEEP, TURN, is_held, orders,
 };
-use rustix::fs::{Access, MemfdFlags, SealFlags, access, fcntl_add_seals, memfd_create};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, getrlimit, kill_process,
     kill_process_group, pidfd_open, waitid,
 };
-use tempfile::TempPath;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process;
 use tokio::time::Instant;
 
 use crate::codex::cgroup::Cgroup;
+use crate::codex::spare;
 use crate::codex::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
+use crate::codex::supervisor::Supervisor;
 use crate::open_files;
-use crate::scarcity;
-
-/// The supervisor's program, as it was built with this crate.
-const SUPERVISOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/supervisor.elf"));
 
 /// Starts codex on this machine, under a supervisor of its own.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,7 +49,6 @@ impl Spawner for Supervised {
 }
 
 async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
-    let (control, supervisors) = StdUnixStream::pair()?;
     let (stdin, codex_stdin) = if command.stdin {
         let (reader, writer) = io::pipe()?;
         let writer = pipe::Sender::from_owned_fd(writer.into())?;
@@ -67,81 +57,68 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         (None, None)
     };
     let cgroup = Cgroup::make();
-    let folder = cgroup.as_ref().map(Cgroup::folder).transpose()?;
-    send_orders(
-        &control,
-        [
-            (orders::STDIN, codex_stdin.as_ref().map(AsFd::as_fd)),
-            (orders::LOCK, command.lock),
-            (orders::CGROUP, folder.as_ref().map(AsFd::as_fd)),
-        ],
-    )?;
-    // Before the other end is given away: a runtime that is shut down refuses this.
-    control.set_nonblocking(true)?;
-    let control = UnixStream::from_std(control)?;
-
+    let cgroup_folder = cgroup.as_ref().map(Cgroup::folder).transpose()?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let workspace = open(command.workspace, flags, Mode::empty())?;
+    let given = [
+        (orders::STDIN, codex_stdin.as_ref().map(AsFd::as_fd)),
+        (orders::LOCK, command.lock),
+        (orders::CGROUP, cgroup_folder.as_ref().map(AsFd::as_fd)),
+        (orders::FOLDER, Some(workspace.as_fd())),
+    ];
     // A turn may be one of many processes, and numbers of processes come again.
     let mark = Mark::new(RandomState::new().hash_one(std::process::id()));
-    let in_memory = format!("/proc/self/fd/{}", program()?.as_raw_fd());
-    // Without /proc, a descriptor has no name.
-    let named = match Path::new("/proc/self/fd").exists() {
-        true => None,
-        false => Some(named_file()?),
-    };
-    let program = named.as_deref().unwrap_or(Path::new(&in_memory));
-    let mut supervisor = std::process::Command::new(program);
-    supervisor
-        .arg0("plexum-codex-supervisor")
-        .arg(command.grace.as_millis().to_string())
-        .arg(mark.number().to_string())
-        .arg(
-            open_files::limit_before()
-                .unwrap_or(LIMIT_STAYS)
-                .to_string(),
-        )
-        .arg(command.program)
-        .args(command.args)
-        .current_dir(command.workspace)
-        .env_clear()
-        .envs(
-            command
-                .environment
-                .iter()
-                .map(|(name, value)| (name, value)),
-        )
-        .stdin(Stdio::from(OwnedFd::from(supervisors)))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // Ctrl-C in a terminal goes to the host, which then stops codex cleanly.
-        .process_group(0);
-    // Not killed when it is dropped, because it must outlive this process.
-    let mut supervisor = process::Command::from(supervisor).spawn()?;
-    let (Some(stdout), Some(stderr)) = (supervisor.stdout.take(), supervisor.stderr.take()) else {
-        return Err(io::Error::other("the new process has no pipes"));
-    };
-    let mut child = SupervisedChild {
-        control: Control {
-            socket: control,
-            part: [0; Report::LEN],
-            len: 0,
-        },
-        supervisor,
-        pulse: Pulse::after(BEAT),
-        last: None,
-        ended: None,
-        begins: false,
-        sweeps: false,
-        codex: None,
-        mark: Some(mark).filter(|mark| may_put_on(*mark)),
-        cgroup,
+    let orders = Orders {
         grace: command.grace,
-        lost: None,
+        mark,
+        open_files: open_files::limit_before(),
+        command: Orders::command(command.program, command.args)?,
+        environment: Orders::environment(command.environment)?,
     };
-    match child.report().await? {
-        started @ (Report::Started(id) | Report::StartedInside(id)) => {
-            if matches!(started, Report::Started(_)) {
-                child.cgroup = None;
+    let orders = orders.to_bytes()?;
+
+    let (mut child, stdout, stderr, report) = loop {
+        let (supervisor, is_spare) = match spare::take() {
+            Some(supervisor) => (supervisor, true),
+            None => (Supervisor::start()?, false),
+        };
+        let Supervisor {
+            control,
+            process,
+            stdout,
+            stderr,
+        } = supervisor;
+        let mut child = SupervisedChild {
+            control: Control {
+                socket: control,
+                part: [0; Report::LEN],
+                len: 0,
+            },
+            supervisor: process,
+            pulse: Pulse::after(BEAT),
+            last: None,
+            ended: None,
+            begins: false,
+            sweeps: false,
+            codex: None,
+            mark: Some(mark).filter(|mark| may_put_on(*mark)),
+            cgroup: None,
+            grace: command.grace,
+            lost: None,
+        };
+        match child.start(&given, &orders).await {
+            // Something has killed it while it waited.
+            Err(NotSaid(error)) if is_spare => {
+                tracing::debug!(%error, "the supervisor that was started ahead is gone");
             }
+            Err(NotSaid(error)) => return Err(error),
+            Ok(report) => break (child, stdout, stderr, report?),
+        }
+    };
+    spare::prepare();
+    match report {
+        started @ (Report::Started(id) | Report::StartedInside(id)) => {
+            child.cgroup = cgroup.filter(|_| matches!(started, Report::StartedInside(_)));
             child.codex = Pid::from_raw(id);
             Ok(Spawned {
                 id,
@@ -156,87 +133,13 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
     }
 }
 
+/// The supervisor has not got all of its orders, so it has started nothing.
+struct NotSaid(io::Error);
+
 /// Whether a process that this one starts may mark itself.
 fn may_put_on(mark: Mark) -> bool {
     let most = getrlimit(Resource::Rttime).maximum;
     most.is_none_or(|most| most >= mark.number())
-}
-
-/// The supervisor's program as a file without a name, which cannot be changed or left behind.
-fn program() -> io::Result<&'static OwnedFd> {
-    static PROGRAM: OnceLock<OwnedFd> = OnceLock::new();
-    if let Some(program) = PROGRAM.get() {
-        return Ok(program);
-    }
-    let made = in_memory().or_else(|in_memory| {
-        // What has run out has run out for a file too.
-        if scarcity::limit(&in_memory).is_some() {
-            return Err(in_memory);
-        }
-        tracing::debug!(error = %in_memory, "the supervisor's program cannot be put into memory; a file takes it");
-        on_disk().map_err(|on_disk| {
-            if scarcity::limit(&on_disk).is_some() {
-                return on_disk;
-            }
-            let message = format!(
-                "the supervisor's program can be put neither into memory ({in_memory}) nor into a file of {} ({on_disk}); a sandbox may forbid `memfd_create`, `sysctl vm.memfd_noexec` may be 2, and the folder may be mounted `noexec`",
-                std::env::temp_dir().display()
-            );
-            io::Error::new(on_disk.kind(), message)
-        })
-    })?;
-    Ok(PROGRAM.get_or_init(|| made))
-}
-
-fn in_memory() -> io::Result<OwnedFd> {
-    let create = |flags| {
-        memfd_create(
-            "plexum-codex-supervisor",
-            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | flags,
-        )
-    };
-    let program = match create(MemfdFlags::EXEC) {
-        // Linux before 6.3 does not know the flag, and does not need it.
-        Err(Errno::INVAL) => create(MemfdFlags::empty()),
-        created => created,
-    }?;
-    let mut file = std::fs::File::from(program);
-    file.write_all(SUPERVISOR)?;
-    let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    fcntl_add_seals(&file, all)?;
-    Ok(file.into())
-}
-
-/// Its name is gone before anybody runs it, and nobody has it open for writing.
-fn on_disk() -> io::Result<OwnedFd> {
-    let path = named_file()?;
-    access(&*path, Access::EXEC_OK)?;
-    let program = std::fs::File::open(&path)?;
-    path.close()?;
-    Ok(program.into())
-}
-
-/// The supervisor's program as a file that goes when it is dropped.
-fn named_file() -> io::Result<TempPath> {
-    let mut file = tempfile::Builder::new()
-        .prefix("plexum-codex-supervisor-")
-        .permissions(Permissions::from_mode(0o700))
-        .tempfile()?;
-    file.write_all(SUPERVISOR)?;
-    Ok(file.into_temp_path())
-}
-
-/// Sends the first byte, and the descriptors that it announces. They wait in the socket until the supervisor runs.
-fn send_orders(
-    control: &StdUnixStream,
-    given: [(u8, Option<BorrowedFd<'_>>); orders::MOST],
-) -> io::Result<()> {
-    let given = given
-        .iter()
-        .filter_map(|(bit, descriptor)| descriptor.map(|descriptor| (bit, descriptor)));
-    let (bits, descriptors): (Vec<u8>, Vec<BorrowedFd<'_>>) = given.unzip();
-    let orders = bits.iter().fold(0, |orders, bit| orders | bit);
-    send_with(control, orders, &descriptors)
 }
 
 /// Sends a byte, and these descriptors with it.
@@ -432,6 +335,27 @@ impl Child for SupervisedChild {
 }
 
 impl SupervisedChild {
+    /// Gives the supervisor its orders, and waits for its first report.
+    async fn start(
+        &mut self,
+        given: &[(u8, Option<BorrowedFd<'_>>); orders::MOST],
+        orders: &[u8],
+    ) -> Result<io::Result<Report>, NotSaid> {
+        let given = given
+            .iter()
+            .filter_map(|(bit, descriptor)| descriptor.map(|descriptor| (bit, descriptor)));
+        let (bits, descriptors): (Vec<u8>, Vec<BorrowedFd<'_>>) = given.unzip();
+        let bits = bits.iter().fold(0, |bits, bit| bits | bit);
+        let socket = &mut self.control.socket;
+        send_with(&*socket, bits, &descriptors).map_err(NotSaid)?;
+        socket.write_all(orders).await.map_err(NotSaid)?;
+        match self.report().await {
+            // It has ended with something of this unread, unless that was a question.
+            Err(error) if is_reset(&error) && self.pulse.asked.is_none() => Err(NotSaid(error)),
+            report => Ok(report),
+        }
+    }
+
     /// Sends a word to the supervisor.
     fn say(&self, word: u8) {
         if let Err(error) = self.control.socket.try_write(&[word]) {
@@ -566,6 +490,7 @@ impl SupervisedChild {
         tracing::error!(%error, "the supervisor is lost; what is left of codex is ended without it");
         // If it was killed, the kernel has done this.
         if error.kind() != ErrorKind::UnexpectedEof
+            && !is_reset(error)
             && let Some(codex) = self.codex()
             && let Err(error) = kill_process(codex, Signal::INT)
         {
@@ -695,9 +620,9 @@ impl Control {
                 Ok(recv(&self.socket, &mut *missing, RecvFlags::empty())?)
             });
             self.len += match received.await.map(|(read, _)| read) {
-                Ok(0) => return Err(killed()),
+                Ok(0) => return Err(killed(ErrorKind::UnexpectedEof)),
                 // It has exited with a byte of ours unread.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(killed()),
+                Err(error) if is_reset(&error) => return Err(killed(error.kind())),
                 read => read?,
             };
         }
@@ -713,8 +638,13 @@ async fn exited(supervisor: &mut process::Child) -> io::Result<()> {
     }
 }
 
-fn killed() -> io::Error {
-    io::Error::new(ErrorKind::UnexpectedEof, "the supervisor was killed")
+fn killed(kind: ErrorKind) -> io::Error {
+    io::Error::new(kind, "the supervisor was killed")
+}
+
+/// Whether the other end was closed with something of this one unread.
+fn is_reset(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::ConnectionReset
 }
 
 fn unexpected(report: Report) -> io::Error {

@@ -7,7 +7,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use plexum_openai_provider_supervisor::Mark;
+use plexum_openai_provider_supervisor::{Mark, Orders};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal,
@@ -23,27 +23,24 @@ pub struct Child {
 
 impl Child {
     /// Starts it, in a process group of its own, and in this cgroup if it can be; returns whether it is. It has this
-    /// process's environment and working folder, and takes over its standard output and error: they end when codex's do.
+    /// process's working folder, and takes over its standard output and error: they end when codex's do.
     ///
     /// Not through `std::process::Command`: that passes a file that is not a program to a shell, and cannot say what
     /// codex gets when this process is killed without doing so.
     pub fn start(
-        command: &[CString],
+        orders: &Orders,
         stdin: Option<OwnedFd>,
-        mark: Mark,
         cgroup: Option<OwnedFd>,
     ) -> io::Result<(Self, bool)> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        let argv: Vec<*const c_char> = command
-            .iter()
-            .map(|word| word.as_ptr())
-            .chain([ptr::null()])
-            .collect();
+        let argv = pointers(&orders.command);
+        let environment = pointers(&orders.environment);
         let mut start = Start {
             argv: argv.as_ptr(),
+            environment: environment.as_ptr(),
             stdin: stdin.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd),
             parent: getpid(),
-            mark,
+            mark: orders.mark,
             error: 0,
         };
         let inside = cgroup.and_then(|cgroup| start.inside(&cgroup));
@@ -93,6 +90,12 @@ impl Child {
     }
 }
 
+/// As `execve` takes them.
+fn pointers(words: &[CString]) -> Vec<*const c_char> {
+    let words = words.iter().map(|word| word.as_ptr());
+    words.chain([ptr::null()]).collect()
+}
+
 /// Enough for a few system calls.
 const STACK_SIZE: usize = 16 * 1024;
 
@@ -102,8 +105,9 @@ struct Stack([u8; STACK_SIZE]);
 
 /// What the child needs, and what it reports.
 struct Start {
-    /// Ends with a null pointer.
+    /// Ends with a null pointer, as does the next.
     argv: *const *const c_char,
+    environment: *const *const c_char,
     stdin: RawFd,
     /// The supervisor's process id.
     parent: Pid,
@@ -178,8 +182,8 @@ impl Start {
     fn become_codex(&self) -> c_int {
         let error = match prepare(self.stdin, self.mark) {
             Ok(()) if getppid() == Some(self.parent) => {
-                // SAFETY: the words are strings that outlive the call, and the last is a null pointer.
-                unsafe { libc::execv(*self.argv, self.argv) };
+                // SAFETY: the words are strings that outlive the call, and the last of each is a null pointer.
+                unsafe { libc::execve(*self.argv, self.argv, self.environment) };
                 io::Error::last_os_error()
             }
             // The supervisor was killed before the call that asks for a signal on its death. Nothing reads this error.

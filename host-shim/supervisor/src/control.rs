@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use plexum_openai_provider_supervisor::{
-    KILL, PING, RESUME, Report, STOP, SUSPEND, SWEEP, TURN, orders,
+    KILL, Orders, PING, RESUME, Report, STOP, SUSPEND, SWEEP, TURN, orders,
 };
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
@@ -17,13 +17,15 @@ pub struct Control {
 }
 
 /// The descriptors that came with the host's first byte.
-pub struct Orders {
+pub struct Given {
     /// What codex reads as its standard input.
     pub stdin: Option<OwnedFd>,
     /// A file that stays locked while this is held.
     pub lock: Option<OwnedFd>,
     /// The cgroup that codex is to be in.
     pub cgroup: Option<OwnedFd>,
+    /// Codex's working folder.
+    pub folder: Option<OwnedFd>,
 }
 
 /// What the host wants.
@@ -51,8 +53,8 @@ pub enum Word {
 }
 
 impl Control {
-    /// Takes standard input for the socket and waits for the host's first byte.
-    pub fn on_stdin() -> io::Result<(Self, Orders)> {
+    /// Takes standard input for the socket.
+    pub fn on_stdin() -> Self {
         // Whatever else the host's process had left open is none of codex's business, and a pipe in it should not stay
         // open for as long as a codex runs. (The crate `libc` has this call for glibc only.)
         // SAFETY: none of these descriptors of this process is in use yet.
@@ -60,12 +62,18 @@ impl Control {
         // SAFETY: descriptor 0 is open, which `receive` finds out, and nothing else reads it; codex gets another one in
         // its place.
         let socket = unsafe { File::from_raw_fd(0) };
-        Self::on(socket)
+        Control { socket }
     }
 
-    /// Takes this socket, and waits for the host's first byte.
-    pub fn on(socket: File) -> io::Result<(Self, Orders)> {
-        let (announced, descriptors) = receive(&socket)?;
+    /// Takes this socket.
+    #[cfg(test)]
+    pub fn on(socket: File) -> Self {
+        Control { socket }
+    }
+
+    /// Waits for the host's orders, and takes them.
+    pub fn orders(&self) -> io::Result<(Given, Orders)> {
+        let (announced, descriptors) = receive(&self.socket)?;
         let mut descriptors = descriptors.into_iter();
         let mut next = |bit| {
             if announced & bit == 0 {
@@ -74,12 +82,13 @@ impl Control {
             let missing = || io::Error::from(Errno::BADF);
             descriptors.next().map(Some).ok_or_else(missing)
         };
-        let orders = Orders {
+        let given = Given {
             stdin: next(orders::STDIN)?,
             lock: next(orders::LOCK)?,
             cgroup: next(orders::CGROUP)?,
+            folder: next(orders::FOLDER)?,
         };
-        Ok((Control { socket }, orders))
+        Ok((given, Orders::read(&self.socket)?))
     }
 
     /// Reports to the host. If the host is gone, nothing is sent; the main loop notices that.
@@ -141,19 +150,24 @@ fn receive(socket: &File) -> io::Result<(u8, Vec<OwnedFd>)> {
 mod tests {
     use std::io::{ErrorKind, Write};
     use std::os::unix::net::UnixStream;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use plexum_openai_provider_supervisor::Mark;
 
     use super::*;
 
-    fn pair() -> (UnixStream, File) {
+    fn pair() -> (UnixStream, Control) {
         let (host, supervisor) = UnixStream::pair().unwrap();
-        (host, File::from(OwnedFd::from(supervisor)))
+        let socket = File::from(OwnedFd::from(supervisor));
+        (host, Control::on(socket))
     }
 
     #[test]
     fn a_host_that_is_gone_before_its_first_byte_is_an_error() {
-        let (host, socket) = pair();
+        let (host, control) = pair();
         drop(host);
-        let error = Control::on(socket).map(drop).unwrap_err();
+        let error = control.orders().map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     }
 
@@ -163,11 +177,12 @@ mod tests {
             orders::STDIN,
             orders::LOCK,
             orders::CGROUP,
+            orders::FOLDER,
             orders::STDIN | orders::LOCK,
         ] {
-            let (mut host, socket) = pair();
+            let (mut host, control) = pair();
             host.write_all(&[announced]).unwrap();
-            let error = Control::on(socket).map(drop).unwrap_err();
+            let error = control.orders().map(drop).unwrap_err();
             assert_eq!(
                 error.raw_os_error(),
                 Some(Errno::BADF.raw_os_error()),
@@ -177,12 +192,22 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_announces_nothing_needs_nothing_and_words_follow_it() {
-        let (mut host, socket) = pair();
-        host.write_all(&[0, STOP, KILL, SUSPEND, RESUME, TURN, SWEEP, PING, b'!'])
+    fn a_message_that_announces_nothing_needs_nothing_and_words_follow_the_orders() {
+        let (mut host, control) = pair();
+        let said = Orders {
+            grace: Duration::from_secs(1),
+            mark: Mark::new(1),
+            open_files: None,
+            command: Orders::command(Path::new("/bin/codex"), &["exec"]).unwrap(),
+            environment: Vec::new(),
+        };
+        host.write_all(&[0]).unwrap();
+        host.write_all(&said.to_bytes().unwrap()).unwrap();
+        host.write_all(&[STOP, KILL, SUSPEND, RESUME, TURN, SWEEP, PING, b'!'])
             .unwrap();
-        let (control, orders) = Control::on(socket).unwrap();
-        assert!(orders.stdin.is_none() && orders.lock.is_none());
+        let (given, orders) = control.orders().unwrap();
+        assert!(given.stdin.is_none() && given.lock.is_none() && given.folder.is_none());
+        assert_eq!(orders, said);
         let expected = [
             Word::Stop,
             Word::Kill,

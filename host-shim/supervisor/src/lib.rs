@@ -7,12 +7,10 @@
 //! only what has not left it.
 //!
 //! The supervisor's standard input is one end of a socket pair, the *control* socket; the host keeps the other.
-//! Its standard output and error are those that codex gets. Its arguments are the grace period in milliseconds, the
-//! number of the turn's [`Mark`], the soft limit on open files that codex is to have (or [`LIMIT_STAYS`]), the program, and
-//! the program's own arguments.
+//! Its standard output and error are those that codex gets. It has no arguments: it may have been started before there
+//! was a turn.
 //!
-//! 1. The host sends one byte, [`orders`], along with the descriptors that the byte announces, in this order: codex's
-//!    standard input, a locked file that is to stay locked until everything has ended, and a cgroup for codex.
+//! 1. The host sends one byte, along with the descriptors that the byte announces, and then its [`Orders`].
 //! 2. The supervisor sends a [`Report`] for each thing that happens; the last is [`Report::Gone`] or
 //!    [`Report::NotStarted`].
 //! 3. [`STOP`], or the end of the host's side, asks it to stop codex: SIGINT, on which codex ends its tools, and
@@ -32,31 +30,18 @@ use std::ffi::CStr;
 
 mod family;
 mod mark;
+pub mod orders;
 mod report;
 
 pub use family::{
     Family, Stat, is_held, is_in_session_of_parent, kill_all, left_by_turn, runs_codex,
 };
 pub use mark::Mark;
+pub use orders::Orders;
 pub use report::Report;
 
 /// The name that the supervisor gives itself, in which a person recognizes it.
 pub const NAME: &CStr = c"plexum-codex-sv";
-
-/// The first byte of the host: which descriptors come with it.
-pub mod orders {
-    /// Codex's standard input. Without it, that is `/dev/null`.
-    pub const STDIN: u8 = 1;
-    /// A locked file.
-    pub const LOCK: u8 = 2;
-    /// The folder of the cgroup that codex is to be in.
-    pub const CGROUP: u8 = 4;
-    /// How many there are.
-    pub const MOST: usize = 3;
-}
-
-/// In the place of the limit on open files: codex is to have that of the supervisor.
-pub const LIMIT_STAYS: u64 = 0;
 
 /// The byte by which the host asks to stop codex.
 pub const STOP: u8 = b'S';

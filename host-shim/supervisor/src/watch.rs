@@ -262,12 +262,11 @@ mod tests {
     #[test]
     fn a_child_that_something_else_has_waited_for_has_ended_with_unknown_status() {
         let (mut host, supervisor) = UnixStream::pair().unwrap();
-        host.write_all(&[0, STOP]).unwrap();
-        let socket = File::from(OwnedFd::from(supervisor));
-        let (control, orders) = Control::on(socket).unwrap();
+        host.write_all(&[STOP]).unwrap();
+        let control = Control::on(File::from(OwnedFd::from(supervisor)));
         let signals = Signals::block().unwrap();
         let grace = Duration::from_secs(60);
-        watch(Child::of_nobody(), &control, &signals, grace, orders.lock);
+        watch(Child::of_nobody(), &control, &signals, grace, None);
         drop(control);
         let mut reports = Vec::new();
         host.read_to_end(&mut reports).unwrap();

@@ -1,0 +1,113 @@
+//! One supervisor that was started ahead of the turn that needs it, so that the turn does not wait for a process.
+//!
+//! There is one at most in this process, and none before there was a reason to expect another turn: two of them within
+//! [`IDLE`]. It goes when no turn has begun for that long, and with the runtime that it was started in.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use tokio::runtime::{Handle, Id};
+use tokio::sync::Notify;
+
+use super::supervisor::Supervisor;
+
+/// For how long one waits for a turn.
+const IDLE: Duration = Duration::from_secs(30);
+
+static STATE: Mutex<State> = Mutex::new(State {
+    last_start: None,
+    keeper: None,
+    spare: None,
+});
+
+struct State {
+    /// When a turn began last.
+    last_start: Option<Instant>,
+    /// The task that starts them, and ends one that nobody needs.
+    keeper: Option<Keeper>,
+    spare: Option<Supervisor>,
+}
+
+struct Keeper {
+    /// Sockets and pipes work in the runtime alone that they were made in.
+    runtime: Id,
+    /// A turn has begun.
+    began: Arc<Notify>,
+}
+
+/// The one that waits, if there is one.
+pub fn take() -> Option<Supervisor> {
+    let mut state = state();
+    let here = Handle::current().id();
+    let is_here = |keeper: &Keeper| keeper.runtime == here;
+    state.keeper.as_ref().filter(|keeper| is_here(keeper))?;
+    state.spare.take()
+}
+
+/// A turn has begun, with a supervisor of its own: if that happens often, there is to be one for the next.
+pub fn prepare() {
+    let mut state = state();
+    let now = Instant::now();
+    let last = state.last_start.replace(now);
+    if let Some(keeper) = &state.keeper {
+        keeper.began.notify_one();
+    } else if last.is_some_and(|last| now - last < IDLE) {
+        let began = Arc::<Notify>::default();
+        began.notify_one();
+        let runtime = Handle::current();
+        state.keeper = Some(Keeper {
+            runtime: runtime.id(),
+            began: Arc::clone(&began),
+        });
+        // A runtime that is shut down drops the task at once, which locks the state.
+        drop(state);
+        runtime.spawn(keep(began, End));
+    }
+}
+
+fn state() -> MutexGuard<'static, State> {
+    // It is whole between any two statements.
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has one wait from each beginning of a turn on, until no more turns begin.
+async fn keep(began: Arc<Notify>, end: End) {
+    while tokio::time::timeout(IDLE, began.notified()).await.is_ok() {
+        if state().spare.is_some() {
+            continue;
+        }
+        // Off the turn's path: this takes as long as a few of its other steps together.
+        let started = tokio::task::spawn_blocking(Supervisor::start).await;
+        match started {
+            Ok(Ok(supervisor)) => state().spare = Some(supervisor),
+            // The turn that needs one tries again, and says why it failed.
+            Ok(Err(error)) => tracing::debug!(%error, "no supervisor could be started ahead"),
+            Err(error) => tracing::debug!(%error, "no supervisor could be started ahead"),
+        }
+    }
+    drop(end);
+}
+
+/// The end of the keeper, also when its runtime ends.
+struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let mut state = state();
+        state.keeper = None;
+        let Some(spare) = state.spare.take() else {
+            return;
+        };
+        let id = spare.process.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(id) = id.and_then(Pid::from_raw) {
+            // It has nothing to lose. In a runtime that ends, nobody would wait for it later.
+            let _ = kill_process(id, Signal::KILL);
+            // It is reaped where it is dropped, which knows that its number is free then.
+            let _ = waitid(
+                WaitId::Pid(id),
+                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+            );
+        }
+    }
+}

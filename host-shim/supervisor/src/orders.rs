@@ -1,0 +1,217 @@
+//! What the host asks of a supervisor: which program to start, how, and with which descriptors.
+//!
+//! The first byte says which descriptors come with it, in the order of their bits. The length of the rest follows, a
+//! `u32`, and then the rest: numbers of 8 bytes, all in the machine's order, and words that each end with a NUL.
+
+use std::ffi::{CString, OsStr};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Mark;
+
+/// The bit for codex's standard input. Without it, that is `/dev/null`.
+pub const STDIN: u8 = 1;
+/// The bit for a locked file, which is to stay locked until everything has ended.
+pub const LOCK: u8 = 2;
+/// The bit for the folder of the cgroup that codex is to be in.
+pub const CGROUP: u8 = 4;
+/// The bit for codex's working folder.
+pub const FOLDER: u8 = 8;
+/// How many descriptors there are at most.
+pub const MOST: usize = 4;
+
+/// More than any system lets a program be started with.
+const MOST_BYTES: usize = 64 << 20;
+
+/// In the place of a limit: there is to be none but the supervisor's own.
+const LIMIT_STAYS: u64 = 0;
+
+/// How to start codex.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Orders {
+    /// How long it has to exit on its own when it is stopped.
+    pub grace: Duration,
+    /// What it and all that it starts are marked with.
+    pub mark: Mark,
+    /// The soft limit on open files that it is to have, unless that is the supervisor's own.
+    pub open_files: Option<u64>,
+    /// The program, by its path, and its arguments.
+    pub command: Vec<CString>,
+    /// All of its environment variables, `NAME=value`.
+    pub environment: Vec<CString>,
+}
+
+impl Orders {
+    /// The words of a command.
+    ///
+    /// # Errors
+    /// If one of them has a NUL, which no program can be given ([`io::ErrorKind::InvalidInput`]).
+    pub fn command(program: &Path, args: &[impl AsRef<OsStr>]) -> io::Result<Vec<CString>> {
+        let args = args.iter().map(AsRef::as_ref);
+        [program.as_os_str()]
+            .into_iter()
+            .chain(args)
+            .map(|word| word_of(word.as_bytes().to_vec()))
+            .collect()
+    }
+
+    /// An environment.
+    ///
+    /// # Errors
+    /// As for [`Orders::command`].
+    pub fn environment(
+        variables: &[(impl AsRef<OsStr>, impl AsRef<OsStr>)],
+    ) -> io::Result<Vec<CString>> {
+        let word = |(name, value): &(_, _)| {
+            let (name, value): (&OsStr, &OsStr) = (AsRef::as_ref(name), AsRef::as_ref(value));
+            word_of([name.as_bytes(), b"=", value.as_bytes()].concat())
+        };
+        variables.iter().map(word).collect()
+    }
+
+    /// What follows the first byte.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ArgumentListTooLong`] if no system could start a program with so much.
+    pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; size_of::<u32>()];
+        let millis = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
+        let words = u64::try_from(self.command.len()).unwrap_or(u64::MAX);
+        let open_files = self.open_files.unwrap_or(LIMIT_STAYS);
+        for number in [millis, self.mark.number(), open_files, words] {
+            bytes.extend_from_slice(&number.to_ne_bytes());
+        }
+        for word in self.command.iter().chain(&self.environment) {
+            bytes.extend_from_slice(word.as_bytes_with_nul());
+        }
+        let rest = bytes.len() - size_of::<u32>();
+        let length = u32::try_from(rest).ok().filter(|_| rest <= MOST_BYTES);
+        let length = length.ok_or(io::ErrorKind::ArgumentListTooLong)?;
+        if let Some(room) = bytes.first_chunk_mut() {
+            *room = length.to_ne_bytes();
+        }
+        Ok(bytes)
+    }
+
+    /// Reads them back.
+    ///
+    /// # Errors
+    /// Those of the reader, and [`io::ErrorKind::InvalidData`] for what no host would say.
+    pub fn read(mut reader: impl Read) -> io::Result<Self> {
+        let mut length = [0; size_of::<u32>()];
+        reader.read_exact(&mut length)?;
+        let length = usize::try_from(u32::from_ne_bytes(length)).unwrap_or(usize::MAX);
+        if length > MOST_BYTES {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut bytes = vec![0; length];
+        reader.read_exact(&mut bytes)?;
+        Self::from_rest(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    fn from_rest(bytes: &[u8]) -> Option<Self> {
+        let (numbers, bytes) = bytes.split_at_checked(4 * size_of::<u64>())?;
+        let (numbers, []) = numbers.as_chunks() else {
+            return None;
+        };
+        let &[millis, mark, open_files, words] = numbers else {
+            return None;
+        };
+        let number = u64::from_ne_bytes;
+        let mut words_left = bytes.split_inclusive(|byte| *byte == 0);
+        let mut word = || CString::from_vec_with_nul(words_left.next()?.to_vec()).ok();
+        let count = usize::try_from(number(words)).ok()?;
+        // Each word has a byte at least.
+        let mut command = Vec::with_capacity(count.min(bytes.len()));
+        for _ in 0..count {
+            command.push(word()?);
+        }
+        let environment = words_left
+            .map(|word| CString::from_vec_with_nul(word.to_vec()))
+            .collect::<Result<_, _>>();
+        Some(Orders {
+            grace: Duration::from_millis(number(millis)),
+            mark: Mark::from_number(number(mark))?,
+            open_files: Some(number(open_files)).filter(|limit| *limit != LIMIT_STAYS),
+            command: Some(command).filter(|command| !command.is_empty())?,
+            environment: environment.ok()?,
+        })
+    }
+}
+
+/// The error is that of `std` for the same mistake.
+fn word_of(bytes: Vec<u8>) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "nul byte found in provided data",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn orders() -> Orders {
+        Orders {
+            grace: Duration::from_millis(1500),
+            mark: Mark::new(7),
+            open_files: Some(1024),
+            command: Orders::command(Path::new("/bin/codex"), &["exec", "", "a\nb"]).unwrap(),
+            environment: Orders::environment(&[("HOME", "/home"), ("EMPTY", "")]).unwrap(),
+        }
+    }
+
+    #[test]
+    fn they_are_read_as_they_were_said() {
+        let bare = Orders {
+            open_files: None,
+            environment: Vec::new(),
+            ..orders()
+        };
+        for orders in [orders(), bare] {
+            let mut bytes = orders.to_bytes().unwrap();
+            // What follows is not theirs.
+            bytes.push(b'?');
+            let mut reader = bytes.as_slice();
+            assert_eq!(Orders::read(&mut reader).unwrap(), orders);
+            assert_eq!(reader, b"?");
+        }
+    }
+
+    #[test]
+    fn what_no_host_would_say_is_an_error() {
+        let whole = orders().to_bytes().unwrap();
+        for len in 0..whole.len() {
+            assert!(Orders::read(&whole[..len]).is_err(), "{len}");
+        }
+        let changed = |at: usize, bytes: &[u8]| {
+            let mut changed = whole.clone();
+            changed[at..at + bytes.len()].copy_from_slice(bytes);
+            Orders::read(&*changed)
+                .map(drop)
+                .map_err(|error| error.kind())
+        };
+        let invalid = Err(io::ErrorKind::InvalidData);
+        assert_eq!(changed(0, &[255; 4]), invalid, "a length without end");
+        assert_eq!(changed(12, &[0; 8]), invalid, "no mark");
+        assert_eq!(changed(28, &[0; 8]), invalid, "no command");
+        assert_eq!(changed(28, &[255; 8]), invalid, "words without end");
+        assert_eq!(
+            changed(whole.len() - 1, b"x"),
+            invalid,
+            "a word without end"
+        );
+    }
+
+    #[test]
+    fn a_word_with_a_nul_cannot_be_said() {
+        let error = Orders::command(Path::new("/bin/codex"), &["a\0b"]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let error = Orders::environment(&[("A\0", "b")]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}
