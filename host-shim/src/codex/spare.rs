@@ -6,7 +6,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{
+    Pid, Resource, Signal, WaitId, WaitIdOptions, getrlimit, kill_process, waitid,
+};
 use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 
@@ -14,6 +16,9 @@ use super::supervisor::Supervisor;
 
 /// For how long one waits for a turn.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// Where this process may have fewer files open, turns need them all: one that waits has four.
+const FEW_FILES: u64 = 256;
 
 static STATE: Mutex<State> = Mutex::new(State {
     last_start: None,
@@ -52,7 +57,7 @@ pub fn prepare() {
     let last = state.last_start.replace(now);
     if let Some(keeper) = &state.keeper {
         keeper.began.notify_one();
-    } else if last.is_some_and(|last| now - last < IDLE) {
+    } else if last.is_some_and(|last| now - last < IDLE) && !files_are_few() {
         let began = Arc::<Notify>::default();
         began.notify_one();
         let runtime = Handle::current();
@@ -64,6 +69,11 @@ pub fn prepare() {
         drop(state);
         runtime.spawn(keep(began, End));
     }
+}
+
+fn files_are_few() -> bool {
+    let most = getrlimit(Resource::Nofile).current;
+    most.is_some_and(|most| most < FEW_FILES)
 }
 
 fn state() -> MutexGuard<'static, State> {
@@ -109,5 +119,65 @@ impl Drop for End {
                 WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::test_kill_process;
+    use tokio::runtime::Runtime;
+
+    use super::*;
+
+    fn runtime(paused: bool) -> Runtime {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(paused).build().unwrap()
+    }
+
+    /// The process that waits; another task makes it.
+    async fn waiting() -> Pid {
+        loop {
+            if let Some(spare) = &state().spare {
+                let id = i32::try_from(spare.process.id().unwrap()).unwrap();
+                return Pid::from_raw(id).unwrap();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn is_there(id: Pid) -> bool {
+        test_kill_process(id).is_ok()
+    }
+
+    /// One test, because there is one in the process.
+    #[test]
+    fn one_waits_where_turns_are_frequent_and_goes_when_they_end() {
+        let first = runtime(false);
+        let second = first.block_on(async {
+            prepare();
+            assert!(state().keeper.is_none(), "one turn may be the only one");
+            prepare();
+            let one = waiting().await;
+            let elsewhere =
+                std::thread::spawn(|| runtime(false).block_on(async { take().is_some() }));
+            assert!(!elsewhere.join().unwrap(), "it is of this runtime");
+            let taken = take().unwrap();
+            assert!(take().is_none());
+            prepare();
+            let two = waiting().await;
+            assert!(one != two && is_there(one) && is_there(two));
+            drop(taken);
+            two
+        });
+        drop(first);
+        assert!(!is_there(second), "it goes with its runtime");
+
+        runtime(true).block_on(async {
+            prepare();
+            let three = waiting().await;
+            tokio::time::sleep(IDLE * 2).await;
+            assert!(state().keeper.is_none() && state().spare.is_none());
+            assert!(!is_there(three), "it goes when no turn comes");
+        });
     }
 }
