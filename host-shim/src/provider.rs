@@ -117,7 +117,8 @@ impl Provider {
         self.loaded.codex.config()
     }
 
-    /// Ends each codex that waits for its next turn (`"transport": "app-server"`), and returns when nothing of them is left.
+    /// Ends each codex that waits for its next turn (`"transport": "app-server"`) and the supervisor that waits for one, and
+    /// returns when nothing of them is left.
     /// From here on none waits, and turns still run. Without this they end too when all clones of this provider are dropped
     /// or the process ends, but nobody waits for that.
     pub async fn close(&self) {

@@ -16,7 +16,7 @@ pub mod process;
     allow(dead_code, reason = "most of it is for the doctor")
 )]
 pub mod query;
-mod spare;
+pub mod spare;
 pub mod spawner;
 pub mod start;
 pub mod stderr;

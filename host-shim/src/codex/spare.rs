@@ -104,21 +104,25 @@ struct End;
 
 impl Drop for End {
     fn drop(&mut self) {
-        let mut state = state();
-        state.keeper = None;
-        let Some(spare) = state.spare.take() else {
-            return;
-        };
-        let id = spare.process.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(id) = id.and_then(Pid::from_raw) {
-            // It has nothing to lose. In a runtime that ends, nobody would wait for it later.
-            let _ = kill_process(id, Signal::KILL);
-            // It is reaped where it is dropped, which knows that its number is free then.
-            let _ = waitid(
-                WaitId::Pid(id),
-                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-            );
-        }
+        state().keeper = None;
+        end();
+    }
+}
+
+/// Ends the one that waits, and returns when it is gone.
+pub fn end() {
+    let Some(spare) = state().spare.take() else {
+        return;
+    };
+    let id = spare.process.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(id) = id.and_then(Pid::from_raw) {
+        // It has nothing to lose. In a runtime that ends, nobody would wait for it later.
+        let _ = kill_process(id, Signal::KILL);
+        // It is reaped where it is dropped, which knows that its number is free then.
+        let _ = waitid(
+            WaitId::Pid(id),
+            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+        );
     }
 }
 

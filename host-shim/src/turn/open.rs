@@ -16,6 +16,7 @@ use crate::capability::handover::Handover;
 use crate::capability::leftovers::Leftovers;
 use crate::capability::to_wit::to_wit;
 use crate::capability::watch::Watch;
+use crate::codex::spare;
 use crate::codex::spawner::Spawner;
 use crate::codex::stop::{Bounds, Stop, StopCause, Stopper, stop};
 use crate::codex::supervised::Supervised;
@@ -153,9 +154,10 @@ impl GrantedCodex {
         &self.config
     }
 
-    /// Ends each codex that waits for its next turn (`"transport": "app-server"`), and returns when nothing of them is left.
-    /// From here on none waits.
+    /// Ends each codex that waits for its next turn (`"transport": "app-server"`) and the supervisor that waits for one, and
+    /// returns when nothing of them is left. From here on no codex waits.
     pub async fn close(&self) {
+        spare::end();
         self.servers.close().await;
         self.sessions.close().await;
     }
