@@ -188,7 +188,7 @@ find_installed() {
     if can_set_up "$program"; then return; fi
   done
   [ -f "$record" ] || { program=''; return; }
-  die "no program was found that could remove what is installed: name one with --program FILE"
+  die "no program was found that could remove what is installed: name one with --program FILE, or an archive of a release with --from FILE"
 }
 
 if [ -n "$program" ]; then

@@ -16,3 +16,4 @@ mod plexum_config;
 mod removal;
 mod repository;
 mod two_names;
+mod upgrade;

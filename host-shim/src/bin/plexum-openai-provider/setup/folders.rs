@@ -118,12 +118,19 @@ pub fn remove_unborn(places: &Places) {
 }
 
 /// What is in a folder under a name that begins like this.
-pub fn hidden(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+fn hidden(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.file_name().as_bytes().starts_with(prefix.as_bytes()))
         .map(|entry| entry.path())
         .collect()
+}
+
+/// What an installation that was killed, of this version or an earlier one, has left in a folder.
+pub fn left_by_a_kill(folder: &Path) -> Vec<PathBuf> {
+    let prefixes = [".new-", ".lock."].map(|prefix| format!(".{NAME}{prefix}"));
+    let prefixes = prefixes.iter();
+    prefixes.flat_map(|prefix| hidden(folder, prefix)).collect()
 }
 
 /// Keeps other installations and removals out of the plugin's folder until it is dropped.

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::{Builder, NamedTempFile};
 
 use super::contents::{self, Content};
-use super::folders::{blocked, blocked_by, missing_above, remove as remove_folder};
+use super::folders::{self, blocked, blocked_by, missing_above};
 use super::places::{NAME, Places};
 use super::record::{Installed, Record, digest, exists, is_one_of};
 
@@ -72,7 +72,7 @@ impl Drop for Undo<'_> {
             Some(_) => {}
         }
         for folder in self.made.iter().rev() {
-            remove_folder(folder);
+            folders::remove(folder);
         }
     }
 }
@@ -186,6 +186,19 @@ pub fn put(
             file.path.display()
         );
     }
+    // While the record still names these folders, as the next one may not.
+    for folder in old.folders_of_files() {
+        for path in folders::left_by_a_kill(folder) {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error)
+                        .with_context(|| format!("{} cannot be removed", path.display()));
+                }
+                _ => {}
+            }
+        }
+    }
+    folders::remove_unborn(places);
     write_record(&places.record, &new.text()).context(
         "everything is installed, but not recorded: run this again before you uninstall",
     )?;

@@ -3,7 +3,7 @@
 //! It has a line for each: `file <sha256> <path>`, and `folder <path>` for each folder that was made, the outer one first.
 //! Paths are bytes, as the system has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -166,6 +166,12 @@ impl Record {
     pub fn prefix(&self) -> Option<PathBuf> {
         let program = self.files.iter().find(|file| file.is_program())?;
         Some(program.path.parent()?.parent()?.to_owned())
+    }
+
+    /// The folders that the files are in, each once.
+    pub fn folders_of_files(&self) -> BTreeSet<&Path> {
+        let folders = self.files.iter().filter_map(|file| file.path.parent());
+        folders.collect()
     }
 
     /// The files that are there and are none of these. Two names may be one file, so the files are compared.

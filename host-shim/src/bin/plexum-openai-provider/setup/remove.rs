@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use super::folders::{self, hidden};
-use super::places::{NAME, Places};
+use super::folders;
+use super::places::Places;
 use super::record::{Record, exists};
 
 /// What to remove, and what is to be said about it.
@@ -52,11 +52,7 @@ impl Removal {
         }
         // Left over from an installation that was killed.
         for folder in searched {
-            for prefix in [".new-", ".lock."] {
-                removal
-                    .files
-                    .extend(hidden(&folder, &format!(".{NAME}{prefix}")));
-            }
+            removal.files.extend(folders::left_by_a_kill(&folder));
         }
         if purge && exists(&places.config) {
             removal.files.push(places.config.clone());
