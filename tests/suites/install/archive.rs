@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use plexum_openai_provider_tests::workspace::program;
+use plexum_openai_provider_tests::workspace::{cache_home, program};
 
 use super::home::{CONFIG, Home, PLUGIN, PROGRAM, Tree};
 use super::repository::root;
@@ -125,4 +125,35 @@ fn setup_by_itself_leaves_the_program_where_it_is_and_takes_out_what_it_has_put_
     assert!(!home.path.join(PROGRAM).exists(), "{ran:?}");
     let told = format!("removed {}", home.path.join(PROGRAM).display());
     assert!(ran.stdout.contains(&told), "{ran:?}");
+}
+
+#[test]
+fn setup_of_the_installed_program_puts_in_another_component_and_stays() {
+    let home = Home::new();
+    // It finds the machine code of all tests.
+    let cache = cache_home().unwrap();
+    // Itself, as a script would not be what runs.
+    let mut script = home.script();
+    script.env("XDG_CACHE_HOME", &cache);
+    let ran = home.run(script.arg("--program").arg(program()));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let before = home.tree();
+    let component = home.scratch.path().join("pulled.wasm");
+    std::fs::write(&component, plexum_openai_provider::COMPONENT).unwrap();
+    for arguments in [&["--dry-run"] as &[&str], &[]] {
+        let mut setup = Command::new(home.path.join(PROGRAM));
+        setup
+            .env_clear()
+            .env("HOME", &home.path)
+            .env("PATH", home.search_path())
+            .env("TMPDIR", &home.temporary)
+            .env("XDG_CACHE_HOME", &cache)
+            .args(["setup", "--component"])
+            .arg(&component)
+            .args(arguments);
+        let ran = home.run(&mut setup);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(!ran.stdout.contains("remove"), "{ran:?}");
+        assert_eq!(home.tree(), before);
+    }
 }

@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::places::{NAME, Places, ProgramPlaces, usable};
 use self::put::{Step, put};
-use self::record::{Record, exists};
+use self::record::{Record, exists, is_one_of};
 use self::remove::Removal;
 use super::audit::print;
 use super::harmless::harmless;
@@ -115,8 +115,12 @@ impl Setup {
         }
         let codex = on_path("codex");
         let old = Record::read(places)?;
+        let program = self.program_to_install(&old)?;
         let program_places = self.program_places(places, &old);
-        let files = self.files(places, &program_places)?;
+        let mut files = contents::of_plugin(places, self.component.as_deref())?;
+        if let Some(program) = &program {
+            files.extend(contents::of_program(program, &program_places)?);
+        }
         for file in &files {
             folders::check(file.place.parent().unwrap_or(Path::new("/")))?;
         }
@@ -164,7 +168,7 @@ impl Setup {
                 path.display()
             ));
         }
-        let installed = match &self.program {
+        let installed = match program {
             Some(_) => program_places.program(),
             None => own_program()?,
         };
@@ -192,19 +196,22 @@ impl Setup {
         self.show_next(places, &installed)
     }
 
+    /// The program that was named; or this one, if it is the installed one, as it must not remove itself.
+    fn program_to_install(&self, old: &Record) -> Result<Option<PathBuf>> {
+        if self.program.is_some() {
+            return Ok(self.program.clone());
+        }
+        let own = own_program()?;
+        let programs = old.files.iter().filter(|file| file.is_program());
+        let programs: Vec<_> = programs.map(|file| file.path.clone()).collect();
+        Ok(is_one_of(&own, &programs).then_some(own))
+    }
+
     fn program_places(&self, places: &Places, old: &Record) -> ProgramPlaces {
         let prefix = self.prefix.clone().or_else(|| old.prefix());
         ProgramPlaces {
             prefix: prefix.unwrap_or_else(|| places.home.join(".local")),
         }
-    }
-
-    fn files(&self, places: &Places, of_program: &ProgramPlaces) -> Result<Vec<contents::File>> {
-        let mut files = contents::of_plugin(places, self.component.as_deref())?;
-        if let Some(program) = &self.program {
-            files.extend(contents::of_program(program, of_program)?);
-        }
-        Ok(files)
     }
 
     /// A configuration to start from, unless there is one.
