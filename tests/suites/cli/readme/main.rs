@@ -168,6 +168,39 @@ fn links_and_paths_resolve() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
+/// Those of the hosts in other languages and engines.
+#[test]
+fn the_versions_in_the_text_are_those_that_are_run() {
+    let text = read("host-shim/docs/serve.md");
+    for (file, before, after, named) in [
+        (
+            "host-shim/examples/jco/package.json",
+            "\"@bytecodealliance/jco-transpile\": \"",
+            "\"",
+            "jco-transpile {}",
+        ),
+        ("scripts/tool.sh", "node_version=", "\n", "Node.js {}"),
+        (
+            "host-shim/examples/python/requirements.txt",
+            "wasmtime==",
+            "\n",
+            "wasmtime {} for Python",
+        ),
+        (
+            "tests/next-wasmtime/Cargo.lock",
+            "name = \"wasmtime\"\nversion = \"",
+            "\"",
+            "Rust's wasmtime {}",
+        ),
+    ] {
+        let content = read(file);
+        let (_, rest) = content.split_once(before).unwrap();
+        let (version, _) = rest.split_once(after).unwrap();
+        let named = named.replace("{}", version);
+        assert!(text.contains(&named), "serve.md does not say {named}");
+    }
+}
+
 #[test]
 fn every_fault_has_a_row_and_its_tests_exist() {
     let problems = faults::problems();
