@@ -38,7 +38,7 @@ fi
 
 missing=()
 if $install; then
-  for tool in wasm-target 'codex 0.135.0' 'codex 0.169.0' cargo-component wkg auditable2cdx jq lintian serve-client node jco python postgres pgbouncer; do
+  for tool in wasm-target 'codex 0.135.0' 'codex 0.169.0' cargo-component wkg auditable2cdx jq registry lintian serve-client node jco python postgres pgbouncer; do
     # shellcheck disable=SC2086 # a tool and its version are two words
     if ! scripts/tool.sh $tool >/dev/null; then
       if [ "$tool" = wasm-target ]; then exit 1; fi

@@ -17,6 +17,7 @@
 #   scripts/tool.sh qemu ARCHITECTURE  runs programs for x86_64 or aarch64; prints its path
 #   scripts/tool.sh busybox            all of a system in one static program; prints its path
 #   scripts/tool.sh jq                 makes JSON of JSON; prints its path
+#   scripts/tool.sh registry           a registry of containers to start; prints its path
 #   scripts/tool.sh lintian            the checks of Debian packages; prints its path
 #   scripts/tool.sh serve-client       what tests/suites/serve needs: a JSON-RPC client and a validator of schemas
 #
@@ -238,6 +239,29 @@ debian_program() { # program, package
   type -P "$1"
 }
 
+# Not installed, as the package would start it: unpacked, for which one need not be root.
+registry() {
+  local folder=$tools/registry program new
+  program=$folder/usr/bin/docker-registry
+  if [ ! -x "$program" ]; then
+    if program=$(type -P docker-registry); then
+      printf '%s\n' "$program"
+      return
+    fi
+    program=$folder/usr/bin/docker-registry
+    { command -v apt-get && command -v dpkg-deb; } >/dev/null || { say 'docker-registry is not installed, and there is no apt-get to get it with: install it.'; exit 3; }
+    if [ "$(id -u)" = 0 ]; then patiently "Reading the list of Debian's packages" apt-get update; fi
+    new=$(mktemp -d "$tools/registry.XXXXXX")
+    # As root, apt-get would have another user write there.
+    (cd "$new" && patiently "Getting docker-registry from Debian's packages (5 MB)" apt-get -o APT::Sandbox::User=root download docker-registry)
+    dpkg-deb -x "$new"/docker-registry_*.deb "$new"
+    rm "$new"/docker-registry_*.deb
+    rm -rf "$folder"
+    mv "$new" "$folder"
+  fi
+  printf '%s\n' "$program"
+}
+
 case ${1-all} in
   wasm-target) wasm_target ;;
   codex) codex "${2:?the version of codex}" ;;
@@ -249,6 +273,7 @@ case ${1-all} in
   qemu) debian_program "qemu-${2:?the architecture}-static" qemu-user-static ;;
   busybox) debian_program busybox busybox-static ;;
   jq) debian_program jq ;;
+  registry) registry ;;
   lintian) debian_program lintian ;;
   serve-client) serve_client ;;
   node) node ;;
@@ -265,6 +290,7 @@ case ${1-all} in
     debian_program qemu-aarch64-static qemu-user-static
     debian_program busybox busybox-static
     debian_program jq
+    registry
     debian_program lintian
     serve_client
     node

@@ -24,6 +24,7 @@
 //! - [`once`]: folders that many processes share.
 //! - [`cpu_time`]: a clock that another load on the machine does not move.
 //! - [`postgres`]: a PostgreSQL of a test's own.
+//! - [`registry`]: a registry of containers of a test's own.
 //! - [`random`]: choices that a seed repeats.
 //! - [`wait`]: for what gives no signal.
 //! - [`transcript`]: the cases of which transcripts of the real codex are kept.
@@ -59,6 +60,8 @@ pub mod postgres;
 pub mod python_host;
 pub mod random;
 pub mod real_codex;
+pub mod registry;
+mod running;
 pub mod side_by_side;
 pub mod signal;
 pub mod tool;

@@ -40,6 +40,16 @@ pub fn auditable2cdx(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// The `docker-registry` that `scripts/test.sh` installs, or the one on PATH; without one the test `name` is to be skipped.
+#[must_use]
+pub fn registry(name: &str) -> Option<PathBuf> {
+    let installed = target_dir()?.join("tools/registry/usr/bin/docker-registry");
+    if installed.is_file() {
+        return Some(installed);
+    }
+    on_path(name, "docker-registry")
+}
+
 /// A program of the distribution on PATH; without it the test `name` is to be skipped.
 #[must_use]
 pub fn on_path(name: &str, program: &str) -> Option<PathBuf> {

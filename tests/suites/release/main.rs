@@ -2,6 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "clippy does not know a test's helpers as tests"
 )]
 
@@ -9,6 +10,7 @@ mod crates;
 mod debian;
 mod files;
 mod package;
+mod registry;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -12,7 +12,7 @@ use super::ROOT;
 use super::text::Block;
 
 /// Programs that are not ours.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 9] = [
     "cat",
     "git",
     "node",
@@ -21,6 +21,7 @@ const OTHERS: [&str; 8] = [
     "sha256sum",
     "systemctl",
     "tar",
+    "wkg",
 ];
 
 /// What the folder in an archive of a release begins with; its installer is the clone's.
@@ -38,6 +39,7 @@ pub fn problems(block: &Block) -> Vec<String> {
                     .next()
                     .unwrap_or_default()
                     .split(" | ")
+                    .flat_map(|commands| commands.split(" && "))
                     .find_map(problem),
             };
             problem.map(|problem| format!("{}:{number}: {problem}", block.text))
