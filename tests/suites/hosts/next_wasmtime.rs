@@ -46,8 +46,8 @@ fn a_turn_in_the_newest_wasmtime_reports_what_was_recorded() {
         let lines = fs::read_to_string(folder.join("events.jsonl")).unwrap();
         let events = lines
             .lines()
-            .map(|line| serde_json::from_str(line).unwrap());
-        events.collect::<Value>()
+            .map(|line| serde_json::from_str::<Value>(line));
+        events.map(Result::unwrap).collect::<Value>()
     });
     assert_eq!(turns, recorded);
 }

@@ -60,7 +60,7 @@ impl Both {
             write_script(
                 &path,
                 &format!(
-                    "# {name}\nexport XDG_CACHE_HOME='{cache}'\ncase $1 in\n\
+                    "# {name}\n[ \"$1\" = setup ] || export XDG_CACHE_HOME='{cache}'\ncase $1 in\n\
                      cache) exit 0 ;;\n{rest}esac\nexec '{real}' \"$@\""
                 ),
             );

@@ -172,6 +172,9 @@ fn what_was_pushed_is_pulled_by_its_digest_and_set_up() {
     assert!(TcpStream::connect(address).is_err(), "it still listens");
 }
 
+/// Changes what is kept in a file.
+type Damage = fn(&mut Vec<u8>);
+
 #[test]
 fn what_was_damaged_or_replaced_in_the_registry_is_not_set_up() {
     let Some(trial) = Trial::start() else {
@@ -181,7 +184,7 @@ fn what_was_damaged_or_replaced_in_the_registry_is_not_set_up() {
     let layer = trial.json(&digest)["layers"][0]["digest"].clone();
     let layer = layer.as_str().unwrap();
     // One bit of the component; a shorter one; and a manifest that names another commit.
-    let damages: [(&str, fn(&mut Vec<u8>)); 3] = [
+    let damages: [(&str, Damage); 3] = [
         (layer, |bytes| bytes[5000] ^= 1),
         (layer, |bytes| bytes.truncate(5000)),
         (&digest, |bytes| {
