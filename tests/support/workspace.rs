@@ -2,6 +2,8 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -83,6 +85,29 @@ pub fn cache_home() -> Option<PathBuf> {
         return Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
     }
     Some(target.join("tmp/cache"))
+}
+
+/// Copies the machine code of the tests to below this folder, for who may clear it: `XDG_CACHE_HOME` may name the folder.
+///
+/// # Panics
+/// When it cannot be compiled or copied.
+pub fn copy_machine_code(to: &Path) {
+    let shared = cache_home().expect("a folder for machine code");
+    let [from, to] = [&*shared, to].map(|folder| folder.join("plexum-openai-provider"));
+    // Where it has been compiled, this takes a moment.
+    let mut compile = Command::new(program());
+    let compiled = compile.arg("cache").env("XDG_CACHE_HOME", &shared).output();
+    let compiled = compiled.expect("the program runs");
+    assert!(compiled.status.success(), "{compiled:?}");
+    fs::create_dir_all(&to).expect("a folder can be made");
+    fs::set_permissions(&to, Permissions::from_mode(0o700)).expect("its mode can be set");
+    for file in fs::read_dir(from).expect("a folder can be read") {
+        let file = file.expect("a folder can be read");
+        // Others may be writing one.
+        if file.path().extension().is_some_and(|kind| kind == "code") {
+            fs::copy(file.path(), to.join(file.file_name())).expect("a file can be copied");
+        }
+    }
 }
 
 impl Workspace {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use plexum_openai_provider_tests::workspace::{cache_home, program};
+use plexum_openai_provider_tests::workspace::program;
 
 use super::home::{CONFIG, Home, PLUGIN, PROGRAM, Tree};
 use super::repository::root;
@@ -106,6 +106,7 @@ fn setup_by_itself_leaves_the_program_where_it_is_and_takes_out_what_it_has_put_
             .env("HOME", &home.path)
             .env("PATH", home.search_path())
             .env("TMPDIR", &home.temporary)
+            .env("XDG_CACHE_HOME", home.machine_code().unwrap())
             .arg("setup")
             .args(arguments);
         home.run(&mut command)
@@ -130,11 +131,8 @@ fn setup_by_itself_leaves_the_program_where_it_is_and_takes_out_what_it_has_put_
 #[test]
 fn setup_of_the_installed_program_puts_in_another_component_and_stays() {
     let home = Home::new();
-    // It finds the machine code of all tests.
-    let cache = cache_home().unwrap();
     // Itself, as a script would not be what runs.
     let mut script = home.script();
-    script.env("XDG_CACHE_HOME", &cache);
     let ran = home.run(script.arg("--program").arg(program()));
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let before = home.tree();
@@ -147,7 +145,7 @@ fn setup_of_the_installed_program_puts_in_another_component_and_stays() {
             .env("HOME", &home.path)
             .env("PATH", home.search_path())
             .env("TMPDIR", &home.temporary)
-            .env("XDG_CACHE_HOME", &cache)
+            .env("XDG_CACHE_HOME", home.machine_code().unwrap())
             .args(["setup", "--component"])
             .arg(&component)
             .args(arguments);

@@ -398,6 +398,7 @@ fn any_shell_runs_it() {
             .arg("--program")
             .arg(home.program("stand-in"))
             .env("HOME", &home.path)
+            .env("XDG_CACHE_HOME", home.machine_code().unwrap())
             .output();
         // Not every machine has each of them.
         if let Ok(output) = output {

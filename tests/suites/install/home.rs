@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use plexum_openai_provider_tests::signal::DefaultSignals as _;
-use plexum_openai_provider_tests::workspace::{cache_home, program};
+use plexum_openai_provider_tests::workspace::{cache_home, copy_machine_code, program};
 use tempfile::TempDir;
 
 use super::repository;
@@ -42,6 +42,8 @@ pub struct Home {
     tools: PathBuf,
     /// Where temporary files go.
     pub temporary: PathBuf,
+    /// The machine code that is found, unless each installation is to compile it.
+    machine_code: Option<TempDir>,
 }
 
 /// What the script printed, and its exit code.
@@ -74,7 +76,15 @@ impl Home {
         let scratch = tempfile::Builder::new()
             .prefix(".plexum-test-")
             .tempdir_in(own);
-        Some(Self::within(scratch.ok()?, "home"))
+        Some(Self::within(scratch.ok()?, "home").without_machine_code())
+    }
+
+    /// The same, with the home's own cache.
+    pub fn without_machine_code(self) -> Self {
+        Home {
+            machine_code: None,
+            ..self
+        }
     }
 
     fn within(scratch: TempDir, name: &str) -> Self {
@@ -89,7 +99,12 @@ impl Home {
         }
         let codex = folder("codex's folder").join("codex");
         symlink(env!("CARGO_BIN_EXE_fake-codex"), &codex).unwrap();
+        // Not among temporary files, where none is believed.
+        let machine_code = tempfile::Builder::new()
+            .prefix(".plexum-test-")
+            .tempdir_in(cache_home().unwrap().parent().unwrap());
         Home {
+            machine_code: Some(machine_code.unwrap()),
             scratch,
             path,
             codex,
@@ -98,19 +113,11 @@ impl Home {
         }
     }
 
-    /// A program to install that stands for the real one; the text tells it from others. It finds the machine code of
-    /// all tests: none is kept in a home below the folder for temporary files.
+    /// A program to install that stands for the real one; the text tells it from others.
     pub fn program(&self, text: &str) -> PathBuf {
         let path = self.scratch.path().join("built");
-        let real = program().to_str().unwrap();
-        let cache = cache_home().unwrap();
-        let cache = cache.display();
-        write_script(
-            &path,
-            &format!(
-                "# {text}\ncase $1 in cache | setup) ;; *) export XDG_CACHE_HOME='{cache}' ;; esac\nexec '{real}' \"$@\""
-            ),
-        );
+        let real = program().display();
+        write_script(&path, &format!("# {text}\nexec '{real}' \"$@\""));
         path
     }
 
@@ -145,7 +152,17 @@ impl Home {
             .env("TMPDIR", &self.temporary)
             .stdin(Stdio::null())
             .default_signals();
+        if let Some(folder) = self.machine_code() {
+            command.env("XDG_CACHE_HOME", folder);
+        }
         command
+    }
+
+    /// A cache with machine code in it, whoever may have cleared it.
+    pub fn machine_code(&self) -> Option<&Path> {
+        let folder = self.machine_code.as_ref()?.path();
+        copy_machine_code(folder);
+        Some(folder)
     }
 
     /// PATH: the tools and codex.

@@ -48,7 +48,7 @@ fn purging_leaves_an_empty_home_empty() {
 #[test]
 fn machine_code_is_kept_outside_of_temporary_folders_only_and_goes_too() {
     // Where temporary files go, a sandboxed tool could replace it.
-    let home = Home::new();
+    let home = Home::new().without_machine_code();
     home.install(NONE);
     assert!(!home.has_machine_code());
     let Some(home) = Home::outside_of_temporary_folders() else {

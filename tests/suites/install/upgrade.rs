@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use plexum_openai_provider_tests::signal::DefaultSignals as _;
-use plexum_openai_provider_tests::workspace::{cache_home, program};
+use plexum_openai_provider_tests::workspace::program;
 
 use super::home::{CONFIG, Home, PLUGIN, PROGRAM, Ran, Tree, write_script};
 use super::repository::{Repository, root};
@@ -51,30 +51,19 @@ impl Both {
         copy(schema, schema);
         fs::write(old.path(OLD_WIT), "package plexum:codex;\n").unwrap();
 
-        // Neither compiles anything, which would take most of the time.
-        let real = program().display();
-        let cache = cache_home().unwrap();
-        let stand_in = |name: &str, rest: &str| {
-            let path = home.scratch.path().join(name);
-            let cache = cache.display();
-            write_script(
-                &path,
-                &format!(
-                    "# {name}\n[ \"$1\" = setup ] || export XDG_CACHE_HOME='{cache}'\ncase $1 in\n\
-                     cache) exit 0 ;;\n{rest}esac\nexec '{real}' \"$@\""
-                ),
-            );
-            path
-        };
         // The program of today, with the commands and pages of then.
-        let old_program = stand_in(
-            "old-program",
+        let old_program = home.scratch.path().join("old-program");
+        let real = program().display();
+        write_script(
+            &old_program,
             &format!(
-                "setup) echo \"error: unrecognized subcommand 'setup'\" >&2; exit 2 ;;\n\
-                 man) '{real}' \"$@\" && rm \"$3\"/*-setup.1 && echo .TH >\"$3/{OLD_PAGE}\"; exit ;;\n"
+                "# old\ncase $1 in\n\
+                 setup) echo \"error: unrecognized subcommand 'setup'\" >&2; exit 2 ;;\n\
+                 man) '{real}' \"$@\" && rm \"$3\"/*-setup.1 && echo .TH >\"$3/{OLD_PAGE}\"; exit ;;\n\
+                 esac\nexec '{real}' \"$@\""
             ),
         );
-        let new_program = stand_in("new-program", "");
+        let new_program = home.program("new");
         Both {
             home,
             old,
@@ -99,6 +88,7 @@ impl Both {
             }
         };
         script.env("HOME", spelled).args(arguments);
+        script.env("XDG_CACHE_HOME", self.home.machine_code().unwrap());
         match version {
             New => script.arg("--program").arg(&self.new_program),
             Old if arguments.contains(&"--uninstall") => &mut script,

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use plexum_openai_provider::COMPONENT;
 use plexum_openai_provider_tests::tool;
-use plexum_openai_provider_tests::workspace::{cache_home, program};
+use plexum_openai_provider_tests::workspace::{copy_machine_code, program};
 
 use super::{NAME, VERSION, found, release, run};
 
@@ -86,17 +86,7 @@ fn each_user_puts_the_plugin_in_and_takes_it_out_and_the_package_leaves_no_trace
     fs::set_permissions(&codex, PermissionsExt::from_mode(0o755)).unwrap();
     // Machine code that is there is not made again.
     let cache = home.join(".cache").join(NAME);
-    if let Ok(kept) = fs::read_dir(cache_home().unwrap().join(NAME)) {
-        fs::create_dir_all(&cache).unwrap();
-        fs::set_permissions(&cache, PermissionsExt::from_mode(0o700)).unwrap();
-        for file in kept {
-            let file = file.unwrap();
-            // Another test may be writing one.
-            if file.path().extension().is_some_and(|kind| kind == "code") {
-                fs::copy(file.path(), cache.join(file.file_name())).unwrap();
-            }
-        }
-    }
+    copy_machine_code(&home.join(".cache"));
 
     let said = in_root(&root, &format!("{NAME} setup"));
     assert!(said.contains("program  /usr/bin/"), "{said}");
