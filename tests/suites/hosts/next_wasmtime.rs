@@ -44,9 +44,7 @@ fn a_turn_in_the_newest_wasmtime_reports_what_was_recorded() {
         .collect();
     let recorded = recordings.map(|folder| {
         let lines = fs::read_to_string(folder.join("events.jsonl")).unwrap();
-        let events = lines
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line));
+        let events = lines.lines().map(serde_json::from_str::<Value>);
         events.map(Result::unwrap).collect::<Value>()
     });
     assert_eq!(turns, recorded);
