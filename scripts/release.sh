@@ -103,9 +103,9 @@ trap 'rm -rf "$scratch"' EXIT
 
 architecture() { # target
   case $1 in
-    x86_64-*) printf 'Advanced Micro Devices X86-64 amd64' ;;
-    aarch64-*) printf 'AArch64 arm64' ;;
-    *) misuse "$1 is not a target that this knows the architecture of" ;;
+    x86_64-unknown-linux-musl) printf 'Advanced Micro Devices X86-64 amd64' ;;
+    aarch64-unknown-linux-musl) printf 'AArch64 arm64' ;;
+    *) misuse "$1 is no target that releases are made for" ;;
   esac
 }
 
@@ -129,23 +129,17 @@ remapped() { # prefix of each
 }
 
 build() { # target; prints the path of the program, and the folder with what it embeds
-  local target=$1 upper flags cflags
+  local target=$1 flags cflags
   architecture "$target" >/dev/null
-  if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
-    command -v rustup >/dev/null || { say "error: Rust's target $target is missing, and rustup was not found, which would add it"; exit 3; }
-    rustup target add "$target" >&2
-  fi
   # The folder of the registry has to be there for its remapping.
   cargo fetch --locked --target "$target" >&2
   # Relocations take 400 KB otherwise. musl reads this form.
   flags=$({ remapped --remap-path-prefix= && echo -Clink-arg=--pack-dyn-relocs=relr; } | paste -sd $'\x1f')
   cflags=$(remapped -ffile-prefix-map= | paste -sd ' ')
-  upper=$(tr 'a-z-' 'A-Z_' <<<"$target")
-  # Rust brings the linker and musl, for every target.
-  env "CARGO_TARGET_${upper}_LINKER=rust-lld" "CC_${target//-/_}=clang" "CFLAGS_${target//-/_}=$cflags" \
-    CARGO_ENCODED_RUSTFLAGS="$flags" CARGO_INCREMENTAL=0 CARGO_TARGET_DIR="$target_dir" PATH="$(dirname "$cargo_auditable"):$PATH" \
-    cargo auditable build --release --locked --package "$name" --bin "$name" --target "$target" \
-    --message-format json-render-diagnostics >"$scratch/messages" || die "the program could not be built for $target"
+  env "CFLAGS_${target//-/_}=$cflags" CARGO_ENCODED_RUSTFLAGS="$flags" CARGO_INCREMENTAL=0 CARGO_TARGET_DIR="$target_dir" \
+    PATH="$(dirname "$cargo_auditable"):$PATH" scripts/cargo-musl.sh "${target%%-*}" auditable build --release --locked \
+    --package "$name" --bin "$name" --message-format json-render-diagnostics >"$scratch/messages" ||
+    die "the program could not be built for $target"
   jq -r --arg name "$name" 'select(.reason == "compiler-artifact" and .target.name == $name and .executable) | .executable' "$scratch/messages"
   jq -r --arg package "host-shim#$name@$version" 'select(.reason == "build-script-executed" and (.package_id | endswith($package))) | .out_dir' "$scratch/messages"
 }

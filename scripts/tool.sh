@@ -3,6 +3,7 @@
 #
 #   scripts/tool.sh                    everything but cargo-fuzz and cargo-auditable
 #   scripts/tool.sh wasm-target        the Rust target of the component
+#   scripts/tool.sh x86_64-target      the Rust target of the static program, and aarch64-target of that for aarch64
 #   scripts/tool.sh codex VERSION      the real codex; prints the path of its native program
 #   scripts/tool.sh cargo-component    prints its path
 #   scripts/tool.sh wkg                prints its path
@@ -14,6 +15,7 @@
 #   scripts/tool.sh pgbouncer          a PgBouncer to start; prints its path
 #   scripts/tool.sh cargo-auditable    puts the list of its crates into a program; prints its path
 #   scripts/tool.sh auditable2cdx      makes a CycloneDX SBOM of that list; prints its path
+#   scripts/tool.sh clang              compiles C for every target; prints its path
 #   scripts/tool.sh qemu ARCHITECTURE  runs programs for x86_64 or aarch64; prints its path
 #   scripts/tool.sh busybox            all of a system in one static program; prints its path
 #   scripts/tool.sh jq                 makes JSON of JSON; prints its path
@@ -64,14 +66,14 @@ patiently() { # what, command…
   rm -f "$log"
 }
 
-wasm_target() {
+rust_target() { # target
   command -v cargo >/dev/null || { say 'cargo was not found: install Rust with rustup first.'; exit 3; }
   # Asking for the toolchain makes rustup fetch it, target and all, unless that is switched off.
   local installed
-  installed=$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2
+  installed=$(rustc --print sysroot)/lib/rustlib/$1
   if [ ! -d "$installed" ]; then
-    command -v rustup >/dev/null || { say 'The Rust target wasm32-wasip2 is missing, and rustup was not found, which would add it: install rustup.'; exit 3; }
-    rustup target add wasm32-wasip2 >&2
+    command -v rustup >/dev/null || { say "The Rust target $1 is missing, and rustup was not found, which would add it: install rustup."; exit 3; }
+    rustup target add "$1" >&2
   fi
 }
 
@@ -263,13 +265,15 @@ registry() {
 }
 
 case ${1-all} in
-  wasm-target) wasm_target ;;
+  wasm-target) rust_target wasm32-wasip2 ;;
+  x86_64-target | aarch64-target) rust_target "${1%-target}-unknown-linux-musl" ;;
   codex) codex "${2:?the version of codex}" ;;
   cargo-component) cargo_component ;;
   wkg) wkg ;;
   cargo-fuzz) cargo_fuzz ;;
   cargo-auditable) cargo_auditable ;;
   auditable2cdx) auditable2cdx ;;
+  clang) debian_program clang ;;
   qemu) debian_program "qemu-${2:?the architecture}-static" qemu-user-static ;;
   busybox) debian_program busybox busybox-static ;;
   jq) debian_program jq ;;
@@ -282,11 +286,13 @@ case ${1-all} in
   postgres) postgres ;;
   pgbouncer) pgbouncer ;;
   all)
-    wasm_target
+    rust_target wasm32-wasip2
+    rust_target aarch64-unknown-linux-musl
     for version in "${codex_versions[@]}"; do codex "$version"; done
     cargo_component
     wkg
     auditable2cdx
+    debian_program clang
     debian_program qemu-aarch64-static qemu-user-static
     debian_program busybox busybox-static
     debian_program jq

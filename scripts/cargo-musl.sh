@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Runs cargo for a static program, also for another processor, with nothing but Rust and clang.
+#
+#   scripts/cargo-musl.sh x86_64|aarch64 ARGUMENTS-OF-CARGO…
+#
+# Rust brings the linker and musl for every target. The C of the crates wants no more of a C library than what clang has
+# and scripts/headers: of a library for another processor there are no headers here. Of x86_64 it uses intrinsics, which
+# clang declares only beside those of a library, such as this machine's.
+set -euo pipefail
+folder=$(realpath -- "$(dirname "$0")")
+architecture=${1:?the architecture}
+shift
+target=$architecture-unknown-linux-musl
+variable=${target//-/_}
+
+"$folder/tool.sh" "$architecture-target"
+"$folder/tool.sh" clang >/dev/null
+flags=CFLAGS_$variable
+if [ "$architecture" = aarch64 ]; then export "$flags=${!flags-} -nostdlibinc -isystem $folder/headers"; fi
+export "CC_$variable=clang" "CARGO_TARGET_${variable^^}_LINKER=rust-lld"
+exec cargo "$@" --target "$target"
