@@ -21,6 +21,12 @@ pub fn forbid(command: &mut Command, forbidden: Forbidden) {
     unsafe { command.pre_exec(move || filter(number, errno)) };
 }
 
+/// Has the program run where no process can become the parent of what has lost its own, as in qemu before version 10.
+pub fn forbid_subreaper(command: &mut Command) {
+    // SAFETY: as above.
+    unsafe { command.pre_exec(|| install(&without_subreaper())) };
+}
+
 /// Has the program run as under `MemoryDenyWriteExecute=` of systemd.
 pub fn deny_write_execute(command: &mut Command) {
     // Of Linux 6.3; libc has no names for them.
@@ -82,6 +88,26 @@ fn filter(call: u32, errno: u32) -> io::Result<()> {
         step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ])
+}
+
+/// The filter by which `prctl` does not know this option.
+fn without_subreaper() -> [libc::sock_filter; 6] {
+    const OPTION: u32 = 16;
+    let call = u32::try_from(libc::SYS_prctl).unwrap_or(u32::MAX);
+    let error = libc::SECCOMP_RET_ERRNO | libc::EINVAL.cast_unsigned();
+    [
+        step(LOAD_WORD, 0, 0, 0),
+        step(JUMP_IF_EQUAL, 0, 3, call),
+        step(LOAD_WORD, 0, 0, OPTION),
+        step(
+            JUMP_IF_EQUAL,
+            0,
+            1,
+            libc::PR_SET_CHILD_SUBREAPER.cast_unsigned(),
+        ),
+        step(RETURN, 0, 0, error),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
 }
 
 /// The filter by which a call that maps memory, or protects it, is not permitted to ask for all of this protection.

@@ -22,8 +22,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, getrlimit, kill_process,
-    kill_process_group, pidfd_open, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_open,
+    waitid,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncWriteExt as _, Interest};
@@ -101,7 +101,8 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
             begins: false,
             sweeps: false,
             codex: None,
-            mark: Some(mark).filter(|mark| may_put_on(*mark)),
+            // What a process that this one starts may do, this one may.
+            mark: Some(mark).filter(|mark| mark.may_be_put_on()),
             cgroup: None,
             grace: command.grace,
             lost: None,
@@ -135,12 +136,6 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
 
 /// The supervisor has not got all of its orders, so it has started nothing.
 struct NotSaid(io::Error);
-
-/// Whether a process that this one starts may mark itself.
-fn may_put_on(mark: Mark) -> bool {
-    let most = getrlimit(Resource::Rttime).maximum;
-    most.is_none_or(|most| most >= mark.number())
-}
 
 /// Sends a byte, and these descriptors with it.
 fn send_with(control: impl AsFd, byte: u8, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -98,12 +98,17 @@ impl Family {
 /// What a turn of a codex that stays has left behind, seen from its supervisor: the children of codex that have a session
 /// of their own, as tools have and codex's own helpers and MCP servers have not; what has lost its parent; and all that
 /// these have started. Not those in `spared`, which were there when the turn began. If codex is a script that has started the
-/// program, the children of the program count.
+/// program, the children of the program count. What has lost its parent is a child of this process, or, with `orphans`, is
+/// not below it and carries this mark.
 ///
 /// # Errors
 /// As for [`Family::members`].
-pub fn left_by_turn(codex: Pid, spared: &HashSet<Pid>) -> io::Result<Vec<Pid>> {
-    if is_clean(codex, spared) {
+pub fn left_by_turn(
+    codex: Pid,
+    orphans: Option<Mark>,
+    spared: &HashSet<Pid>,
+) -> io::Result<Vec<Pid>> {
+    if orphans.is_none() && is_clean(codex, spared) {
         return Ok(Vec::new());
     }
     let (own, living) = (getpid(), living()?);
@@ -126,6 +131,12 @@ pub fn left_by_turn(codex: Pid, spared: &HashSet<Pid>) -> io::Result<Vec<Pid>> {
     };
     let tools = living.iter().filter(|(pid, stat)| is_tool(*pid, stat));
     let mut left: HashSet<Pid> = tools.map(|(pid, _)| *pid).collect();
+    if let Some(mark) = orphans {
+        let mut below = HashSet::from([own]);
+        add_descendants(&mut below, &living);
+        let all = living.iter().map(|(pid, _)| *pid);
+        left.extend(all.filter(|pid| !below.contains(pid) && mark.is_on(*pid)));
+    }
     left.retain(|pid| !spared.contains(pid));
     add_descendants(&mut left, &living);
     Ok(left.into_iter().collect())
@@ -428,10 +439,10 @@ mod tests {
             .filter(|(child, stat)| stat.parent == getpid() && *child != pid)
             .map(|(pid, _)| *pid)
             .collect();
-        assert_eq!(left_by_turn(pid, &spared).unwrap(), []);
+        assert_eq!(left_by_turn(pid, None, &spared).unwrap(), []);
         let mut tries = 0;
         while tries < 200 {
-            left = left_by_turn(pid, &others).unwrap();
+            left = left_by_turn(pid, None, &others).unwrap();
             tries += 1;
             if !left.is_empty() {
                 break;
@@ -464,6 +475,35 @@ mod tests {
         // A helper's own processes are the helper's.
         let helper = "sh -c 'setsid sleep 3604 & wait' &";
         assert_eq!(left_by(helper), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_turn_leaves_what_has_lost_its_parent_also_where_that_is_known_by_its_mark_alone() {
+        let mark = Mark::new(u64::from(std::process::id()) << 32);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "(sleep 3607 >/dev/null &); sleep 3608 & echo; wait"])
+            .stdout(Stdio::piped());
+        // SAFETY: two system calls, which allocate nothing.
+        unsafe { command.pre_exec(move || Ok(mark.put_on()?)) };
+        let mut codex = command.spawn().unwrap();
+        let mut line = [0];
+        codex.stdout.take().unwrap().read_exact(&mut line).unwrap();
+        let pid = Pid::from_child(&codex);
+        // Other tests have children at the same time, which do not carry the mark.
+        let left = |spared: &HashSet<Pid>| -> HashSet<Pid> {
+            let all = left_by_turn(pid, Some(mark), spared).unwrap();
+            all.into_iter().filter(|pid| mark.is_on(*pid)).collect()
+        };
+        let found = left(&HashSet::new());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(left(&found), HashSet::new());
+        let family = Family {
+            root: None,
+            mark: Some(mark),
+        };
+        kill_all(&family.members().unwrap());
+        codex.wait().unwrap();
     }
 
     #[test]

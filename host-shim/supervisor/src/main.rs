@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use child::Child;
 use control::Control;
-use plexum_openai_provider_supervisor::{NAME, Report};
+use plexum_openai_provider_supervisor::{Family, Mark, NAME, Report};
 use rustix::io::Errno;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, fchdir, getpid, getrlimit, set_child_subreaper,
@@ -53,21 +53,20 @@ fn main() -> ExitCode {
         if let Some(folder) = given.folder {
             fchdir(folder)?;
         }
-        // Every descendant whose own parent ends becomes a child of this process. (`Some` of any number switches it on.)
-        set_child_subreaper(Some(getpid()))?;
+        let orphans = adopt(orders.mark)?;
         let (codex, is_inside) = Child::start(&orders, given.stdin, given.cgroup)?;
         // The workspace is codex's; this process should not keep it from being unmounted.
         std::env::set_current_dir("/")?;
-        Ok((signals, codex, is_inside))
+        Ok((signals, codex, is_inside, orphans))
     });
     match started {
-        Ok((signals, codex, is_inside)) => {
+        Ok((signals, codex, is_inside, orphans)) => {
             let id = codex.id().as_raw_nonzero().get();
             control.report(match is_inside {
                 true => Report::StartedInside(id),
                 false => Report::Started(id),
             });
-            watch::watch(codex, &control, &signals, orders.grace, given.lock);
+            watch::watch(codex, orphans, &control, &signals, orders.grace, given.lock);
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -76,6 +75,25 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// From here on, every descendant whose own parent ends becomes a child of this process.
+///
+/// A sandbox may forbid that, and qemu before 10 does not know it: then the mark, which `/proc` shows, tells who has lost
+/// its parent, and is returned.
+fn adopt(mark: Mark) -> std::io::Result<Option<Mark>> {
+    // `Some` of any number switches it on.
+    let Err(error) = set_child_subreaper(Some(getpid())) else {
+        return Ok(None);
+    };
+    let family = Family {
+        root: Some(getpid()),
+        mark: Some(mark),
+    };
+    if !mark.may_be_put_on() || family.members().is_err() {
+        return Err(error.into());
+    }
+    Ok(Some(mark))
 }
 
 /// Gives this process, and with it codex, the soft limit on open files that the host had before it raised its own:

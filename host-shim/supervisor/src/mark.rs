@@ -45,6 +45,13 @@ impl Mark {
         setrlimit(Resource::Rttime, Rlimit { current, maximum })
     }
 
+    /// Whether this process may put it on: no lower limit is in force.
+    #[must_use]
+    pub fn may_be_put_on(self) -> bool {
+        let most = getrlimit(Resource::Rttime).maximum;
+        most.is_none_or(|most| most >= self.0)
+    }
+
     /// Whether this process carries the mark. One that has ended does not.
     #[must_use]
     pub fn is_on(self, pid: Pid) -> bool {

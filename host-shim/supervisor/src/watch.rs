@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use plexum_openai_provider_supervisor::{Family, Report, kill_all, left_by_turn};
+use plexum_openai_provider_supervisor::{Family, Mark, Report, kill_all, left_by_turn};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, WaitOptions, getpid, wait};
 
@@ -40,9 +40,11 @@ enum State {
     Killing(Instant),
 }
 
-/// Watches until all is over, and reports to the host. `lock` is released when nothing is left.
+/// Watches until all is over, and reports to the host. `lock` is released when nothing is left. What has lost its parent is
+/// a child of this process, or, with `orphans`, is not and carries this mark.
 pub fn watch(
     mut codex: Child,
+    orphans: Option<Mark>,
     control: &Control,
     signals: &Signals,
     grace: Duration,
@@ -53,10 +55,13 @@ pub fn watch(
     let mut killed = HashSet::new();
     // Those that stand still because the host wants that.
     let mut suspended = HashSet::new();
-    let mut turn = Turn::default();
+    let mut turn = Turn {
+        orphans,
+        ..Turn::default()
+    };
     let family = Family {
         root: Some(getpid()),
-        mark: None,
+        mark: orphans,
     };
     loop {
         let now = Instant::now();
@@ -127,8 +132,15 @@ pub fn watch(
                 Reaped::None => {
                     if codex.is_there() {
                         // Something else has waited for it.
+                        codex.note_reaped();
                         killed.remove(&codex.id());
                         control.report(Report::Ended(Report::UNKNOWN_STATUS));
+                    }
+                    if has_orphans(family) {
+                        if matches!(state, State::Running | State::Stopping(_)) {
+                            state = State::Settling(Instant::now() + SETTLE);
+                        }
+                        break;
                     }
                     // First the locks, so that whoever hears of the end finds them open.
                     drop((lock.take(), turn.lock.take()));
@@ -149,9 +161,17 @@ pub fn watch(
     control.report(Report::Left(count(left)));
 }
 
+/// Whether there is something that is not a child of this process, and that no signal tells the end of. Without `/proc` that
+/// cannot be seen.
+fn has_orphans(family: Family) -> bool {
+    family.mark.is_some() && family.members().is_ok_and(|members| !members.is_empty())
+}
+
 /// One turn of a codex that stays.
 #[derive(Default)]
 struct Turn {
+    /// The mark of what has lost its parent, where that does not become a child of this process.
+    orphans: Option<Mark>,
     /// A file that stays locked until nothing of it is left.
     lock: Option<OwnedFd>,
     /// What was there when it began, and is not the turn's.
@@ -164,7 +184,7 @@ impl Turn {
     fn begin(&mut self, codex: &Child, lock: Option<OwnedFd>) {
         self.lock = lock;
         // Without /proc nothing is seen, and nothing is swept.
-        let there = left_by_turn(codex.id(), &HashSet::new());
+        let there = left_by_turn(codex.id(), self.orphans, &HashSet::new());
         self.spared = there.unwrap_or_default().into_iter().collect();
     }
 
@@ -178,7 +198,7 @@ impl Turn {
         let left = match codex.is_there() {
             // All of it ends with codex.
             false => Ok(Vec::new()),
-            true => left_by_turn(codex.id(), &self.spared),
+            true => left_by_turn(codex.id(), self.orphans, &self.spared),
         };
         let report = match left {
             Ok(left) if left.is_empty() => count(killed.len()),
@@ -266,7 +286,7 @@ mod tests {
         let control = Control::on(File::from(OwnedFd::from(supervisor)));
         let signals = Signals::block().unwrap();
         let grace = Duration::from_secs(60);
-        watch(Child::of_nobody(), &control, &signals, grace, None);
+        watch(Child::of_nobody(), None, &control, &signals, grace, None);
         drop(control);
         let mut reports = Vec::new();
         host.read_to_end(&mut reports).unwrap();

@@ -10,7 +10,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use plexum_openai_provider::{Event, FailureKind};
+use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, children};
 use plexum_openai_provider_tests::jail::{self, Forbidden};
+use plexum_openai_provider_tests::wait::is_running;
 use plexum_openai_provider_tests::workspace::{Said, Workspace, program};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -211,6 +213,36 @@ fn arguments_that_are_too_long_without_the_prompt_are_named() {
         assert!(!failure.message.contains("set `prompt`"), "{failure:?}");
         assert_eq!(workspace.calls().unwrap(), []);
     }
+}
+
+#[test]
+fn what_codex_leaves_behind_ends_also_where_the_supervisor_cannot_become_its_parent() {
+    let steps = vec![
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::LeaveChild {
+            millis: 3_600_000,
+            hold_stdout: false,
+            group: ChildGroup::Session,
+        },
+        Step::message("done"),
+        Step::TurnCompleted,
+    ];
+    let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
+    let workspace = Workspace::scripted(codex, [steps]).unwrap();
+    let said = said(&workspace, "hello", jail::forbid_subreaper);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let left = children(workspace.path()).unwrap();
+    assert_eq!(left.len(), 1);
+    assert!(!is_running(left[0]));
+    assert_eq!(notices(&said).len(), 1, "{said:?}");
+    // Without the mark too, nothing would be known.
+    let refused = self::said(&workspace, "hello", |say| {
+        jail::forbid_subreaper(say);
+        jail::limit(say, libc::RLIMIT_RTTIME, 1 << 40);
+    });
+    assert!(refused.failure().is_some(), "{refused:?}");
+    assert_eq!(workspace.calls().unwrap().len(), 1);
 }
 
 #[test]
