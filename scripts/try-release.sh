@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs the program of an archive of scripts/release.sh where there is nothing but that archive and busybox: no libraries,
-# no network, no other file of this machine. The codex that it starts is a script.
+# Installs what is in an archive of scripts/release.sh where there is nothing but that archive and busybox: no libraries,
+# no network, no other file of this machine. Then uses it, and removes it again. The codex that it starts is a script.
 #
-#   scripts/try-release.sh ARCHIVE…              one line for each thing that was done, with its seconds
+#   scripts/try-release.sh ARCHIVE…              one line for each step, with its seconds, and with bytes where it has some
 #   scripts/try-release.sh --cpu MODEL ARCHIVE…  on this processor of qemu's, such as Nehalem, which has no AVX
 #
 # An archive for another processor runs in qemu, which the kernel starts for every program of that processor, the
-# supervisor too: that is registered in a user namespace of its own (Linux 6.7). With --cpu only the program itself runs
-# in qemu; what it starts runs on the real processor.
+# supervisor too (scripts/in-qemu.sh). With --cpu only the program itself runs in qemu; what it starts runs on the real
+# processor.
 #
 # Exits with 0 when everything worked, with 1 when something did not, with 2 for wrong arguments, and with 3 when this
 # machine lacks something.
@@ -16,6 +16,13 @@ cd "$(dirname "$0")/.."
 name=plexum-openai-provider
 
 say() { printf '%s\n' "$*" >&2; }
+
+# What runs as the init of the new namespaces; then, in the bare folder, busybox's shell goes on.
+if [ "${1-}" = --inside ]; then
+  mount --bind /dev/null "$2/dev/null"
+  mount -t proc proc "$2/proc"
+  exec chroot "$2" /bin/busybox sh /try
+fi
 
 cpu=''
 if [ "${1-}" = --cpu ]; then
@@ -27,24 +34,6 @@ if [ $# -eq 0 ]; then
   exit 2
 fi
 
-# What runs as the init of the new namespaces; then again, in the bare folder, with busybox's shell.
-inside() { # root, qemu or nothing
-  if [ -n "$2" ]; then
-    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc 2>/dev/null || {
-      say 'The kernel does not let a user namespace register qemu: Linux 6.7 and newer do.'
-      exit 3
-    }
-    # ELF, 64 bits, little endian, of any system; an executable or a shared object; AArch64. F: qemu is opened now, as the
-    # bare folder has none.
-    printf '%s' ':aarch64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:'"$2"':F' \
-      >/proc/sys/fs/binfmt_misc/register
-  fi
-  mount --bind /dev/null "$1/dev/null"
-  mount -t proc proc "$1/proc"
-  exec chroot "$1" /bin/busybox sh /try
-}
-if [ "$1" = --inside ]; then inside "$2" "$3"; fi
-
 busybox=$(scripts/tool.sh busybox)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -52,18 +41,20 @@ trap 'rm -rf "$scratch"' EXIT
 for archive; do
   [ -f "$archive" ] || { say "There is no file $archive."; exit 2; }
   root=$scratch/$(basename "$archive" .tar.gz)
-  mkdir -p "$root"/{bin,dev,proc,tmp,home,workspace}
+  mkdir -p "$root"/{bin,dev,proc,tmp,unpacked,workspace,home/.codex,home/.local/state}
   touch "$root/dev/null"
+  echo '{}' >"$root/home/.codex/auth.json"
   cp -- "$busybox" "$root/bin/busybox"
-  ln -s busybox "$root/bin/sh"
+  # Each of its commands by the command's name, as in a system that is made of it.
+  for command in $("$busybox" --list); do ln -s busybox "$root/bin/$command" 2>/dev/null || true; done
   cp -- "$archive" "$root/archive.tar.gz"
 
-  qemu='' under=''
+  in_qemu=()
   if [ -n "$cpu" ]; then
-    cp -- "$(scripts/tool.sh qemu x86_64)" "$root/bin/qemu"
-    under="/bin/qemu -cpu $cpu"
+    tar -xzf "$archive" -C "$scratch" --wildcards --strip-components 2 "*/bin/$name"
+    in_qemu=(env QEMU_CPU="$cpu" scripts/in-qemu.sh --only "$scratch/$name" x86_64)
   elif [[ $archive == *aarch64* && $(uname -m) != aarch64 ]]; then
-    qemu=$(scripts/tool.sh qemu aarch64)
+    in_qemu=(scripts/in-qemu.sh aarch64)
   fi
 
   cat >"$root/bin/codex" <<'END'
@@ -86,37 +77,57 @@ esac
 END
   cat >"$root/try" <<END
 set -eu
+name=$name
+END
+  cat >>"$root/try" <<'END'
 export PATH=/bin HOME=/home
-/bin/busybox mkdir -p /home/.codex
-echo '{}' >/home/.codex/auth.json
-now() { read -r up idle </proc/uptime; echo "\$up"; }
-# Runs something and tells how long it took.
+now() { read -r up idle </proc/uptime; echo "$up"; }
+# Runs something and tells how long it took, and its first line.
 timed() { # what, command…
-  what=\$1
+  what=$1
   shift
-  began=\$(now)
-  if "\$@" >/tmp/out 2>/tmp/err; then result=ok; else result="failed (\$?)"; failed=yes; fi
-  printf '%6s s  %-9s %s: %s\n' "\$(echo "\$began \$(now)" | busybox awk '{ printf "%.2f", \$2 - \$1 }')" "\$result" "\$what" "\$(busybox head -n 1 /tmp/out)"
-  if [ "\$result" != ok ]; then busybox cat /tmp/out /tmp/err; fi
+  began=$(now)
+  if "$@" >/tmp/out 2>/tmp/err; then result=ok; else result="failed ($?)"; failed=yes; fi
+  printf '%6s s  %-10s  %s: %s\n' "$(echo "$began $(now)" | awk '{ printf "%.2f", $2 - $1 }')" "$result" "$what" "$(head -n 1 /tmp/out)"
+  if [ "$result" != ok ]; then cat /tmp/out /tmp/err; fi
 }
 failed=no
-timed unpack busybox tar -xzf /archive.tar.gz -C /home
-folder=\$(echo /home/$name-*)
-program="\$folder/bin/$name"
-run() { $under "\$program" "\$@"; }
-timed version run --version
-timed component run component /tmp/plugin.wasm
-timed 'the component is that of the archive' busybox cmp /tmp/plugin.wasm "\$folder/plugin.wasm"
-run new-config --binary /bin/codex >/tmp/config.json
-timed audit run audit --config /tmp/config.json
-timed doctor run doctor --config /tmp/config.json
+wrong() { # what is wrong
+  echo "failed: $*"
+  failed=yes
+}
+weigh() { # folder: the bytes of all files in it
+  find "$1" -type f -exec stat -c %s {} + | awk '{ bytes += $1 } END { printf "%15s bytes in %d files\n", bytes, NR }'
+}
+# All but the conversations, which are the user's: uninstalling leaves them.
+home() { find /home -path /home/.local/state -prune -o -print | sort; }
+home >/tmp/before
+
+timed unpack tar -xzf /archive.tar.gz -C /unpacked
+folder=$(echo /unpacked/$name-*)
+weigh /unpacked
+timed install "$folder/install.sh"
+weigh /home
+export PATH=/home/.local/bin:/bin
+cmp "$folder/plugin.wasm" /home/.plexum/plugins/$name/plugin.wasm || wrong 'another component is installed than the one in the archive'
+timed version $name --version
+timed audit $name audit
+timed doctor $name doctor
 cd /workspace
-timed 'say, the first' run say --config /tmp/config.json hello
-timed 'say, the second' run say --config /tmp/config.json again
-if [ "\$(busybox cat /tmp/out)" != 'echo: again' ]; then echo "say printed: \$(busybox cat /tmp/out)"; failed=yes; fi
-[ "\$failed" = no ]
+timed 'say, the first' $name say hello
+timed 'say, the second' $name say again
+[ "$(cat /tmp/out)" = 'echo: again' ] || wrong "say printed: $(cat /tmp/out)"
+timed uninstall "$folder/install.sh" --uninstall --purge
+home >/tmp/after
+if left=$(diff /tmp/before /tmp/after); then
+  echo '          nothing is left but the conversations'
+else
+  wrong 'this is left (+) or gone (-):'
+  echo "$left"
+fi
+[ "$failed" = no ]
 END
   chmod 755 "$root/bin/codex"
-  printf '%s: %s bytes%s%s\n' "$(basename "$archive")" "$(stat -c %s "$archive")" "${qemu:+, in qemu}" "${cpu:+, on a $cpu of qemu}"
-  unshare --user --map-root-user --mount --net --pid --fork --mount-proc "$BASH" scripts/try-release.sh --inside "$root" "$qemu"
+  printf '%s: %s bytes%s\n' "$(basename "$archive")" "$(stat -c %s "$archive")" "${in_qemu:+, in qemu}${cpu:+ as a $cpu}"
+  "${in_qemu[@]}" unshare --user --map-root-user --mount --net --pid --fork --mount-proc "$BASH" scripts/try-release.sh --inside "$root"
 done
