@@ -4,6 +4,8 @@
 #
 #   scripts/test.sh                    all of them
 #   scripts/test.sh --quick            those that need no cargo, npm or network and take a second or two each
+#   scripts/test.sh --aarch64          the core of them, with a program for aarch64: where this machine has another
+#                                      processor, the kernel starts qemu for it, and for the supervisor
 #   scripts/test.sh --no-install       with the tools that are there; tests that need others are skipped
 #   scripts/test.sh … --test session   any further arguments go to `cargo test`, or to `cargo nextest run`
 #
@@ -18,11 +20,26 @@ quick_suites=(crash config disk doctor environment fake_codex grant hostile imag
   session store streaming terminal transcripts)
 quick_without=(backpressure:: login:: real_codex:: a_full_disk engine::cache:: schema::)
 
+# The core: what runs the program with a scripted codex. Left out by the beginning of their names are tests that qemu is in
+# the way of, and those that compile the component anew, which takes a minute each there; tests/README.md has them all.
+aarch64_suites=(audit config crash doctor environment failures ignored_signals images lines models record requests say serve
+  session shapes terminal)
+aarch64_without=(
+  # Of `config`, `crash`, `doctor`, `environment`, `failures`, `ignored_signals`, `say`.
+  a_file_that_this_user_may_not_read an_id_that_takes_the_place codex::a_version_out codex::the_node_script machine:: login::
+  real_codex:: another_component_than_the_pinned what_every_user_may_change a_codex_without_a_network under_nohup
+  a_codex_that_cannot_be_started
+  # Of `serve`.
+  node:: backpressure:: many::
+)
+
 quick=false
+aarch64=false
 install=true
 while true; do
   case ${1-} in
     --quick) quick=true install=false ;;
+    --aarch64) aarch64=true install=false ;;
     --no-install) install=false ;;
     *) break ;;
   esac
@@ -60,35 +77,49 @@ run() { # command…
   if [ "$result" -ne 0 ]; then status=$result; fi
 }
 
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+with=()
+if $aarch64; then
+  # What a release has, without the optimisation, which takes minutes.
+  scripts/cargo-musl.sh aarch64 build --package plexum-openai-provider --bin plexum-openai-provider "${locked[@]}"
+  export PLEXUM_TEST_PROGRAM=$target/aarch64-unknown-linux-musl/debug/plexum-openai-provider
+  if [ "$(uname -m)" != aarch64 ]; then with=(scripts/in-qemu.sh aarch64); fi
+  # Before the tests are built: whether it runs.
+  "${with[@]}" "$PLEXUM_TEST_PROGRAM" --version
+fi
+
 # The program once, and not in each test that runs it; with a test beside it, for which cargo picks the features that
 # it picks for all of them.
-cargo build --workspace --bin plexum-openai-provider --test program "${locked[@]}"
-target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
-if [[ " $* " != *' --release '* ]]; then export PLEXUM_TEST_PROGRAM=$target/debug/plexum-openai-provider; fi
+if ! $aarch64; then cargo build --workspace --bin plexum-openai-provider --test program "${locked[@]}"; fi
+if ! $aarch64 && [[ " $* " != *' --release '* ]]; then export PLEXUM_TEST_PROGRAM=$target/debug/plexum-openai-provider; fi
 
 # Most tests wait for clocks and other processes half of their time.
 if [ "$runner" = nextest ]; then export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS-$((($(nproc) * 3 + 1) / 2))}; fi
 
-chosen=()
+chosen=() without=()
 if $quick; then
   chosen=(--lib --bins)
   for suite in "${quick_suites[@]}"; do chosen+=(--test "$suite"); done
+  without=("${quick_without[@]}")
+elif $aarch64; then
+  for suite in "${aarch64_suites[@]}"; do chosen+=(--test "$suite"); done
+  without=("${aarch64_without[@]}")
 fi
 if [ "$runner" = nextest ]; then
   profile=()
   if [ "${CI-}" = true ]; then profile=(--profile ci); fi
-  if $quick; then
-    without=$(printf ' + test(/^%s/)' "${quick_without[@]}")
-    chosen+=(-E "not (${without# + })")
+  if [ ${#chosen[@]} -gt 0 ]; then
+    filter=$(printf ' + test(/^%s/)' "${without[@]}")
+    chosen+=(-E "not (${filter# + })")
   fi
-  run cargo nextest run --workspace "${profile[@]}" "${chosen[@]}" "$@"
+  run "${with[@]}" cargo nextest run --workspace "${profile[@]}" "${chosen[@]}" "$@"
   # Tests in the documentation are no programs that nextest could run.
-  if ! $quick && [[ " $* " != *' --test '* ]]; then run cargo test --workspace --doc "${locked[@]}"; fi
+  if [ ${#chosen[@]} -eq 0 ] && [[ " $* " != *' --test '* ]]; then run cargo test --workspace --doc "${locked[@]}"; fi
 else
-  without=()
-  if $quick; then
-    for name in "${quick_without[@]}"; do without+=(--skip "$name"); done
-    run cargo test --workspace "${chosen[@]}" "$@" -- "${without[@]}"
+  if [ ${#chosen[@]} -gt 0 ]; then
+    skips=()
+    for name in "${without[@]}"; do skips+=(--skip "$name"); done
+    run "${with[@]}" cargo test --workspace --no-fail-fast "${chosen[@]}" "$@" -- "${skips[@]}"
   else
     run cargo test --workspace --no-fail-fast "$@"
   fi
