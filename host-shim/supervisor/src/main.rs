@@ -27,6 +27,8 @@ fn main() -> ExitCode {
     // Keeps other processes of this user from tracing this one, and from taking its descriptors. It is not worth the
     // turn.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // It may wait for long, and should not keep the host's folder from being unmounted. It is told codex's.
+    let _ = std::env::set_current_dir("/");
     let control = Control::on_stdin();
     let (given, orders) = match control.orders() {
         Ok(orders) => orders,
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
         }
         let orphans = adopt(orders.mark)?;
         let (codex, is_inside) = Child::start(&orders, given.stdin, given.cgroup)?;
-        // The workspace is codex's; this process should not keep it from being unmounted.
+        // The workspace is codex's.
         std::env::set_current_dir("/")?;
         Ok((signals, codex, is_inside, orphans))
     });
