@@ -12,13 +12,13 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
+use std::path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use plexum_openai_provider_supervisor::{
     Family, KILL, Mark, Orders, PING, RESUME, Report, STOP, SUSPEND, SWEEP, TURN, is_held, orders,
 };
-use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 use rustix::process::{
@@ -58,13 +58,10 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
     };
     let cgroup = Cgroup::make();
     let cgroup_folder = cgroup.as_ref().map(Cgroup::folder).transpose()?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let workspace = open(command.workspace, flags, Mode::empty())?;
     let given = [
         (orders::STDIN, codex_stdin.as_ref().map(AsFd::as_fd)),
         (orders::LOCK, command.lock),
         (orders::CGROUP, cgroup_folder.as_ref().map(AsFd::as_fd)),
-        (orders::FOLDER, Some(workspace.as_fd())),
     ];
     // A turn may be one of many processes, and numbers of processes come again.
     let mark = Mark::new(RandomState::new().hash_one(std::process::id()));
@@ -72,6 +69,7 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         grace: command.grace,
         mark,
         open_files: open_files::limit_before(),
+        folder: Orders::folder(&path::absolute(command.workspace)?)?,
         command: Orders::command(command.program, command.args)?,
         environment: Orders::environment(command.environment)?,
     };

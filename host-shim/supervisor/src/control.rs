@@ -24,8 +24,6 @@ pub struct Given {
     pub lock: Option<OwnedFd>,
     /// The cgroup that codex is to be in.
     pub cgroup: Option<OwnedFd>,
-    /// Codex's working folder.
-    pub folder: Option<OwnedFd>,
 }
 
 /// What the host wants.
@@ -86,7 +84,6 @@ impl Control {
             stdin: next(orders::STDIN)?,
             lock: next(orders::LOCK)?,
             cgroup: next(orders::CGROUP)?,
-            folder: next(orders::FOLDER)?,
         };
         Ok((given, Orders::read(&self.socket)?))
     }
@@ -177,7 +174,6 @@ mod tests {
             orders::STDIN,
             orders::LOCK,
             orders::CGROUP,
-            orders::FOLDER,
             orders::STDIN | orders::LOCK,
         ] {
             let (mut host, control) = pair();
@@ -198,6 +194,7 @@ mod tests {
             grace: Duration::from_secs(1),
             mark: Mark::new(1),
             open_files: None,
+            folder: Orders::folder(Path::new("/")).unwrap(),
             command: Orders::command(Path::new("/bin/codex"), &["exec"]).unwrap(),
             environment: Vec::new(),
         };
@@ -206,7 +203,7 @@ mod tests {
         host.write_all(&[STOP, KILL, SUSPEND, RESUME, TURN, SWEEP, PING, b'!'])
             .unwrap();
         let (given, orders) = control.orders().unwrap();
-        assert!(given.stdin.is_none() && given.lock.is_none() && given.folder.is_none());
+        assert!(given.stdin.is_none() && given.lock.is_none());
         assert_eq!(orders, said);
         let expected = [
             Word::Stop,

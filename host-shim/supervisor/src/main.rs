@@ -13,7 +13,7 @@ use control::Control;
 use plexum_openai_provider_supervisor::{Family, Mark, NAME, Report};
 use rustix::io::Errno;
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, fchdir, getpid, getrlimit, set_child_subreaper,
+    DumpableBehavior, Resource, Rlimit, chdir, getpid, getrlimit, set_child_subreaper,
     set_dumpable_behavior, setrlimit,
 };
 use signals::Signals;
@@ -52,9 +52,7 @@ fn main() -> ExitCode {
         if let Some(limit) = orders.open_files {
             lower_limit(limit);
         }
-        if let Some(folder) = given.folder {
-            fchdir(folder)?;
-        }
+        chdir(&*orders.folder)?;
         let orphans = adopt(orders.mark)?;
         let (codex, is_inside) = Child::start(&orders, given.stdin, given.cgroup)?;
         // The workspace is codex's.

@@ -17,10 +17,8 @@ pub const STDIN: u8 = 1;
 pub const LOCK: u8 = 2;
 /// The bit for the folder of the cgroup that codex is to be in.
 pub const CGROUP: u8 = 4;
-/// The bit for codex's working folder.
-pub const FOLDER: u8 = 8;
 /// How many descriptors there are at most.
-pub const MOST: usize = 4;
+pub const MOST: usize = 3;
 
 /// More than any system lets a program be started with.
 const MOST_BYTES: usize = 64 << 20;
@@ -37,6 +35,8 @@ pub struct Orders {
     pub mark: Mark,
     /// The soft limit on open files that it is to have, unless that is the supervisor's own.
     pub open_files: Option<u64>,
+    /// Its working folder, an absolute path.
+    pub folder: CString,
     /// The program, by its path, and its arguments.
     pub command: Vec<CString>,
     /// All of its environment variables, `NAME=value`.
@@ -44,6 +44,14 @@ pub struct Orders {
 }
 
 impl Orders {
+    /// A folder.
+    ///
+    /// # Errors
+    /// As for [`Orders::command`].
+    pub fn folder(path: &Path) -> io::Result<CString> {
+        word_of(path.as_os_str().as_bytes().to_vec())
+    }
+
     /// The words of a command.
     ///
     /// # Errors
@@ -78,12 +86,13 @@ impl Orders {
     pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; size_of::<u32>()];
         let millis = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
-        let words = u64::try_from(self.command.len()).unwrap_or(u64::MAX);
+        let arguments = u64::try_from(self.command.len()).unwrap_or(u64::MAX);
         let open_files = self.open_files.unwrap_or(LIMIT_STAYS);
-        for number in [millis, self.mark.number(), open_files, words] {
+        for number in [millis, self.mark.number(), open_files, arguments] {
             bytes.extend_from_slice(&number.to_ne_bytes());
         }
-        for word in self.command.iter().chain(&self.environment) {
+        let words = [&self.folder].into_iter().chain(&self.command);
+        for word in words.chain(&self.environment) {
             bytes.extend_from_slice(word.as_bytes_with_nul());
         }
         let rest = bytes.len() - size_of::<u32>();
@@ -116,13 +125,14 @@ impl Orders {
         let (numbers, []) = numbers.as_chunks() else {
             return None;
         };
-        let &[millis, mark, open_files, words] = numbers else {
+        let &[millis, mark, open_files, arguments] = numbers else {
             return None;
         };
         let number = u64::from_ne_bytes;
         let mut words_left = bytes.split_inclusive(|byte| *byte == 0);
         let mut word = || CString::from_vec_with_nul(words_left.next()?.to_vec()).ok();
-        let count = usize::try_from(number(words)).ok()?;
+        let folder = word()?;
+        let count = usize::try_from(number(arguments)).ok()?;
         // Each word has a byte at least.
         let mut command = Vec::with_capacity(count.min(bytes.len()));
         for _ in 0..count {
@@ -135,6 +145,7 @@ impl Orders {
             grace: Duration::from_millis(number(millis)),
             mark: Mark::from_number(number(mark))?,
             open_files: Some(number(open_files)).filter(|limit| *limit != LIMIT_STAYS),
+            folder,
             command: Some(command).filter(|command| !command.is_empty())?,
             environment: environment.ok()?,
         })
@@ -160,6 +171,7 @@ mod tests {
             grace: Duration::from_millis(1500),
             mark: Mark::new(7),
             open_files: Some(1024),
+            folder: Orders::folder(Path::new("/work")).unwrap(),
             command: Orders::command(Path::new("/bin/codex"), &["exec", "", "a\nb"]).unwrap(),
             environment: Orders::environment(&[("HOME", "/home"), ("EMPTY", "")]).unwrap(),
         }
@@ -212,6 +224,8 @@ mod tests {
         let error = Orders::command(Path::new("/bin/codex"), &["a\0b"]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         let error = Orders::environment(&[("A\0", "b")]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let error = Orders::folder(Path::new("/a\0b")).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }
