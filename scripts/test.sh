@@ -25,10 +25,12 @@ quick_without=(backpressure:: login:: real_codex:: a_full_disk engine::cache:: s
 aarch64_suites=(audit config crash doctor environment failures ignored_signals images lines models record requests say serve
   session shapes terminal)
 aarch64_without=(
+  # Of `audit`, with components of their own.
+  a_diff_shows one_more_import the_json_is_what_the_schema
   # Of `config`, `crash`, `doctor`, `environment`, `failures`, `ignored_signals`, `say`.
   a_file_that_this_user_may_not_read an_id_that_takes_the_place codex::a_version_out codex::the_node_script machine:: login::
   real_codex:: another_component_than_the_pinned what_every_user_may_change a_codex_without_a_network under_nohup
-  a_codex_that_cannot_be_started
+  a_codex_that_cannot_be_started a_terminal_that_closes where_hardly_a_thread
   # Of `serve`.
   node:: backpressure:: many::
 )
@@ -84,8 +86,8 @@ if $aarch64; then
   scripts/cargo-musl.sh aarch64 build --package plexum-openai-provider --bin plexum-openai-provider "${locked[@]}"
   export PLEXUM_TEST_PROGRAM=$target/aarch64-unknown-linux-musl/debug/plexum-openai-provider
   if [ "$(uname -m)" != aarch64 ]; then with=(scripts/in-qemu.sh aarch64); fi
-  # Before the tests are built: whether it runs.
-  "${with[@]}" "$PLEXUM_TEST_PROGRAM" --version
+  # Whether it runs, and the component's machine code once for all tests: in qemu each of the first ones would take minutes.
+  XDG_CACHE_HOME=$target/tmp/cache "${with[@]}" "$PLEXUM_TEST_PROGRAM" cache
 fi
 
 # The program once, and not in each test that runs it; with a test beside it, for which cargo picks the features that

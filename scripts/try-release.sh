@@ -41,7 +41,7 @@ trap 'rm -rf "$scratch"' EXIT
 for archive; do
   [ -f "$archive" ] || { say "There is no file $archive."; exit 2; }
   root=$scratch/$(basename "$archive" .tar.gz)
-  mkdir -p "$root"/{bin,dev,proc,tmp,unpacked,workspace,home/.codex,home/.local/state}
+  mkdir -p "$root"/{bin,dev,proc,tmp,unpacked,workspace,home/.codex,home/.cache,home/.local/state}
   touch "$root/dev/null"
   echo '{}' >"$root/home/.codex/auth.json"
   cp -- "$busybox" "$root/bin/busybox"

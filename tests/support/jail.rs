@@ -21,7 +21,7 @@ pub fn forbid(command: &mut Command, forbidden: Forbidden) {
     unsafe { command.pre_exec(move || filter(number, errno)) };
 }
 
-/// Has the program run where no process can become the parent of what has lost its own, as in qemu before version 10.
+/// Has the program run where no process can become the parent of what has lost its own, as in qemu 7.2.
 pub fn forbid_subreaper(command: &mut Command) {
     // SAFETY: as above.
     unsafe { command.pre_exec(|| install(&without_subreaper())) };

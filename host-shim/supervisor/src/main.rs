@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 
 /// From here on, every descendant whose own parent ends becomes a child of this process.
 ///
-/// A sandbox may forbid that, and qemu before 10 does not know it: then the mark, which `/proc` shows, tells who has lost
+/// A sandbox may forbid that, and qemu 7.2 does not know it: then the mark, which `/proc` shows, tells who has lost
 /// its parent, and is returned.
 fn adopt(mark: Mark) -> std::io::Result<Option<Mark>> {
     // `Some` of any number switches it on.

@@ -94,8 +94,6 @@ pub fn put(
     };
     let missing = made.iter().cloned();
     let missing = missing.chain(all.iter().flat_map(|place| missing_above(place)));
-    // Made for the machine code, which is no installed file.
-    let missing = missing.chain(missing_above(&places.home.join(".cache").join(NAME)));
     for folder in missing {
         if !new.folders.contains(&folder) {
             new.folders.push(folder);
