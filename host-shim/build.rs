@@ -24,7 +24,9 @@ mod wit;
 
 fn main() {
     if let Err(message) = build() {
-        println!("cargo::error={message}");
+        for line in message.lines() {
+            println!("cargo::error={line}");
+        }
         std::process::exit(1);
     }
 }

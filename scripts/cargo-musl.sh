@@ -3,9 +3,9 @@
 #
 #   scripts/cargo-musl.sh x86_64|aarch64 ARGUMENTS-OF-CARGO…
 #
-# Rust brings the linker and musl for every target. The C of the crates wants no more of a C library than what clang has
-# and scripts/headers: of a library for another processor there are no headers here. Of x86_64 it uses intrinsics, which
-# clang declares only beside those of a library, such as this machine's.
+# Rust brings the linker and musl for every target. The crates' C code needs only clang's own headers and those in
+# scripts/headers: of a C library for another processor there are none here. For x86_64 it also uses intrinsics, whose
+# headers need those of a C library, such as this machine's.
 set -euo pipefail
 folder=$(realpath -- "$(dirname "$0")")
 architecture=${1:?the architecture}

@@ -31,7 +31,8 @@ fi
 
 only=''
 if [ "${1-}" = --only ]; then
-  only=${2:?the program}
+  [ $# -ge 2 ] || die 2 'name the program: see the top of this script'
+  only=$2
   shift 2
 fi
 [ $# -ge 2 ] || die 2 'name the architecture and the command: see the top of this script'

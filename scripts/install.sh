@@ -53,7 +53,7 @@ misuse() {
 # What the program needs to hear goes to the end of the arguments.
 line_feed='
 '
-home='' prefix='' program='' archive='''' dry_run=false uninstall=false purge=false
+home='' prefix='' program='' archive='' dry_run=false uninstall=false purge=false
 left=$#
 while [ "$left" -gt 0 ]; do
   argument=$1
@@ -154,9 +154,12 @@ build() {
     *) [ -n "$home" ] || die "HOME is not an absolute path ('$HOME'): set it right, or name the home folder with --home DIR" ;;
   esac
   check_folder "${home:-$HOME}/.plexum/plugins/$name"
-  for folder in bin share/man/man1 share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d; do
-    check_folder "${prefix:-${home:-$HOME}/.local}/$folder"
-  done
+  # An upgrade goes to where the program is, which `setup` knows.
+  if [ -n "$prefix" ] || [ ! -f "${home:-$HOME}/.plexum/plugins/$name/.installed" ]; then
+    for folder in bin share/man/man1 share/bash-completion/completions share/zsh/site-functions share/fish/vendor_completions.d; do
+      check_folder "${prefix:-${home:-$HOME}/.local}/$folder"
+    done
+  fi
   command -v cargo >/dev/null || die 'cargo was not found: install Rust from https://rustup.rs, name a built program with --program FILE, or an archive of a release with --from FILE'
   # Chained: `set -e` has no effect on the left of a `||`.
   (

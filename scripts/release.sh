@@ -18,13 +18,14 @@ Builds the program for each target, static and with everything in it, and writes
   plexum-….wasm                                  the packages of wit/, as wkg builds them
   SHA256SUMS                                     the digests of all of these
 
-The same commit gives the same bytes, in whichever folder, with the same Rust and the same clang.
+The same commit gives the same bytes, in whichever folder, with the same Rust and the same clang. The program of this
+machine is built in any case: it says what is in the archives.
 
   --target T      a target of Rust; may be repeated; default x86_64- and aarch64-unknown-linux-musl
   --out DIR       write there instead; what is there already is removed
   --deb           Debian packages too
-  --twice         build all once more, in a clone of this commit in another folder, and compare the files;
-                  both get a folder of the target's own name, and the second one is removed when they are equal
+  --twice         build all once more, in a clone of this commit in another folder, and compare the files; the
+                  second ones are removed if they are equal
   --program FILE  pack FILE, which runs here, instead of building one. For the tests: where it has no list of its
                   crates, there is none of the program's
   --help          this text
@@ -68,7 +69,16 @@ while [ $# -gt 0 ]; do
     *) misuse "unknown argument ${option@Q}" ;;
   esac
 done
+architecture() { # target
+  case $1 in
+    x86_64-unknown-linux-musl) printf 'Advanced Micro Devices X86-64 amd64' ;;
+    aarch64-unknown-linux-musl) printf 'AArch64 arm64' ;;
+    *) misuse "$1 is no target that releases are made for" ;;
+  esac
+}
+
 if [ ${#targets[@]} -eq 0 ]; then targets=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl); fi
+for target in "${targets[@]}"; do architecture "$target" >/dev/null; done
 if [ -n "$program" ] && [ ${#targets[@]} -ne 1 ]; then misuse '--program goes with one --target'; fi
 if [ -n "$program" ] && $twice; then misuse '--twice builds, and --program does not'; fi
 
@@ -101,20 +111,12 @@ if [ -n "$(git status --porcelain)" ]; then say "warning: what is built is not c
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-architecture() { # target
-  case $1 in
-    x86_64-unknown-linux-musl) printf 'Advanced Micro Devices X86-64 amd64' ;;
-    aarch64-unknown-linux-musl) printf 'AArch64 arm64' ;;
-    *) misuse "$1 is no target that releases are made for" ;;
-  esac
-}
-
 static() { # file, target: an executable for the target that needs nothing of the system
   local machine
   machine=$(architecture "$2")
   machine=${machine% *}
-  readelf -h "$1" | grep -q "Machine: *$machine\$" || die "$1 is not a program for $2"
-  if readelf -lW "$1" | grep -q INTERP || readelf -dW "$1" | grep -q NEEDED; then die "$1 is not static"; fi
+  readelf -h "$1" | grep "Machine: *$machine\$" >/dev/null || die "$1 is not a program for $2"
+  if readelf -lW "$1" | grep INTERP >/dev/null || readelf -dW "$1" | grep NEEDED >/dev/null; then die "$1 is not static"; fi
 }
 
 # Lists the remappings that keep this machine's folders out of what is built; build.rs does the same for what it builds.
@@ -130,7 +132,6 @@ remapped() { # prefix of each
 
 build() { # target; prints the path of the program, and the folder with what it embeds
   local target=$1 flags cflags
-  architecture "$target" >/dev/null
   # The folder of the registry has to be there for its remapping.
   cargo fetch --locked --target "$target" >&2
   # Relocations take 400 KB otherwise. musl reads this form.
@@ -394,7 +395,7 @@ for target in "${targets[@]}"; do
   if [ -z "$program" ]; then
     cmp -s "$common/plugin.wasm" "${embedded[$target]}/plugin.wasm" || die "the program for $target has another component than the one for $native"
   fi
-  if [ -z "$program" ] || readelf -SW "$program" 2>/dev/null | grep -q '\.dep-v0'; then
+  if [ -z "$program" ] || readelf -SW "$program" 2>/dev/null | grep '\.dep-v0' >/dev/null; then
     bill "${programs[$target]}" "$common/plugin.wasm" >"$out/$name-$version-$target.cdx.json"
   fi
   bill=$out/$name-$version-$target.cdx.json

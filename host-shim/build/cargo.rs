@@ -15,6 +15,8 @@ pub fn rustflags(target: &str, flags: &[String]) -> String {
 pub fn release_build(
     // The folder of its workspace.
     workspace: &Path,
+    // Where cargo runs: it obeys the configuration there, and in the folders above.
+    from: &Path,
     package: &str,
     target: &str,
     // A folder of its own: cargo locks the outer one while it runs this.
@@ -23,8 +25,9 @@ pub fn release_build(
 ) -> Result<PathBuf, String> {
     let mut cargo = Command::new(variable("CARGO")?);
     cargo
-        .current_dir(workspace)
-        .args(["build", "--release"])
+        .current_dir(from)
+        .args(["build", "--release", "--manifest-path"])
+        .arg(workspace.join("Cargo.toml"))
         .args(["--package", package, "--target", target])
         .arg("--target-dir")
         .arg(target_dir)
@@ -52,15 +55,12 @@ pub fn release_build(
         .map_err(|error| format!("cargo cannot be run to build {package}: {error}"))?;
     if !result.status.success() {
         let stderr = String::from_utf8_lossy(&result.stderr);
-        for line in stderr.lines() {
-            println!("cargo::warning={line}");
-        }
         let remedy = if stderr.contains("target may not be installed") {
             format!("; run `rustup target add {target}`")
         } else {
             String::new()
         };
-        return Err(format!("{package} could not be built{remedy}"));
+        return Err(format!("{package} could not be built{remedy}\n{stderr}"));
     }
     Ok(target_dir.join(target).join("release"))
 }

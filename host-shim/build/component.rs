@@ -14,7 +14,7 @@ const TARGET: &str = "wasm32-wasip2";
 /// Builds it in the clone.
 pub fn build(workspace: &Path, target_dir: &Path, remapped: &[String]) -> Result<Vec<u8>, String> {
     let options = ["--locked".to_owned(), cargo::rustflags(TARGET, remapped)];
-    let folder = cargo::release_build(workspace, PACKAGE, TARGET, target_dir, &options)?;
+    let folder = cargo::release_build(workspace, workspace, PACKAGE, TARGET, target_dir, &options)?;
     let mut bytes = read(
         &folder
             .join(PACKAGE.replace('-', "_"))

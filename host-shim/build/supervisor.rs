@@ -1,5 +1,6 @@
 //! The supervisor, a program of its own beside the host.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,8 +13,14 @@ const PROGRAM: &str = "plexum-codex-supervisor";
 pub enum Source {
     /// The clone.
     Workspace(PathBuf),
-    /// A copy of its package. Cargo has that in a folder which nothing may be written to.
-    Copy(PathBuf),
+    /// A copy of its package, as cargo has that in a folder which nothing may be written to.
+    Copy {
+        /// The folder of the copy.
+        folder: PathBuf,
+        /// Whether it is below the embedder's own folder, with the versions and the configuration that cargo has there.
+        /// `cargo install` builds in the folder for temporary files, and what is above that may be anybody's.
+        is_embedders: bool,
+    },
 }
 
 impl Source {
@@ -39,27 +46,64 @@ impl Source {
             put(&entry.map_err(|error| error.to_string())?.path(), &source)?;
         }
         // The versions that the embedder chose. Without them, cargo chooses among those that it has.
-        if let Some(lock) = out
-            .ancestors()
-            .map(|folder| folder.join("Cargo.lock"))
-            .find(|lock| lock.is_file())
-        {
-            put(&lock, &copy)?;
+        let lock = embedders_lock(out)?;
+        match &lock {
+            Some(lock) => {
+                println!("cargo::rerun-if-changed={}", lock.display());
+                put(lock, &copy)?;
+            }
+            None => {
+                let earlier = copy.join("Cargo.lock");
+                if earlier.exists() {
+                    std::fs::remove_file(&earlier)
+                        .map_err(|error| format!("{}: {error}", earlier.display()))?;
+                }
+            }
         }
-        Ok(Self::Copy(copy))
+        Ok(Self::Copy {
+            folder: copy,
+            is_embedders: lock.is_some(),
+        })
     }
+}
+
+/// The embedder's `Cargo.lock`: the next above the target folder, if it is this user's and nobody else's.
+fn embedders_lock(out: &Path) -> Result<Option<PathBuf>, String> {
+    let of = |path: &Path| {
+        std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let user = of(out)?.uid();
+    let mut locks = out
+        .ancestors()
+        .map(|folder| (folder, folder.join("Cargo.lock")));
+    let Some((folder, lock)) = locks.find(|(_, lock)| lock.is_file()) else {
+        return Ok(None);
+    };
+    for path in [folder, &lock] {
+        let metadata = of(path)?;
+        if metadata.uid() != user || metadata.mode() & 0o002 != 0 {
+            return Ok(None);
+        }
+    }
+    Ok(Some(lock))
 }
 
 /// Builds it, and returns the path of the program.
 ///
-/// It is started for every turn, so what counts is how soon it runs. With musl that is 0.3 ms sooner than with a
+/// It is started for most turns, so what counts is how soon it runs. With musl that is 0.3 ms sooner than with a
 /// static glibc, which first asks what the processor can do: in a virtual machine, the hypervisor answers each
 /// such question. A dynamic linker takes longer still.
 pub fn build(source: &Source, target_dir: &Path, remapped: &[String]) -> Result<PathBuf, String> {
-    let (folder, versions) = match source {
-        Source::Workspace(folder) => (folder, "--locked"),
+    let (folder, from, versions) = match source {
+        Source::Workspace(folder) => (folder, folder.as_path(), "--locked"),
         // All of its crates are there: the host has the same.
-        Source::Copy(folder) => (folder, "--offline"),
+        Source::Copy {
+            folder,
+            is_embedders,
+        } => match is_embedders {
+            true => (folder, folder.as_path(), "--offline"),
+            false => (folder, Path::new("/"), "--offline"),
+        },
     };
     let target = variable("TARGET")?;
     let with_musl = target.replace("-linux-gnu", "-linux-musl");
@@ -87,7 +131,7 @@ pub fn build(source: &Source, target_dir: &Path, remapped: &[String]) -> Result<
         ] {
             options.push(format!("--config=profile.release.{setting}"));
         }
-        match cargo::release_build(folder, PACKAGE, target, target_dir, &options) {
+        match cargo::release_build(folder, from, PACKAGE, target, target_dir, &options) {
             Ok(built) => return Ok(built.join(PROGRAM)),
             Err(mistake) => mistakes = mistake,
         }

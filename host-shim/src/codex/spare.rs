@@ -1,7 +1,8 @@
 //! One supervisor that was started ahead of the turn that needs it, so that the turn does not wait for a process.
 //!
 //! There is one at most in this process, and none before there was a reason to expect another turn: two of them within
-//! [`IDLE`]. It goes when no turn has begun for that long, and with the runtime that it was started in.
+//! [`IDLE`]. It goes when no turn has begun for that long, with the runtime that it was started in, and when a provider is
+//! closed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ struct State {
 }
 
 struct Keeper {
-    /// Sockets and pipes work in the runtime alone that they were made in.
+    /// Sockets and pipes work only in the runtime in which they were made.
     runtime: Id,
     /// A turn has begun.
     began: Arc<Notify>,
@@ -45,8 +46,8 @@ struct Keeper {
 pub fn take() -> Option<Supervisor> {
     let mut state = state();
     let here = Handle::current().id();
-    let is_here = |keeper: &Keeper| keeper.runtime == here;
-    state.keeper.as_ref().filter(|keeper| is_here(keeper))?;
+    let is_here = |keeper: &&Keeper| keeper.runtime == here;
+    state.keeper.as_ref().filter(is_here)?;
     state.spare.take()
 }
 
@@ -55,19 +56,23 @@ pub fn prepare() {
     let mut state = state();
     let now = Instant::now();
     let last = state.last_start.replace(now);
-    if let Some(keeper) = &state.keeper {
-        keeper.began.notify_one();
-    } else if last.is_some_and(|last| now - last < IDLE) && !files_are_few() {
-        let began = Arc::<Notify>::default();
-        began.notify_one();
-        let runtime = Handle::current();
-        state.keeper = Some(Keeper {
-            runtime: runtime.id(),
-            began: Arc::clone(&began),
-        });
-        // A runtime that is shut down drops the task at once, which locks the state.
-        drop(state);
-        runtime.spawn(keep(began, End));
+    let runtime = Handle::current();
+    match &state.keeper {
+        Some(keeper) if keeper.runtime == runtime.id() => keeper.began.notify_one(),
+        // One is enough for a process, and the turns of other runtimes do without.
+        Some(_) => {}
+        None if last.is_some_and(|last| now - last < IDLE) && !files_are_few() => {
+            let began = Arc::<Notify>::default();
+            began.notify_one();
+            state.keeper = Some(Keeper {
+                runtime: runtime.id(),
+                began: Arc::clone(&began),
+            });
+            // A runtime that is shut down drops the task at once, which locks the state.
+            drop(state);
+            runtime.spawn(keep(Keeping(began)));
+        }
+        None => {}
     }
 }
 
@@ -82,36 +87,56 @@ fn state() -> MutexGuard<'static, State> {
 }
 
 /// Has one wait from each beginning of a turn on, until no more turns begin.
-async fn keep(began: Arc<Notify>, end: End) {
-    while tokio::time::timeout(IDLE, began.notified()).await.is_ok() {
+async fn keep(keeping: Keeping) {
+    while tokio::time::timeout(IDLE, keeping.0.notified())
+        .await
+        .is_ok()
+    {
         if state().spare.is_some() {
             continue;
         }
         // Off the turn's path: this takes as long as a few of its other steps together.
         let started = tokio::task::spawn_blocking(Supervisor::start).await;
         match started {
-            Ok(Ok(supervisor)) => state().spare = Some(supervisor),
+            Ok(Ok(supervisor)) => {
+                let mut state = state();
+                if !keeping.is_in(&state) {
+                    return;
+                }
+                state.spare = Some(supervisor);
+            }
             // The turn that needs one tries again, and says why it failed.
             Ok(Err(error)) => tracing::debug!(%error, "no supervisor could be started ahead"),
             Err(error) => tracing::debug!(%error, "no supervisor could be started ahead"),
         }
     }
-    drop(end);
 }
 
-/// The end of the keeper, also when its runtime ends.
-struct End;
+/// What the task has. It ends with this, also when its runtime ends.
+struct Keeping(Arc<Notify>);
 
-impl Drop for End {
-    fn drop(&mut self) {
-        state().keeper = None;
-        end();
+impl Keeping {
+    /// Whether the task is still the one that counts.
+    fn is_in(&self, state: &State) -> bool {
+        let keeper = state.keeper.as_ref();
+        keeper.is_some_and(|keeper| Arc::ptr_eq(&keeper.began, &self.0))
     }
 }
 
-/// Ends the one that waits, and returns when it is gone.
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        let is_last = self.is_in(&state());
+        if is_last {
+            end();
+        }
+    }
+}
+
+/// Ends the one that waits, and returns when it is gone. There is none until turns are frequent again.
 pub fn end() {
-    let Some(spare) = state().spare.take() else {
+    let mut state = state();
+    state.keeper = None;
+    let Some(spare) = state.spare.take() else {
         return;
     };
     let id = spare.process.id().and_then(|id| i32::try_from(id).ok());

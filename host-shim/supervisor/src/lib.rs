@@ -11,8 +11,8 @@
 //! was a turn.
 //!
 //! 1. The host sends one byte, along with the descriptors that the byte announces, and then its [`Orders`].
-//! 2. The supervisor sends a [`Report`] for each thing that happens; the last is [`Report::Gone`] or
-//!    [`Report::NotStarted`].
+//! 2. The supervisor sends a [`Report`] for each thing that happens; the last is [`Report::Gone`],
+//!    [`Report::Left`] or [`Report::NotStarted`].
 //! 3. [`STOP`], or the end of the host's side, asks it to stop codex: SIGINT, on which codex ends its tools, and
 //!    after the grace period SIGKILL to everything that is left. After [`KILL`], that comes at once.
 //! 4. [`SUSPEND`] and [`RESUME`] stop codex and its tools for a while, and have them go on.

@@ -55,8 +55,8 @@ fn main() -> ExitCode {
         chdir(&*orders.folder)?;
         let orphans = adopt(orders.mark)?;
         let (codex, is_inside) = Child::start(&orders, given.stdin, given.cgroup)?;
-        // The workspace is codex's.
-        std::env::set_current_dir("/")?;
+        // The workspace is codex's, which runs whether or not this succeeds.
+        let _ = std::env::set_current_dir("/");
         Ok((signals, codex, is_inside, orphans))
     });
     match started {

@@ -45,7 +45,7 @@ pub fn plan(places: &Places, old: &Record, files: &[contents::File]) -> (Vec<Str
         places.record.display()
     ));
     lines.push(format!(
-        "would compile the component into the cache of this user, for {NAME} to start sooner"
+        "would compile the component into the cache, for {NAME} to start sooner"
     ));
     (lines, warnings)
 }
