@@ -31,6 +31,9 @@ aarch64_without=(
   a_file_that_this_user_may_not_read an_id_that_takes_the_place codex::a_version_out codex::the_node_script machine:: login::
   real_codex:: another_component_than_the_pinned what_every_user_may_change a_codex_without_a_network under_nohup
   a_codex_that_cannot_be_started a_terminal_that_closes where_hardly_a_thread
+  # Those that take half a minute and more each: they run the program again and again.
+  the_models_are_those installation::a_workspace_that_cannot a_lost_thread_is_replaced the_sandbox_is_stated
+  nothing_that_a_request_holds a_codex_that_fails_ends
   # Of `serve`.
   node:: backpressure:: many::
 )
