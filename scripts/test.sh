@@ -22,8 +22,7 @@ quick_without=(backpressure:: login:: real_codex:: a_full_disk engine::cache:: s
 
 # The core: what runs the program with a scripted codex. Left out by the beginning of their names are tests that qemu is in
 # the way of, and those that compile the component anew, which takes a minute each there; tests/README.md has them all.
-aarch64_suites=(audit config crash doctor environment failures ignored_signals images lines models record requests say serve
-  session shapes terminal)
+aarch64_suites=(audit config crash doctor environment failures ignored_signals images lines record say serve session terminal)
 aarch64_without=(
   # Of `audit`, with components of their own.
   a_diff_shows one_more_import the_json_is_what_the_schema
@@ -32,8 +31,7 @@ aarch64_without=(
   real_codex:: another_component_than_the_pinned what_every_user_may_change a_codex_without_a_network under_nohup
   a_codex_that_cannot_be_started a_terminal_that_closes where_hardly_a_thread
   # Those that take half a minute and more each: they run the program again and again.
-  the_models_are_those installation::a_workspace_that_cannot a_lost_thread_is_replaced the_sandbox_is_stated
-  nothing_that_a_request_holds a_codex_that_fails_ends
+  installation::a_workspace_that_cannot a_lost_thread_is_replaced the_sandbox_is_stated a_codex_that_fails_ends
   # Of `serve`.
   node:: backpressure:: many::
 )
