@@ -62,11 +62,11 @@ mkdir -p "$prebuilt"
 
 if [ -n "$(git status --porcelain)" ]; then
   echo 'warning: what is packaged is not the present commit alone: git status shows changes' >&2
-  options+=(--allow-dirty)
 fi
+# With --allow-dirty, as the component is in no commit: that it is the commit's own was seen to above.
 # A folder of its own: in the clone's, the program of the package would replace the one of the clone.
 CARGO_TARGET_DIR=$target_dir/package CARGO_PROFILE_DEV_DEBUG=false \
-  cargo package --locked --package "$name-supervisor" --package "$name" "${options[@]}" >&2
+  cargo package --locked --allow-dirty --package "$name-supervisor" --package "$name" "${options[@]}" >&2
 files=$target_dir/package-files
 rm -rf "$files"
 mkdir -p "$files"
