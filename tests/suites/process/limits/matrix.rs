@@ -87,7 +87,8 @@ pub const MATRIX: &[Row] = &[
     row("ulimit -v 300 MiB",                    memory(300 * MIB),                      Content,            Succeed,            either(&["ulimit -v"])),
 
     row("ulimit -n 64",                         files(64),                              Content,            Succeed,            Succeed),
-    row("ulimit -n 24",                         files(24),                              Content,            Succeed,            Succeed),
+    row("ulimit -n 32",                         files(32),                              Content,            Succeed,            Succeed),
+    row("ulimit -n 24",                         files(24),                              Content,            Succeed,            either(&["ulimit -n"])),
     row("ulimit -n 14",                         files(14),                              Problem("ulimit -n"), lacks(&["ulimit -n"]), lacks(&["ulimit -n"])),
     row("ulimit -n 9",                          files(9),                               Problem("ulimit -n"), CannotBegin(&["ulimit -n"]), CannotBegin(&["ulimit -n"])),
 
