@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the packages for the Rust registry. See --help.
 set -euo pipefail
+caller=$PWD
 cd "$(dirname "$0")/.."
 name=plexum-openai-provider
 
@@ -21,7 +22,7 @@ digest. Each package is then built once from nothing but itself, in debug mode.
   --help          this text
 
 What is not committed is packaged too, with a warning. To publish them, see tests/README.md.
-Exit codes: 0 done, 1 it could not be done, 2 wrong arguments.
+Exit codes: 0 done, 2 wrong arguments, 3 a tool is missing, another one that it could not be done.
 END
 }
 
@@ -35,7 +36,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --program)
       [ $# -gt 1 ] && [ -n "$2" ] || misuse "$1 needs a value"
-      program=$2
+      program=$(cd "$caller" && realpath -ms -- "$2")
       shift
       ;;
     --no-verify) options+=("$1") ;;

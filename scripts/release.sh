@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the files of a release. See --help.
 set -euo pipefail
+caller=$PWD
 cd "$(dirname "$0")/.."
 repository=$PWD
 name=plexum-openai-provider
@@ -58,8 +59,8 @@ while [ $# -gt 0 ]; do
       shift
       ;;&
     --target) targets+=("$value") ;;
-    --out) out=$(realpath -ms -- "$value") ;;
-    --program) program=$(realpath -ms -- "$value") ;;
+    --out) out=$(cd "$caller" && realpath -ms -- "$value") ;;
+    --program) program=$(cd "$caller" && realpath -ms -- "$value") ;;
     --deb) deb=true ;;
     --twice) twice=true ;;
     --help | -h)
