@@ -9,6 +9,17 @@ use crate::{cargo, variable};
 const PACKAGE: &str = "plexum-openai-provider-supervisor";
 const PROGRAM: &str = "plexum-codex-supervisor";
 
+/// What makes its package a workspace: it is no member of the one whose target folder it may be in, and a package brings no
+/// profile. This one is the clone's.
+const WORKSPACE: &str = "
+[workspace]
+
+[profile.release]
+lto = true
+codegen-units = 1
+strip = true
+";
+
 /// Where it is built from.
 pub enum Source {
     /// The clone.
@@ -33,10 +44,9 @@ impl Source {
         std::fs::create_dir_all(&source)
             .map_err(|error| format!("{}: {error}", source.display()))?;
         let manifest = read(&package.join("Cargo.toml"))?;
-        // It is no member of the workspace whose target folder this may be in.
         crate::write(
             &copy.join("Cargo.toml"),
-            format!("{manifest}\n[workspace]\n").as_bytes(),
+            format!("{manifest}{WORKSPACE}").as_bytes(),
         )?;
         put(&package.join("build.rs"), &copy)?;
         let files = package.join("src");
@@ -99,11 +109,9 @@ pub fn build(source: &Source, target_dir: &Path, remapped: &[String]) -> Result<
         // All of its crates are there: the host has the same.
         Source::Copy {
             folder,
-            is_embedders,
-        } => match is_embedders {
-            true => (folder, folder.as_path(), "--offline"),
-            false => (folder, Path::new("/"), "--offline"),
-        },
+            is_embedders: true,
+        } => (folder, folder.as_path(), "--offline"),
+        Source::Copy { folder, .. } => (folder, Path::new("/"), "--offline"),
     };
     let target = variable("TARGET")?;
     let with_musl = target.replace("-linux-gnu", "-linux-musl");
@@ -121,16 +129,11 @@ pub fn build(source: &Source, target_dir: &Path, remapped: &[String]) -> Result<
             "-Cpanic=abort".to_owned(),
         ];
         flags.extend_from_slice(remapped);
-        let mut options = vec![versions.to_owned(), cargo::rustflags(target, &flags)];
-        // Those of the clone's profile, but for its size.
-        for setting in [
-            "opt-level=\"s\"",
-            "lto=true",
-            "codegen-units=1",
-            "strip=true",
-        ] {
-            options.push(format!("--config=profile.release.{setting}"));
-        }
+        let options = [
+            versions.to_owned(),
+            cargo::rustflags(target, &flags),
+            "--config=profile.release.opt-level=\"s\"".to_owned(),
+        ];
         match cargo::release_build(folder, from, PACKAGE, target, target_dir, &options) {
             Ok(built) => return Ok(built.join(PROGRAM)),
             Err(mistake) => mistakes = mistake,
