@@ -4,6 +4,7 @@
 //! [`IDLE`]. It goes when no turn has begun for that long, with the runtime that it was started in, and when a provider is
 //! closed.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -97,8 +98,8 @@ async fn keep(keeping: Keeping) {
         }
         // Off the turn's path: this takes as long as a few of its other steps together.
         let started = tokio::task::spawn_blocking(Supervisor::start).await;
-        match started {
-            Ok(Ok(supervisor)) => {
+        match started.map_err(io::Error::from).flatten() {
+            Ok(supervisor) => {
                 let mut state = state();
                 if !keeping.is_in(&state) {
                     return;
@@ -106,7 +107,6 @@ async fn keep(keeping: Keeping) {
                 state.spare = Some(supervisor);
             }
             // The turn that needs one tries again, and says why it failed.
-            Ok(Err(error)) => tracing::debug!(%error, "no supervisor could be started ahead"),
             Err(error) => tracing::debug!(%error, "no supervisor could be started ahead"),
         }
     }
