@@ -96,21 +96,23 @@ fn an_archive_is_installed_if_its_digest_is_the_one_that_was_published() {
     assert!(home.read(PROGRAM).contains("# of a release"));
 }
 
+/// The command `setup` of this program, for this home.
+fn setup_of(program: &Path, home: &Home) -> Command {
+    let mut setup = Command::new(program);
+    setup
+        .env_clear()
+        .env("HOME", &home.path)
+        .env("PATH", home.search_path())
+        .env("TMPDIR", &home.temporary)
+        .env("XDG_CACHE_HOME", home.machine_code().unwrap())
+        .arg("setup");
+    setup
+}
+
 #[test]
 fn setup_by_itself_leaves_the_program_where_it_is_and_takes_out_what_it_has_put_in() {
     let home = Home::new();
-    let setup = |arguments: &[&str]| {
-        let mut command = Command::new(program());
-        command
-            .env_clear()
-            .env("HOME", &home.path)
-            .env("PATH", home.search_path())
-            .env("TMPDIR", &home.temporary)
-            .env("XDG_CACHE_HOME", home.machine_code().unwrap())
-            .arg("setup")
-            .args(arguments);
-        home.run(&mut command)
-    };
+    let setup = |arguments: &[&str]| home.run(setup_of(program(), &home).args(arguments));
     let ran = setup(&[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(home.path.join(PLUGIN).join("plugin.wasm").is_file());
@@ -139,16 +141,8 @@ fn setup_of_the_installed_program_puts_in_another_component_and_stays() {
     let component = home.scratch.path().join("pulled.wasm");
     std::fs::write(&component, plexum_openai_provider::COMPONENT).unwrap();
     for arguments in [&["--dry-run"] as &[&str], &[]] {
-        let mut setup = Command::new(home.path.join(PROGRAM));
-        setup
-            .env_clear()
-            .env("HOME", &home.path)
-            .env("PATH", home.search_path())
-            .env("TMPDIR", &home.temporary)
-            .env("XDG_CACHE_HOME", home.machine_code().unwrap())
-            .args(["setup", "--component"])
-            .arg(&component)
-            .args(arguments);
+        let mut setup = setup_of(&home.path.join(PROGRAM), &home);
+        setup.arg("--component").arg(&component).args(arguments);
         let ran = home.run(&mut setup);
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert!(!ran.stdout.contains("remove"), "{ran:?}");

@@ -158,7 +158,7 @@ impl Home {
         command
     }
 
-    /// A cache with machine code in it, whoever may have cleared it.
+    /// A cache that has the machine code, also after an installation has cleared it.
     pub fn machine_code(&self) -> Option<&Path> {
         let folder = self.machine_code.as_ref()?.path();
         copy_machine_code(folder);

@@ -38,10 +38,10 @@ fn manifest() -> String {
     )
 }
 
-/// A build of a crate against the packages. What it shares with the clone is not compiled again.
+/// A build of a crate against the packages, with a target folder of its own: of the clone it has the versions alone.
 fn cargo(folder: &Path, (host, supervisor): &(PathBuf, PathBuf), command: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    // What it has not been given, it must not fetch: it comes from the packages and from the clone's Cargo.lock.
+    // What the clone has not been built from, it must not fetch.
     cargo.current_dir(folder).args([command, "--offline"]);
     for (name, package) in [
         (NAME, host),
