@@ -70,6 +70,7 @@ while [ $# -gt 0 ]; do
     *) misuse "unknown argument ${option@Q}" ;;
   esac
 done
+
 architecture() { # target
   case $1 in
     x86_64-unknown-linux-musl) printf 'Advanced Micro Devices X86-64 amd64' ;;
