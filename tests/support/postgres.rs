@@ -4,6 +4,7 @@ use std::ffi::{CString, OsStr};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -370,7 +371,10 @@ impl PgBouncer {
             scratch,
         };
         let socket = bouncer.scratch.path().join(format!(".s.PGSQL.{port}"));
-        wait_until("PgBouncer is ready", || socket.exists());
+        // The file is there before anybody listens at it.
+        wait_until("PgBouncer is ready", || {
+            UnixStream::connect(&socket).is_ok()
+        });
         Some(bouncer)
     }
 
