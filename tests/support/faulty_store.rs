@@ -106,7 +106,7 @@ impl Session for Faulty {
         self.fault.or("set_aside", self.session.set_aside())
     }
 
-    fn lost(&self) -> LostFuture<'_> {
+    fn lost(&self) -> Option<LostFuture<'_>> {
         self.session.lost()
     }
 

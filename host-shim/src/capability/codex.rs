@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use super::CodexCtx;
+use super::{CodexCtx, Search};
 use crate::capability::bindings::codex;
 use crate::codex::ask::Clock;
 use crate::codex::exit::Exit;
@@ -177,14 +177,18 @@ impl CodexCtx {
         Ok(process)
     }
 
+    /// Begins to look for the program that codex is, where a disk that does not answer holds up nothing else.
+    pub(crate) fn search(&self) -> Search {
+        let (pinned, binary) = (Arc::clone(&self.program), self.config.binary.clone());
+        tokio::task::spawn_blocking(move || pinned.get(binary.as_deref()))
+    }
+
     /// Which program codex is.
     pub(super) async fn resolve_program(&mut self) -> Result<PathBuf, codex::Refusal> {
         use codex::RefusalReason as Reason;
-        let (pinned, binary) = (Arc::clone(&self.program), self.config.binary.clone());
-        // A search looks at folders that may be on a disk that does not answer.
-        let found = tokio::task::spawn_blocking(move || pinned.get(binary.as_deref()));
+        let search = self.search.take().unwrap_or_else(|| self.search());
         self.bounds
-            .within(found)
+            .within(search)
             .await
             .map_err(|_| stopped())?
             .map_err(|error| refusal(Reason::Failed, error.to_string()))?

@@ -4,6 +4,7 @@ pub mod bindings;
 pub mod budget;
 mod codex;
 pub(crate) mod codex_server;
+mod finishing;
 mod from_wit;
 pub mod handover;
 pub mod image;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
 use wasmtime::component::ResourceTable;
 
 use crate::app_server::pool::Pool;
@@ -37,11 +39,14 @@ use crate::contract::event::Event;
 use crate::engine::ticker::Ticking;
 use crate::grant::Grant;
 use crate::grant::known_threads::KnownThreads;
-use crate::grant::program::PinnedProgram;
+use crate::grant::program::{PinnedProgram, ProgramError};
 use crate::session::queue::Foremost;
 use crate::session::store::{Loaded, Session};
 use crate::telemetry::metrics::Meter;
 use crate::telemetry::record::TurnRecord;
+
+/// A search for the program that codex is.
+pub(crate) type Search = JoinHandle<Result<PathBuf, ProgramError>>;
 
 /// What is granted to one turn. It is in the data of the store that the component runs in; dropping it ends codex
 /// and lets other turns into the workspace.
@@ -60,6 +65,8 @@ pub struct CodexCtx {
     /// resumed.
     pub(crate) threads: KnownThreads,
     pub(crate) program: Arc<PinnedProgram>,
+    /// The search for the program, which has begun before the component asks for it.
+    pub(crate) search: Option<Search>,
     pub(crate) record: TurnRecord,
     /// The codex processes that stay.
     pub(crate) servers: Arc<Pool>,

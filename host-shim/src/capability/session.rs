@@ -3,9 +3,9 @@
 use std::result::Result as StdResult;
 use std::sync::Arc;
 
-use tracing::Instrument;
 use wasmtime::Result;
 
+use super::finishing::Finishing;
 use super::{CodexCtx, NoAnswer};
 use crate::capability::bindings::session;
 use crate::contract::event::Usage;
@@ -83,12 +83,14 @@ impl CodexCtx {
         F: for<'a> FnOnce(&'a dyn Session) -> StoreFuture<'a, T> + Send + 'static,
     {
         let session = Arc::clone(&self.session);
-        let task = async move { change(&*session).await };
-        let task = tokio::spawn(task.in_current_span());
+        let changed = Finishing::new(async move { change(&*session).await });
         async {
-            task.await.map_err(|error| {
-                SessionError::new(SessionErrorKind::Unreadable, error.to_string())
-            })?
+            changed.await.unwrap_or_else(|panicked| {
+                Err(SessionError::new(
+                    SessionErrorKind::Unreadable,
+                    format!("the session store has panicked: {}", panicked.message()),
+                ))
+            })
         }
     }
 }

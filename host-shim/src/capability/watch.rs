@@ -14,17 +14,22 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch over the conversation of the turn that this request to stop belongs to.
-    pub fn over(session: &Arc<dyn Session>, stop: &Stop) -> Self {
-        let lost = Arc::new(OnceLock::new());
-        let (session, stop, noted) = (Arc::clone(session), stop.clone(), Arc::clone(&lost));
+    /// Begins to watch over the conversation of the turn that this request to stop belongs to, if it can be lost.
+    pub fn over(session: &Arc<dyn Session>, stop: &Stop) -> Option<Self> {
+        // What the task waits for borrows from its own session.
+        drop(session.lost()?);
+        let noted = Arc::new(OnceLock::new());
+        let (session, stop, lost) = (Arc::clone(session), stop.clone(), Arc::clone(&noted));
         let task = tokio::spawn(async move {
-            let error = session.lost().await;
+            let Some(lost) = session.lost() else {
+                return;
+            };
+            let error = lost.await;
             tracing::warn!(%error, "the conversation is lost; codex is stopped");
             let _first = noted.set(error);
             stop.lose_session();
         });
-        Watch { lost, task }
+        Some(Watch { lost, task })
     }
 
     /// Ends the watch, and returns why the conversation is lost, if it is. The watch holds nothing of it any more then.

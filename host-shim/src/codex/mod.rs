@@ -16,7 +16,6 @@ pub mod process;
     allow(dead_code, reason = "most of it is for the doctor")
 )]
 pub mod query;
-pub mod spare;
 pub mod spawner;
 pub mod start;
 pub mod stderr;
@@ -26,3 +25,4 @@ mod supervisor;
 pub mod task;
 #[cfg(any(feature = "doctor", feature = "fleet"))]
 pub mod version;
+pub mod waiting;

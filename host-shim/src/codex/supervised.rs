@@ -20,22 +20,22 @@ use plexum_openai_provider_supervisor::{
     Family, KILL, Mark, Orders, PING, RESUME, Report, STOP, SUSPEND, SWEEP, TURN, is_held, orders,
 };
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
+use rustix::net::{
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, sendmsg, shutdown,
+};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_open,
     waitid,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncWriteExt as _, Interest};
-use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
-use tokio::process;
 use tokio::time::Instant;
 
 use crate::codex::cgroup::Cgroup;
-use crate::codex::spare;
 use crate::codex::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
-use crate::codex::supervisor::Supervisor;
+use crate::codex::supervisor::{Supervisor, is_reset};
+use crate::codex::waiting;
 use crate::open_files;
 
 /// Starts codex on this machine, under a supervisor of its own.
@@ -56,43 +56,38 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
     } else {
         (None, None)
     };
+    let (stdout, codex_stdout) = output()?;
+    let (stderr, codex_stderr) = output()?;
     let cgroup = Cgroup::make();
     let cgroup_folder = cgroup.as_ref().map(Cgroup::folder).transpose()?;
     let given = [
         (orders::STDIN, codex_stdin.as_ref().map(AsFd::as_fd)),
         (orders::LOCK, command.lock),
         (orders::CGROUP, cgroup_folder.as_ref().map(AsFd::as_fd)),
+        (orders::STDOUT, Some(codex_stdout.as_fd())),
+        (orders::STDERR, Some(codex_stderr.as_fd())),
     ];
     // A turn may be one of many processes, and numbers of processes come again.
     let mark = Mark::new(RandomState::new().hash_one(std::process::id()));
     let orders = Orders {
         grace: command.grace,
+        stays: waiting::note_start(),
         mark,
         open_files: open_files::limit_before(),
         folder: Orders::folder(&path::absolute(command.workspace)?)?,
         command: Orders::command(command.program, command.args)?,
         environment: Orders::environment(command.environment)?,
     };
+    let stays = orders.stays;
     let orders = orders.to_bytes()?;
 
-    let (mut child, stdout, stderr, report) = loop {
-        let (supervisor, is_spare) = match spare::take() {
-            Some(supervisor) => (supervisor, true),
-            None => (Supervisor::start()?, false),
-        };
-        let Supervisor {
-            control,
-            process,
-            stdout,
-            stderr,
-        } = supervisor;
+    let (mut child, report) = loop {
+        let waiting = waiting::take();
+        let has_waited = waiting.is_some();
         let mut child = SupervisedChild {
-            control: Control {
-                socket: control,
-                part: [0; Report::LEN],
-                len: 0,
-            },
-            supervisor: process,
+            supervisor: Some(waiting.map_or_else(Supervisor::start, Ok)?),
+            stays,
+            has_said: false,
             pulse: Pulse::after(BEAT),
             last: None,
             ended: None,
@@ -107,14 +102,13 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         };
         match child.start(&given, &orders).await {
             // Something has killed it while it waited.
-            Err(NotSaid(error)) if is_spare => {
-                tracing::debug!(%error, "the supervisor that was started ahead is gone");
+            Err(NotSaid(error)) if has_waited => {
+                tracing::debug!(%error, "the supervisor that waited for a turn is gone");
             }
             Err(NotSaid(error)) => return Err(error),
-            Ok(report) => break (child, stdout, stderr, report?),
+            Ok(report) => break (child, report?),
         }
     };
-    spare::prepare();
     match report {
         started @ (Report::Started(id) | Report::StartedInside(id)) => {
             child.cgroup = cgroup.filter(|_| matches!(started, Report::StartedInside(_)));
@@ -130,6 +124,13 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
         Report::NotStarted(error) => Err(io::Error::from_raw_os_error(error)),
         other => Err(unexpected(other)),
     }
+}
+
+/// A pipe for something that codex prints: our end, and codex's.
+fn output() -> io::Result<(pipe::Receiver, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    let reader = pipe::Receiver::from_owned_fd(reader.into())?;
+    Ok((reader, writer.into()))
 }
 
 /// The supervisor has not got all of its orders, so it has started nothing.
@@ -155,9 +156,12 @@ fn send_with(control: impl AsFd, byte: u8, descriptors: &[BorrowedFd<'_>]) -> io
 
 /// A codex under its supervisor. Dropping this closes the control socket, and the supervisor does the rest.
 struct SupervisedChild {
-    control: Control,
-    /// When this is dropped, tokio reaps it later.
-    supervisor: process::Child,
+    /// None when nothing of codex is left.
+    supervisor: Option<Supervisor>,
+    /// Whether it does not exit then, but waits for the next codex.
+    stays: bool,
+    /// Whether it was told anything that it does not answer, since its orders.
+    has_said: bool,
     pulse: Pulse,
     /// Its last report, when that has come.
     last: Option<Report>,
@@ -174,13 +178,6 @@ struct SupervisedChild {
     cgroup: Option<Cgroup>,
     grace: Duration,
     lost: Option<Lost>,
-}
-
-/// The control socket, and the part of a report that has arrived so far.
-struct Control {
-    socket: UnixStream,
-    part: [u8; Report::LEN],
-    len: usize,
 }
 
 /// Whether the supervisor still does its work: codex's tools can stop it or trace it.
@@ -246,11 +243,15 @@ impl Child for SupervisedChild {
     }
 
     fn turn_begins(&mut self, lock: Option<BorrowedFd<'_>>) {
-        let socket = &self.control.socket;
+        let Some(supervisor) = &self.supervisor else {
+            return;
+        };
+        let socket = &supervisor.control.socket;
         let said = socket.try_io(Interest::WRITABLE, || {
             send_with(socket, TURN, lock.as_slice())
         });
         self.begins = said.is_ok();
+        self.has_said = true;
         if let Err(error) = said {
             tracing::debug!(%error, "the supervisor does not hear of the turn");
         }
@@ -339,7 +340,10 @@ impl SupervisedChild {
             .filter_map(|(bit, descriptor)| descriptor.map(|descriptor| (bit, descriptor)));
         let (bits, descriptors): (Vec<u8>, Vec<BorrowedFd<'_>>) = given.unzip();
         let bits = bits.iter().fold(0, |bits, bit| bits | bit);
-        let socket = &mut self.control.socket;
+        let Some(supervisor) = &mut self.supervisor else {
+            return Err(NotSaid(no_supervisor()));
+        };
+        let socket = &mut supervisor.control.socket;
         send_with(&*socket, bits, &descriptors).map_err(NotSaid)?;
         socket.write_all(orders).await.map_err(NotSaid)?;
         match self.report().await {
@@ -350,8 +354,11 @@ impl SupervisedChild {
     }
 
     /// Sends a word to the supervisor.
-    fn say(&self, word: u8) {
-        if let Err(error) = self.control.socket.try_write(&[word]) {
+    fn say(&mut self, word: u8) {
+        self.has_said |= word != PING;
+        if let Some(supervisor) = &self.supervisor
+            && let Err(error) = supervisor.control.socket.try_write(&[word])
+        {
             tracing::debug!(%error, word, "this did not reach the supervisor, which has exited");
         }
     }
@@ -360,9 +367,12 @@ impl SupervisedChild {
     /// An error means that the supervisor is gone or held.
     async fn report(&mut self) -> io::Result<Report> {
         loop {
+            let Some(supervisor) = &mut self.supervisor else {
+                return Err(no_supervisor());
+            };
             tokio::select! {
                 biased;
-                report = self.control.report() => match report? {
+                report = supervisor.control.report() => match report? {
                     Report::Awake => self.pulse = Pulse::after(BEAT),
                     other => return Ok(other),
                 },
@@ -406,20 +416,48 @@ impl SupervisedChild {
             let message = "the supervisor says that codex has ended, but codex runs";
             return Err(io::Error::other(message));
         }
-        loop {
+        if matches!(gone, Gone::All { .. }) && self.stays && self.is_kept() {
+            return Ok(gone);
+        }
+        while let Some(supervisor) = &mut self.supervisor {
             tokio::select! {
                 biased;
-                exited = exited(&mut self.supervisor) => return exited.map(|()| gone),
+                exited = exited(&mut supervisor.process) => {
+                    exited?;
+                    self.supervisor = None;
+                }
                 // It has nothing more to do than to exit.
                 () = tokio::time::sleep_until(self.pulse.next) => {
                     self.pulse = Pulse::after(FAST_BEAT);
-                    if let Some(supervisor) = self.id() && is_held(supervisor) {
+                    if let Some(id) = supervisor.id() && is_held(id) {
                         tracing::warn!("something holds the supervisor; it is killed");
-                        self.supervisor.start_kill()?;
+                        supervisor.process.start_kill()?;
                     }
                 }
             }
         }
+        Ok(gone)
+    }
+
+    /// Has the supervisor wait for its next codex, if it may; otherwise it is told to exit.
+    fn is_kept(&mut self) -> bool {
+        // It would take a word that is still on its way for one about its next codex.
+        let may_wait = !self.has_said && self.pulse.asked.is_none();
+        let Some(supervisor) = self.supervisor.take() else {
+            return true;
+        };
+        let supervisor = match may_wait {
+            true => waiting::keep(supervisor),
+            false => Err(supervisor),
+        };
+        let Err(supervisor) = supervisor else {
+            return true;
+        };
+        if let Err(error) = shutdown(&supervisor.control.socket, Shutdown::Both) {
+            tracing::debug!(%error, "the supervisor has exited already");
+        }
+        self.supervisor = Some(supervisor);
+        false
     }
 
     /// So many processes could not be ended by a signal: they are another user's. The kernel can end them if they are in
@@ -438,8 +476,7 @@ impl SupervisedChild {
     }
 
     fn id(&self) -> Option<Pid> {
-        let id = i32::try_from(self.supervisor.id()?).ok()?;
-        Pid::from_raw(id)
+        self.supervisor.as_ref()?.id()
     }
 
     /// Asks the supervisor whether it does its work, and tells one that was stopped to go on. An error means that it is
@@ -565,9 +602,12 @@ impl SupervisedChild {
             }
         }
         // Last, because it holds the workspace's lock, and because its descendants are known by it.
-        if self.supervisor.id().is_some() {
-            self.supervisor.start_kill()?;
-            exited(&mut self.supervisor).await?;
+        if let Some(supervisor) = &mut self.supervisor {
+            if supervisor.id().is_some() {
+                supervisor.process.start_kill()?;
+            }
+            exited(&mut supervisor.process).await?;
+            self.supervisor = None;
         }
         let ended = u32::try_from(ended).unwrap_or(u32::MAX);
         // Only what has moved out of the cgroup on purpose can be left.
@@ -599,31 +639,8 @@ impl Pulse {
     }
 }
 
-impl Control {
-    /// The supervisor's next report. May be dropped while it waits; nothing is lost.
-    async fn report(&mut self) -> io::Result<Report> {
-        loop {
-            let missing = self.part.get_mut(self.len..).unwrap_or_default();
-            if missing.is_empty() {
-                self.len = 0;
-                return Report::from_bytes(self.part)
-                    .ok_or_else(|| io::Error::other("unrecognised report from the supervisor"));
-            }
-            let received = self.socket.async_io(Interest::READABLE, || {
-                Ok(recv(&self.socket, &mut *missing, RecvFlags::empty())?)
-            });
-            self.len += match received.await.map(|(read, _)| read) {
-                Ok(0) => return Err(killed(ErrorKind::UnexpectedEof)),
-                // It has exited with a byte of ours unread.
-                Err(error) if is_reset(&error) => return Err(killed(error.kind())),
-                read => read?,
-            };
-        }
-    }
-}
-
 /// Waits until the supervisor has exited.
-async fn exited(supervisor: &mut process::Child) -> io::Result<()> {
+async fn exited(supervisor: &mut tokio::process::Child) -> io::Result<()> {
     match supervisor.wait().await {
         // Where SIGCHLD is ignored, the kernel has waited for it.
         Err(error) if error.raw_os_error() == Some(Errno::CHILD.raw_os_error()) => Ok(()),
@@ -631,13 +648,8 @@ async fn exited(supervisor: &mut process::Child) -> io::Result<()> {
     }
 }
 
-fn killed(kind: ErrorKind) -> io::Error {
-    io::Error::new(kind, "the supervisor was killed")
-}
-
-/// Whether the other end was closed with something of this one unread.
-fn is_reset(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::ConnectionReset
+fn no_supervisor() -> io::Error {
+    io::Error::other("nothing of codex is left, its supervisor included")
 }
 
 fn unexpected(report: Report) -> io::Error {

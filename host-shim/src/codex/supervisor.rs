@@ -1,7 +1,7 @@
-//! The supervisor's program, and a process of it that waits for orders.
+//! The supervisor's program, and a process of it.
 
 use std::fs::Permissions;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -10,27 +10,34 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::OnceLock;
 
+use plexum_openai_provider_supervisor::Report;
 use rustix::fs::{Access, MemfdFlags, SealFlags, access, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use rustix::process::Pid;
 use tempfile::TempPath;
+use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::process::{self, ChildStderr, ChildStdout};
+use tokio::process;
 
 use crate::scarcity;
 
 /// The supervisor's program, as it was built with this crate.
 const SUPERVISOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/supervisor.elf"));
 
-/// A supervisor that waits for orders. It ends when its control socket closes, so when this is dropped.
+/// A supervisor. When its control socket closes, so when this is dropped, it ends codex, if it has one, and itself.
 pub struct Supervisor {
     /// The host's end of the socket that is its standard input.
-    pub control: UnixStream,
+    pub control: Control,
     /// Its process. When this is dropped, tokio reaps it later.
     pub process: process::Child,
-    /// What is to be codex's standard output.
-    pub stdout: ChildStdout,
-    /// What is to be codex's standard error.
-    pub stderr: ChildStderr,
+}
+
+/// The control socket, and the part of a report that has arrived so far.
+pub struct Control {
+    pub socket: UnixStream,
+    part: [u8; Report::LEN],
+    len: usize,
 }
 
 impl Supervisor {
@@ -53,22 +60,58 @@ impl Supervisor {
             // Codex's comes with the orders.
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(supervisors)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            // So do these.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             // Ctrl-C in a terminal goes to the host, which then stops codex cleanly.
             .process_group(0);
         // Not killed when it is dropped, because it must outlive this process.
-        let mut process = process::Command::from(supervisor).spawn()?;
-        let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
-            return Err(io::Error::other("the new process has no pipes"));
+        let process = process::Command::from(supervisor).spawn()?;
+        let control = Control {
+            socket: control,
+            part: [0; Report::LEN],
+            len: 0,
         };
-        Ok(Supervisor {
-            control,
-            process,
-            stdout,
-            stderr,
-        })
+        Ok(Supervisor { control, process })
     }
+
+    /// Its process id, unless it is known to have ended.
+    pub fn id(&self) -> Option<Pid> {
+        let id = i32::try_from(self.process.id()?).ok()?;
+        Pid::from_raw(id)
+    }
+}
+
+impl Control {
+    /// The supervisor's next report. May be dropped while it waits; nothing is lost.
+    pub async fn report(&mut self) -> io::Result<Report> {
+        loop {
+            let missing = self.part.get_mut(self.len..).unwrap_or_default();
+            if missing.is_empty() {
+                self.len = 0;
+                return Report::from_bytes(self.part)
+                    .ok_or_else(|| io::Error::other("unrecognised report from the supervisor"));
+            }
+            let received = self.socket.async_io(Interest::READABLE, || {
+                Ok(recv(&self.socket, &mut *missing, RecvFlags::empty())?)
+            });
+            self.len += match received.await.map(|(read, _)| read) {
+                Ok(0) => return Err(killed(ErrorKind::UnexpectedEof)),
+                // It has exited with a byte of ours unread.
+                Err(error) if is_reset(&error) => return Err(killed(error.kind())),
+                read => read?,
+            };
+        }
+    }
+}
+
+fn killed(kind: ErrorKind) -> io::Error {
+    io::Error::new(kind, "the supervisor was killed")
+}
+
+/// Whether the other end was closed with something of this one unread.
+pub fn is_reset(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::ConnectionReset
 }
 
 /// The supervisor's program as a file without a name, which cannot be changed or left behind.

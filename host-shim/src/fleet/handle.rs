@@ -103,9 +103,9 @@ impl Session for Handle {
         self.ask(Ask::SetAside)
     }
 
-    fn lost(&self) -> LostFuture<'_> {
+    fn lost(&self) -> Option<LostFuture<'_>> {
         let mut hold = self.hold.clone();
-        Box::pin(async move {
+        Some(Box::pin(async move {
             let mut lost = None;
             let changes = |hold: &Hold| {
                 if let Hold::Lost(error) = hold {
@@ -121,7 +121,7 @@ impl Session for Handle {
                 Some(error) => error,
                 None => std::future::pending().await,
             }
-        })
+        }))
     }
 
     fn finish(&self) -> StoreFuture<'_, ()> {

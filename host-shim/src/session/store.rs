@@ -197,9 +197,9 @@ pub trait Session: Send + Sync + 'static {
     fn set_aside(&self) -> StoreFuture<'_, ()>;
 
     /// Waits until others may have this conversation although the turn still runs, and returns why. Codex is then stopped,
-    /// within the grace period, and the turn ends with the failure of that error.
-    fn lost(&self) -> LostFuture<'_> {
-        Box::pin(std::future::pending())
+    /// within the grace period, and the turn ends with the failure of that error. None if that cannot happen.
+    fn lost(&self) -> Option<LostFuture<'_>> {
+        None
     }
 
     /// The turn is over: codex is gone, or waits for the next turn. This is awaited before the end of the turn is handed

@@ -16,10 +16,10 @@ use crate::capability::handover::Handover;
 use crate::capability::leftovers::Leftovers;
 use crate::capability::to_wit::to_wit;
 use crate::capability::watch::Watch;
-use crate::codex::spare;
 use crate::codex::spawner::Spawner;
 use crate::codex::stop::{Bounds, Stop, StopCause, Stopper, stop};
 use crate::codex::supervised::Supervised;
+use crate::codex::waiting;
 use crate::config::Config;
 use crate::config::guest_limits::GuestLimits;
 use crate::contract::event::{Event, FailureKind, StopReason};
@@ -157,7 +157,7 @@ impl GrantedCodex {
     /// Ends each codex that waits for its next turn (`"transport": "app-server"`) and the supervisor that waits for one, and
     /// returns when nothing of them is left. From here on no codex waits.
     pub async fn close(&self) {
-        spare::end();
+        waiting::end_all();
         self.servers.close().await;
         self.sessions.close().await;
     }
@@ -289,8 +289,8 @@ impl GrantedCodex {
             .await
             .map_err(|cause| gave_up_waiting(cause, "its images to be copied"))?
             .map_err(|error| failed(FailureKind::InvalidRequest, error.to_string()))?;
-        let ctx = CodexCtx {
-            watch: Some(Watch::over(&session, &bounds.stop)),
+        let mut ctx = CodexCtx {
+            watch: Watch::over(&session, &bounds.stop),
             record: self.record(&workspace),
             workspace,
             session_name: request.session.clone(),
@@ -303,6 +303,8 @@ impl GrantedCodex {
             _foremost: Some(foremost),
             ..self.ctx(bounds, meter.clone(), ticking)
         };
+        // While the component gets the request.
+        ctx.search = Some(ctx.search());
         Ok((ctx, to_wit(request)))
     }
 
@@ -330,6 +332,7 @@ impl GrantedCodex {
             loaded: None,
             threads: KnownThreads::default(),
             program: Arc::clone(&self.program),
+            search: None,
             servers: Arc::clone(&self.servers),
             record: self.record(Path::new("")),
             spawner: Arc::clone(&self.spawner),

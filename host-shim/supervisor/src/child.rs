@@ -14,6 +14,14 @@ use rustix::process::{
     setpgid, waitpid,
 };
 
+/// What codex reads and writes.
+pub struct Stdio {
+    /// Nothing, without one.
+    pub stdin: Option<OwnedFd>,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+}
+
 /// A started codex.
 pub struct Child {
     pid: Pid,
@@ -22,23 +30,25 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts it, in a process group of its own, and in this cgroup if it can be; returns whether it is. It has this
-    /// process's working folder, and takes over its standard output and error: they end when codex's do.
+    /// Starts it, in a process group of its own, and in its cgroup if it can be; returns whether it is. It has this
+    /// process's working folder, and what it is given is its alone: its output ends when codex and its tools close it.
     ///
     /// Not through `std::process::Command`: that passes a file that is not a program to a shell, and cannot say what
     /// codex gets when this process is killed without doing so.
     pub fn start(
         orders: &Orders,
-        stdin: Option<OwnedFd>,
+        stdio: Stdio,
         cgroup: Option<OwnedFd>,
     ) -> io::Result<(Self, bool)> {
-        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let stdin = stdio
+            .stdin
+            .map_or_else(|| File::open("/dev/null").map(OwnedFd::from), Ok)?;
         let argv = pointers(&orders.command);
         let environment = pointers(&orders.environment);
         let mut start = Start {
             argv: argv.as_ptr(),
             environment: environment.as_ptr(),
-            stdin: stdin.as_ref().map_or(null.as_raw_fd(), AsRawFd::as_raw_fd),
+            stdio: [&stdin, &stdio.stdout, &stdio.stderr].map(AsRawFd::as_raw_fd),
             parent: getpid(),
             mark: orders.mark,
             error: 0,
@@ -49,12 +59,6 @@ impl Child {
             Some(started) => started?,
             None => start.anywhere()?,
         };
-        for taken_over in [1, 2] {
-            // SAFETY: both are open; the number is codex's now, and here only kept from being used again.
-            if unsafe { libc::dup2(null.as_raw_fd(), taken_over) } == -1 {
-                return Err(io::Error::last_os_error());
-            }
-        }
         Ok((Child { pid, reaped: false }, is_inside))
     }
 
@@ -108,7 +112,8 @@ struct Start {
     /// Ends with a null pointer, as does the next.
     argv: *const *const c_char,
     environment: *const *const c_char,
-    stdin: RawFd,
+    /// Its standard input, output and error, under numbers that are none of theirs: those are this process's own.
+    stdio: [RawFd; 3],
     /// The supervisor's process id.
     parent: Pid,
     mark: Mark,
@@ -180,7 +185,7 @@ impl Start {
 
     /// In the child: becomes the program, or returns why it cannot. Allocates nothing.
     fn become_codex(&self) -> c_int {
-        let error = match prepare(self.stdin, self.mark) {
+        let error = match prepare(self.stdio, self.mark) {
             Ok(()) if getppid() == Some(self.parent) => {
                 // SAFETY: the words are strings that outlive the call, and the last of each is a null pointer.
                 unsafe { libc::execve(*self.argv, self.argv, self.environment) };
@@ -230,7 +235,7 @@ struct CloneArguments {
 }
 
 /// Sets this process up for codex. Allocates nothing: the memory is the parent's.
-fn prepare(stdin: RawFd, mark: Mark) -> io::Result<()> {
+fn prepare(stdio: [RawFd; 3], mark: Mark) -> io::Result<()> {
     setpgid(None, None)?;
     // Where that is forbidden, the host knows less of what is left if this process is killed, and says so.
     let _ = mark.put_on();
@@ -238,7 +243,10 @@ fn prepare(stdin: RawFd, mark: Mark) -> io::Result<()> {
     let done = unsafe {
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&raw mut none);
+        let [stdin, stdout, stderr] = stdio;
         libc::dup2(stdin, 0) == 0
+            && libc::dup2(stdout, 1) == 1
+            && libc::dup2(stderr, 2) == 2
             && libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) == 0
     };
     if !done {

@@ -18,6 +18,10 @@ pub struct Control {
 
 /// The descriptors that came with the host's first byte.
 pub struct Given {
+    /// Codex's standard output.
+    pub stdout: OwnedFd,
+    /// Codex's standard error.
+    pub stderr: OwnedFd,
     /// What codex reads as its standard input.
     pub stdin: Option<OwnedFd>,
     /// A file that stays locked while this is held.
@@ -73,17 +77,19 @@ impl Control {
     pub fn orders(&self) -> io::Result<(Given, Orders)> {
         let (announced, descriptors) = receive(&self.socket)?;
         let mut descriptors = descriptors.into_iter();
+        let missing = || io::Error::from(Errno::BADF);
         let mut next = |bit| {
             if announced & bit == 0 {
                 return Ok(None);
             }
-            let missing = || io::Error::from(Errno::BADF);
             descriptors.next().map(Some).ok_or_else(missing)
         };
         let given = Given {
             stdin: next(orders::STDIN)?,
             lock: next(orders::LOCK)?,
             cgroup: next(orders::CGROUP)?,
+            stdout: next(orders::STDOUT)?.ok_or_else(missing)?,
+            stderr: next(orders::STDERR)?.ok_or_else(missing)?,
         };
         Ok((given, Orders::read(&self.socket)?))
     }
@@ -145,12 +151,13 @@ fn receive(socket: &File) -> io::Result<(u8, Vec<OwnedFd>)> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{ErrorKind, Write};
+    use std::io::{ErrorKind, IoSlice, Write};
     use std::os::unix::net::UnixStream;
     use std::path::Path;
     use std::time::Duration;
 
     use plexum_openai_provider_supervisor::Mark;
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, sendmsg};
 
     use super::*;
 
@@ -175,6 +182,9 @@ mod tests {
             orders::LOCK,
             orders::CGROUP,
             orders::STDIN | orders::LOCK,
+            0,
+            orders::STDOUT,
+            orders::STDOUT | orders::STDERR,
         ] {
             let (mut host, control) = pair();
             host.write_all(&[announced]).unwrap();
@@ -188,17 +198,25 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_announces_nothing_needs_nothing_and_words_follow_the_orders() {
+    fn what_is_not_announced_is_not_needed_and_words_follow_the_orders() {
         let (mut host, control) = pair();
         let said = Orders {
             grace: Duration::from_secs(1),
+            stays: false,
             mark: Mark::new(1),
             open_files: None,
             folder: Orders::folder(Path::new("/")).unwrap(),
             command: Orders::command(Path::new("/bin/codex"), &["exec"]).unwrap(),
             environment: Vec::new(),
         };
-        host.write_all(&[0]).unwrap();
+        let (output, _) = io::pipe().unwrap();
+        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut room);
+        let both = [output.as_fd(); 2];
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&both)));
+        let announced = [orders::STDOUT | orders::STDERR];
+        let byte = [IoSlice::new(&announced)];
+        sendmsg(&host, &byte, &mut ancillary, SendFlags::empty()).unwrap();
         host.write_all(&said.to_bytes().unwrap()).unwrap();
         host.write_all(&[STOP, KILL, SUSPEND, RESUME, TURN, SWEEP, PING, b'!'])
             .unwrap();

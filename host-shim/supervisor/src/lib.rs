@@ -6,13 +6,14 @@
 //! those that do not go. A parent-death signal alone would reach codex and not its tools, and a process group holds
 //! only what has not left it.
 //!
-//! The supervisor's standard input is one end of a socket pair, the *control* socket; the host keeps the other.
-//! Its standard output and error are those that codex gets. It has no arguments: it may have been started before there
-//! was a turn.
+//! The supervisor's standard input is one end of a socket pair, the *control* socket; the host keeps the other. It has no
+//! arguments: it may serve one codex after another.
 //!
 //! 1. The host sends one byte, along with the descriptors that the byte announces, and then its [`Orders`].
 //! 2. The supervisor sends a [`Report`] for each thing that happens; the last is [`Report::Gone`],
-//!    [`Report::Left`] or [`Report::NotStarted`].
+//!    [`Report::Left`] or [`Report::NotStarted`]. After the first of these, and if its orders say so, it waits for others;
+//!    after any other it exits. The host gives others only if it has said nothing since the last ones that might still be
+//!    on its way.
 //! 3. [`STOP`], or the end of the host's side, asks it to stop codex: SIGINT, on which codex ends its tools, and
 //!    after the grace period SIGKILL to everything that is left. After [`KILL`], that comes at once.
 //! 4. [`SUSPEND`] and [`RESUME`] stop codex and its tools for a while, and have them go on.

@@ -6,11 +6,12 @@ mod control;
 mod signals;
 mod watch;
 
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-use child::Child;
-use control::Control;
-use plexum_openai_provider_supervisor::{Family, Mark, NAME, Report};
+use child::{Child, Stdio};
+use control::{Control, Given};
+use plexum_openai_provider_supervisor::{Family, Mark, NAME, Orders, Report};
 use rustix::io::Errno;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, chdir, getpid, getrlimit, set_child_subreaper,
@@ -30,58 +31,90 @@ fn main() -> ExitCode {
     // It may wait for long, and should not keep the host's folder from being unmounted. It is told codex's.
     let _ = std::env::set_current_dir("/");
     let control = Control::on_stdin();
-    let (given, orders) = match control.orders() {
-        Ok(orders) => orders,
-        // It was started ahead of a turn, and there was none.
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+    let mut signals = None;
+    loop {
+        // One that asks this process to end while it waits for other orders.
+        if let Some(signals) = &signals
+            && !watch::wait_for_host(&control, signals)
+        {
             return ExitCode::SUCCESS;
         }
-        Err(error) => {
-            if error.raw_os_error() == Some(Errno::NOTSOCK.raw_os_error()) {
-                eprintln!(
-                    "this program is part of plexum-openai-provider and cannot be started by hand"
-                );
-            } else {
-                eprintln!("these are not the orders of a host ({error})");
+        let (given, orders) = match control.orders() {
+            Ok(orders) => orders,
+            // It waited for a turn, and there was none.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return ExitCode::SUCCESS,
+            Err(error) => {
+                not_a_host(&error);
+                return ExitCode::from(EXIT_USAGE);
             }
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    // From here on, errors are reported to the host, and standard error belongs to codex.
-    let started = Signals::block().and_then(|signals| {
-        if let Some(limit) = orders.open_files {
-            lower_limit(limit);
-        }
-        chdir(&*orders.folder)?;
-        let orphans = adopt(orders.mark)?;
-        let (codex, is_inside) = Child::start(&orders, given.stdin, given.cgroup)?;
-        // The workspace is codex's, which runs whether or not this succeeds.
-        let _ = std::env::set_current_dir("/");
-        Ok((signals, codex, is_inside, orphans))
-    });
-    match started {
-        Ok((signals, codex, is_inside, orphans)) => {
-            let id = codex.id().as_raw_nonzero().get();
-            control.report(match is_inside {
-                true => Report::StartedInside(id),
-                false => Report::Started(id),
-            });
-            watch::watch(codex, orphans, &control, &signals, orders.grace, given.lock);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            let number = error.raw_os_error().unwrap_or(libc::EIO);
-            control.report(Report::NotStarted(number));
-            ExitCode::FAILURE
+        };
+        let stays = orders.stays;
+        match obey(&control, &mut signals, given, &orders) {
+            Ok(all_gone) if all_gone && stays => {}
+            Ok(_) => return ExitCode::SUCCESS,
+            Err(error) => {
+                let number = error.raw_os_error().unwrap_or(libc::EIO);
+                control.report(Report::NotStarted(number));
+                return ExitCode::FAILURE;
+            }
         }
     }
+}
+
+fn not_a_host(error: &io::Error) {
+    if error.raw_os_error() == Some(Errno::NOTSOCK.raw_os_error()) {
+        eprintln!("this program is part of plexum-openai-provider and cannot be started by hand");
+    } else {
+        eprintln!("these are not the orders of a host ({error})");
+    }
+}
+
+/// Starts codex, and watches it until nothing of it is left; returns whether that is so. An error means that it was not
+/// started.
+fn obey(
+    control: &Control,
+    signals: &mut Option<Signals>,
+    given: Given,
+    orders: &Orders,
+) -> io::Result<bool> {
+    // Before there is a child that could end.
+    let signals = match signals {
+        Some(signals) => signals,
+        None => signals.insert(Signals::block()?),
+    };
+    if let Some(limit) = orders.open_files {
+        lower_limit(limit);
+    }
+    chdir(&*orders.folder)?;
+    let orphans = adopt(orders.mark)?;
+    let stdio = Stdio {
+        stdin: given.stdin,
+        stdout: given.stdout,
+        stderr: given.stderr,
+    };
+    let (codex, is_inside) = Child::start(orders, stdio, given.cgroup)?;
+    // The workspace is codex's, which runs whether or not this succeeds.
+    let _ = std::env::set_current_dir("/");
+    let id = codex.id().as_raw_nonzero().get();
+    control.report(match is_inside {
+        true => Report::StartedInside(id),
+        false => Report::Started(id),
+    });
+    Ok(watch::watch(
+        codex,
+        orphans,
+        control,
+        signals,
+        orders.grace,
+        given.lock,
+    ))
 }
 
 /// From here on, every descendant whose own parent ends becomes a child of this process.
 ///
 /// A sandbox may forbid that, and qemu 7.2 does not know it: then the mark, which `/proc` shows, tells who has lost
 /// its parent, and is returned.
-fn adopt(mark: Mark) -> std::io::Result<Option<Mark>> {
+fn adopt(mark: Mark) -> io::Result<Option<Mark>> {
     // `Some` of any number switches it on.
     let Err(error) = set_child_subreaper(Some(getpid())) else {
         return Ok(None);

@@ -11,6 +11,10 @@ use std::time::Duration;
 
 use crate::Mark;
 
+/// The bit for codex's standard output, without which there are no orders.
+pub const STDOUT: u8 = 8;
+/// The bit for codex's standard error, without which there are none either.
+pub const STDERR: u8 = 16;
 /// The bit for codex's standard input. Without it, that is `/dev/null`.
 pub const STDIN: u8 = 1;
 /// The bit for a locked file, which is to stay locked until everything has ended.
@@ -18,7 +22,7 @@ pub const LOCK: u8 = 2;
 /// The bit for the folder of the cgroup that codex is to be in.
 pub const CGROUP: u8 = 4;
 /// How many descriptors there are at most.
-pub const MOST: usize = 3;
+pub const MOST: usize = 5;
 
 /// More than any system lets a program be started with.
 const MOST_BYTES: usize = 64 << 20;
@@ -31,6 +35,8 @@ const LIMIT_STAYS: u64 = 0;
 pub struct Orders {
     /// How long it has to exit on its own when it is stopped.
     pub grace: Duration,
+    /// Whether the supervisor waits for other orders when nothing of this codex is left. Otherwise it exits.
+    pub stays: bool,
     /// What it and all that it starts are marked with.
     pub mark: Mark,
     /// The soft limit on open files that it is to have, unless that is the supervisor's own.
@@ -88,7 +94,8 @@ impl Orders {
         let millis = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
         let arguments = u64::try_from(self.command.len()).unwrap_or(u64::MAX);
         let open_files = self.open_files.unwrap_or(LIMIT_STAYS);
-        for number in [millis, self.mark.number(), open_files, arguments] {
+        let stays = u64::from(self.stays);
+        for number in [millis, stays, self.mark.number(), open_files, arguments] {
             bytes.extend_from_slice(&number.to_ne_bytes());
         }
         let words = [&self.folder].into_iter().chain(&self.command);
@@ -121,11 +128,11 @@ impl Orders {
     }
 
     fn from_rest(bytes: &[u8]) -> Option<Self> {
-        let (numbers, bytes) = bytes.split_at_checked(4 * size_of::<u64>())?;
+        let (numbers, bytes) = bytes.split_at_checked(5 * size_of::<u64>())?;
         let (numbers, []) = numbers.as_chunks() else {
             return None;
         };
-        let &[millis, mark, open_files, arguments] = numbers else {
+        let &[millis, stays, mark, open_files, arguments] = numbers else {
             return None;
         };
         let number = u64::from_ne_bytes;
@@ -143,6 +150,7 @@ impl Orders {
             .collect::<Result<_, _>>();
         Some(Orders {
             grace: Duration::from_millis(number(millis)),
+            stays: number(stays) != 0,
             mark: Mark::from_number(number(mark))?,
             open_files: Some(number(open_files)).filter(|limit| *limit != LIMIT_STAYS),
             folder,
@@ -169,6 +177,7 @@ mod tests {
     fn orders() -> Orders {
         Orders {
             grace: Duration::from_millis(1500),
+            stays: true,
             mark: Mark::new(7),
             open_files: Some(1024),
             folder: Orders::folder(Path::new("/work")).unwrap(),
@@ -180,6 +189,7 @@ mod tests {
     #[test]
     fn they_are_read_as_they_were_said() {
         let bare = Orders {
+            stays: false,
             open_files: None,
             environment: Vec::new(),
             ..orders()
@@ -209,9 +219,9 @@ mod tests {
         };
         let invalid = Err(io::ErrorKind::InvalidData);
         assert_eq!(changed(0, &[255; 4]), invalid, "a length without end");
-        assert_eq!(changed(12, &[0; 8]), invalid, "no mark");
-        assert_eq!(changed(28, &[0; 8]), invalid, "no command");
-        assert_eq!(changed(28, &[255; 8]), invalid, "words without end");
+        assert_eq!(changed(20, &[0; 8]), invalid, "no mark");
+        assert_eq!(changed(36, &[0; 8]), invalid, "no command");
+        assert_eq!(changed(36, &[255; 8]), invalid, "words without end");
         assert_eq!(
             changed(whole.len() - 1, b"x"),
             invalid,

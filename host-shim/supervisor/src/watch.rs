@@ -40,8 +40,22 @@ enum State {
     Killing(Instant),
 }
 
-/// Watches until all is over, and reports to the host. `lock` is released when nothing is left. What has lost its parent is
-/// a child of this process, or, with `orphans`, is not and carries this mark.
+/// Waits until the host says something, or is gone. Returns false if a signal asks this process to end, which does nothing
+/// meanwhile.
+pub fn wait_for_host(control: &Control, signals: &Signals) -> bool {
+    loop {
+        let host_said = poll(control, signals, true, None);
+        if signals.take() {
+            return false;
+        }
+        if host_said {
+            return true;
+        }
+    }
+}
+
+/// Watches until all is over, and reports to the host; returns whether nothing is left. `lock` is released then. What has
+/// lost its parent is a child of this process, or, with `orphans`, is not and carries this mark.
 pub fn watch(
     mut codex: Child,
     orphans: Option<Mark>,
@@ -49,7 +63,7 @@ pub fn watch(
     signals: &Signals,
     grace: Duration,
     mut lock: Option<OwnedFd>,
-) {
+) -> bool {
     let mut state = State::Running;
     let mut host_listens = true;
     let mut killed = HashSet::new();
@@ -145,7 +159,7 @@ pub fn watch(
                     // First the locks, so that whoever hears of the end finds them open.
                     drop((lock.take(), turn.lock.take()));
                     control.report(Report::Gone(count(killed.len())));
-                    return;
+                    return true;
                 }
             }
         }
@@ -159,6 +173,7 @@ pub fn watch(
     // There is at least one, whether or not it can be seen.
     let left = family.members().map_or(1, |left| left.len().max(1));
     control.report(Report::Left(count(left)));
+    false
 }
 
 /// Whether there is something that is not a child of this process, and that no signal tells the end of. Without `/proc` that
@@ -286,7 +301,14 @@ mod tests {
         let control = Control::on(File::from(OwnedFd::from(supervisor)));
         let signals = Signals::block().unwrap();
         let grace = Duration::from_secs(60);
-        watch(Child::of_nobody(), None, &control, &signals, grace, None);
+        assert!(watch(
+            Child::of_nobody(),
+            None,
+            &control,
+            &signals,
+            grace,
+            None
+        ));
         drop(control);
         let mut reports = Vec::new();
         host.read_to_end(&mut reports).unwrap();
