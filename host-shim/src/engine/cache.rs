@@ -25,6 +25,8 @@ use rustix::fs::OFlags;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::compile::compile;
+
 /// The name of the folder, in `$XDG_CACHE_HOME` or `~/.cache`.
 const FOLDER: &str = "plexum-openai-provider";
 
@@ -142,7 +144,7 @@ impl Cache {
             tracing::warn!(folder = %folder.display(), why, "machine code is not kept there, because others could put something else in its place");
         }
         let Some(folder) = &self.folder else {
-            return Component::from_binary(engine, bytes);
+            return compile(engine, bytes);
         };
         let path = folder.join(name(engine, sha256));
         match load(engine, folder, &path, sha256) {
@@ -152,7 +154,7 @@ impl Cache {
                 tracing::warn!(path = %path.display(), %error, "stored machine code is not used; it is compiled again");
             }
         }
-        let component = Component::from_binary(engine, bytes)?;
+        let component = compile(engine, bytes)?;
         if let Err(error) = keep(folder, &path, &component.serialize()?, sha256) {
             tracing::warn!(path = %path.display(), %error, "the component's machine code cannot be kept; the next start compiles it again");
         }

@@ -2,6 +2,7 @@
 
 pub mod builtin;
 pub mod cache;
+mod compile;
 pub mod load_error;
 pub mod ticker;
 

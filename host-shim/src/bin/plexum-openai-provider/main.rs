@@ -61,8 +61,9 @@ struct Cli {
     verbose: bool,
 }
 
-/// The hidden ones are for scripts/install.sh and for packagers.
+/// The hidden ones are for scripts/install.sh and for packagers. What they take is put together for the one that runs.
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum Command {
     Say(say::Say),
     Serve(serve::Serve),
