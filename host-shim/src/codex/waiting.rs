@@ -15,8 +15,8 @@ use super::supervisor::Supervisor;
 /// For how long one waits for a turn.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How many wait.
-const MOST: usize = 1;
+/// How many wait. Of turns that overlap, as many may end before the next begin.
+const MOST: usize = 8;
 
 /// Where this process may have fewer files open, turns need them all: one that waits has two.
 const FEW_FILES: u64 = 256;
@@ -191,8 +191,16 @@ mod tests {
             assert!(note_start());
             assert!(take().is_none());
             let id = one();
+            for _ in 1..MOST {
+                one();
+            }
             let more = keep(Supervisor::start().unwrap());
             assert!(more.is_err(), "there is no place for another");
+            let mut latest = (1..MOST).map(|_| take().unwrap().id());
+            assert!(
+                latest.all(|latest| latest != Some(id)),
+                "the first has waited longest"
+            );
             let elsewhere =
                 std::thread::spawn(|| runtime(false).block_on(async { take().is_some() }));
             assert!(!elsewhere.join().unwrap(), "it is of this runtime");
