@@ -12,6 +12,7 @@
 mod in_memory;
 mod material;
 mod native;
+mod peers;
 mod sandbox;
 mod start;
 mod stream;

@@ -1,13 +1,16 @@
-//! Lines become events: in the sandbox, and in the same code without one.
+//! Lines become events: in the sandbox, in the same code without one, and beside what others do with the same lines.
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use serde::de::DeserializeOwned;
 
 use crate::material;
 use crate::native;
+use crate::peers::WrapperEvent;
 use crate::sandbox::Sandbox;
 
 /// So much is translated in one turn: enough that its beginning and its end do not count.
@@ -39,8 +42,24 @@ pub fn bench(criterion: &mut Criterion) {
             });
         });
         drop(clock);
+        group.bench_function(BenchmarkId::new("serde_json", name), |bencher| {
+            bencher
+                .iter_custom(|turns| (0..turns).map(|_| parsed::<serde_json::Value>(&text)).sum());
+        });
+        group.bench_function(BenchmarkId::new("codex-wrapper", name), |bencher| {
+            bencher.iter_custom(|turns| (0..turns).map(|_| parsed::<WrapperEvent>(&text)).sum());
+        });
     }
     group.finish();
+}
+
+/// How long it takes to parse each line, as text that is in memory. No events are made of what comes out.
+fn parsed<T: DeserializeOwned>(text: &str) -> Duration {
+    let began = Instant::now();
+    for line in text.lines() {
+        black_box(serde_json::from_str::<T>(line).unwrap());
+    }
+    began.elapsed()
 }
 
 /// Moves the engine's epoch on, as a host does while turns run.
