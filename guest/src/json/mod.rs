@@ -8,16 +8,18 @@
 //! What a tool was called with and what it answered stays as it was written, and is passed on character by character:
 //! the order of members, doubled keys, and numbers of any size and precision.
 
+pub mod document;
+pub mod reader;
+mod rule;
+mod scan;
+mod writer;
+
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
-use core::{fmt, mem};
+use core::mem;
 
-use memchr::memchr;
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
-};
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::value::RawValue;
+pub use rule::Rule;
+pub use writer::Writer;
 
 /// Any JSON value.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,51 +36,25 @@ pub enum Json<'a> {
 }
 
 /// A value as it was written.
-#[derive(Debug, Clone, Copy)]
-pub struct Written<'a>(&'a RawValue);
-
-impl PartialEq for Written<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.get() == other.0.get()
-    }
-}
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Written<'a>(&'a str);
 
 impl<'a> Json<'a> {
     /// Parses one document; nothing but white space may follow it.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+        read(text, Rule::DOCUMENT)
     }
 
     /// The same for a document whose items are one level further down, in the parameters of a notification.
     pub fn parse_nested(text: &'a str) -> Result<Self, serde_json::Error> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let document = DocumentVisitor::NESTED.deserialize(&mut deserializer)?;
-        deserializer.end()?;
-        Ok(document)
-    }
-
-    /// Texts and literals are read, all else stays as it was written.
-    fn from_raw(raw: &'a RawValue) -> Result<Self, serde_json::Error> {
-        let text = raw.get();
-        Ok(match text.as_bytes().first() {
-            Some(b'"') => match text.get(1..text.len().saturating_sub(1)) {
-                Some(plain) if memchr(b'\\', plain.as_bytes()).is_none() => {
-                    Json::Text(Cow::Borrowed(plain))
-                }
-                _ => Json::Text(Cow::Owned(serde_json::from_str(text)?)),
-            },
-            Some(b'n') => Json::Null,
-            Some(b't') => Json::Bool(true),
-            Some(b'f') => Json::Bool(false),
-            _ => Json::Written(Written(raw)),
-        })
+        read(text, Rule::NESTED)
     }
 
     /// This value, read if it was kept as it was written. A number that no float can hold leaves it as it was.
     pub fn opened(&self) -> Cow<'_, Json<'a>> {
         match self {
-            Json::Written(Written(raw)) => {
-                Json::parse(raw.get()).map_or(Cow::Borrowed(self), Cow::Owned)
+            Json::Written(Written(text)) => {
+                Json::parse(text).map_or(Cow::Borrowed(self), Cow::Owned)
             }
             _ => Cow::Borrowed(self),
         }
@@ -163,178 +139,9 @@ impl<'a> Json<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        DocumentVisitor::DOCUMENT.deserialize(deserializer)
-    }
-}
-
-/// Room for the members of an object: codex's hardly ever have more.
-const MEMBERS: usize = 8;
-
-/// The members of an item that are passed on as they were written. All of them are documents of others: of a tool, of the
-/// model. They are known by name, because a value cannot be both looked at and kept without being read twice.
-const PASSED_ON: [&str; 6] = [
-    "action",
-    "agents_states",
-    "arguments",
-    "changes",
-    "receiver_thread_ids",
-    "result",
-];
-
-/// The same for a notification. `items` are all of a turn that has ended, once more, and nobody looks at them.
-const PASSED_ON_NESTED: [&str; 7] = [
-    "action",
-    "agentsStates",
-    "arguments",
-    "changes",
-    "items",
-    "receiverThreadIds",
-    "result",
-];
-
-/// Makes a document of a value.
-#[derive(Clone, Copy)]
-struct DocumentVisitor {
-    /// The members that stay as they were written.
-    passed_on: &'static [&'static str],
-    /// How many levels of objects get room for their members at once. Below these there may be very many objects, which
-    /// begin without.
-    roomy: usize,
-}
-
-impl DocumentVisitor {
-    /// An event and its item have room.
-    const DOCUMENT: Self = DocumentVisitor {
-        passed_on: &PASSED_ON,
-        roomy: 2,
-    };
-    /// A notification, its parameters and its item have.
-    const NESTED: Self = DocumentVisitor {
-        passed_on: &PASSED_ON_NESTED,
-        roomy: 3,
-    };
-    const SMALL: Self = DocumentVisitor {
-        passed_on: &[],
-        roomy: 0,
-    };
-
-    fn inside(self) -> Self {
-        DocumentVisitor {
-            roomy: self.roomy.saturating_sub(1),
-            ..self
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for DocumentVisitor {
-    type Value = Json<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-/// Keeps a value as it was written.
-struct WrittenSeed;
-
-impl<'de> DeserializeSeed<'de> for WrittenSeed {
-    type Value = Json<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        Json::from_raw(raw).map_err(D::Error::custom)
-    }
-}
-
-impl<'de> Visitor<'de> for DocumentVisitor {
-    type Value = Json<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
-        Ok(Json::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
-        Ok(Json::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
-        Ok(Json::Number(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
-        Ok(Json::Number(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
-        Ok(serde_json::Number::from_f64(value).map_or(Json::Null, Json::Number))
-    }
-
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
-        Ok(Json::Text(Cow::Borrowed(value)))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
-        Ok(Json::Text(Cow::Owned(value.into())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
-        let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(Self::SMALL)? {
-            array.push(item);
-        }
-        Ok(Json::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
-        let mut object = Vec::with_capacity(if self.roomy > 0 { MEMBERS } else { 0 });
-        while let Some(Key(key)) = members.next_key()? {
-            let value = if self.roomy > 0 && self.passed_on.contains(&&*key) {
-                members.next_value_seed(WrittenSeed)?
-            } else {
-                members.next_value_seed(self.inside())?
-            };
-            object.push((key, value));
-        }
-        Ok(Json::Object(object))
-    }
-}
-
-/// An object's key; serde's own `Cow` always copies.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_str(DocumentVisitor::SMALL)? {
-            Json::Text(text) => Ok(Key(text)),
-            _ => Err(D::Error::custom("a key that is not a string")),
-        }
-    }
-}
-
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Json::Null => serializer.serialize_unit(),
-            Json::Bool(value) => serializer.serialize_bool(*value),
-            Json::Number(number) => number.serialize(serializer),
-            Json::Written(Written(raw)) => raw.serialize(serializer),
-            Json::Text(text) => serializer.serialize_str(text),
-            Json::Array(items) => serializer.collect_seq(items),
-            Json::Object(members) => {
-                let mut map = serializer.serialize_map(Some(members.len()))?;
-                for (key, value) in members {
-                    map.serialize_entry(key, value)?;
-                }
-                map.end()
-            }
-        }
-    }
+/// Most documents are read in one pass. What is none, serde_json says why, and it decides of what is unusual.
+fn read(text: &str, rule: Rule) -> Result<Json<'_>, serde_json::Error> {
+    reader::read(text, rule).map_or_else(|| document::read(text, rule), Ok)
 }
 
 #[cfg(test)]
@@ -346,7 +153,7 @@ mod tests {
         let document = Json::parse(r#"{"id":"item_0","type":"web_search","id":"ws_1"}"#).unwrap();
         assert_eq!(document.text("id"), Some("item_0"));
         assert_eq!(
-            serde_json::to_string(&document).unwrap(),
+            document.to_json(),
             r#"{"id":"item_0","type":"web_search","id":"ws_1"}"#
         );
     }
@@ -390,8 +197,8 @@ mod tests {
         let document = Json::parse(&line).unwrap();
         let item = document.get("item").unwrap();
         let arguments = item.get("arguments").unwrap();
-        assert_eq!(serde_json::to_string(arguments).unwrap(), written);
-        assert_eq!(serde_json::to_string(&document).unwrap(), line);
+        assert_eq!(arguments.to_json(), written);
+        assert_eq!(document.to_json(), line);
         assert_eq!(item.get("code").and_then(Json::integer), Some(-7));
         assert_eq!(item.get("n").and_then(Json::integer), None);
         assert_eq!(item.count("code"), None);

@@ -18,24 +18,22 @@ pub fn text<'a>(item: &mut Json<'a>) -> Cow<'a, str> {
         .collect();
     match texts {
         Some(texts) if !texts.is_empty() => Cow::Owned(texts.concat()),
-        _ => item.get("text").map(written).unwrap_or_default().into(),
+        _ => item
+            .get("text")
+            .map(Json::to_json)
+            .unwrap_or_default()
+            .into(),
     }
 }
 
 /// Why something failed: its message, or else as it is written.
 pub fn reason(error: &Json<'_>) -> String {
     let text = error.text("message").or_else(|| error.as_text());
-    text.map_or_else(|| written(error), Into::into)
+    text.map_or_else(|| error.to_json(), Into::into)
 }
 
 /// Where codex begins to write a backtrace, after an error.
 pub const BACKTRACE: &str = "\nStack backtrace:";
-
-/// A value as JSON.
-fn written(value: &Json<'_>) -> String {
-    // Cannot fail: the keys are strings and the writer is memory.
-    serde_json::to_string(value).unwrap_or_default()
-}
 
 #[cfg(test)]
 mod tests {

@@ -6,10 +6,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::ser::{Serialize, Serializer};
-
 use crate::bindings::turns::{ToolKind, ToolStatus};
-use crate::json::Json;
+use crate::json::{Json, Writer};
 use crate::transport::text::BACKTRACE;
 use crate::transport::{Tool, ToolCall};
 
@@ -126,27 +124,15 @@ fn input(tool: ToolKind, item: &Json<'_>) -> String {
         ToolKind::McpCall => {
             return item
                 .get("arguments")
-                .map_or_else(|| "{}".to_owned(), render);
+                .map_or_else(|| "{}".to_owned(), Json::to_json);
         }
         ToolKind::Command => &["command"],
         ToolKind::FileChange => &["changes"],
         ToolKind::WebSearch => &["query", "action"],
         ToolKind::Agent | ToolKind::Other => &["prompt", "receiver_thread_ids"],
     };
-    render(&Members { of: item, members })
-}
-
-/// Some members of a document, as a document of their own.
-struct Members<'a> {
-    of: &'a Json<'a>,
-    members: &'a [&'a str],
-}
-
-impl Serialize for Members<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let present = self.members.iter();
-        serializer.collect_map(present.filter_map(|key| Some((key, self.of.get(key)?))))
-    }
+    let present = members.iter();
+    Writer::object(present.filter_map(|key| Some((*key, item.get(key)?))))
 }
 
 /// What a tool has printed or answered. May take texts out of the item.
@@ -164,7 +150,7 @@ fn output(tool: ToolKind, item: &mut Json<'_>) -> Option<String> {
             ),
             None => item.get("result").map(mcp_text),
         },
-        ToolKind::Agent => item.get("agents_states").map(render),
+        ToolKind::Agent => item.get("agents_states").map(Json::to_json),
         ToolKind::FileChange | ToolKind::WebSearch | ToolKind::Other => None,
     }
 }
@@ -176,13 +162,8 @@ fn mcp_text(result: &Json<'_>) -> String {
     let texts: Option<Vec<&str>> = content.iter().map(|part| part.text("text")).collect();
     match texts {
         Some(texts) if !texts.is_empty() => texts.join("\n"),
-        _ => render(result),
+        _ => result.to_json(),
     }
-}
-
-fn render(value: &impl Serialize) -> String {
-    // Cannot fail: the keys are strings and the writer is memory.
-    serde_json::to_string(value).unwrap_or_else(|error| format!("{error}"))
 }
 
 #[cfg(test)]

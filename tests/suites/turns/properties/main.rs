@@ -10,6 +10,7 @@
 
 mod codex;
 mod contract;
+mod documents;
 mod ends;
 mod mutation;
 
