@@ -80,30 +80,30 @@ const NAMES: [&str; 12] = [
 ];
 
 /// How often each is chosen: rarely what makes the whole no document.
-fn piece() -> impl Strategy<Value = &'static str> {
+fn piece() -> impl Strategy<Value = &'static str> + Clone {
     prop_oneof![
         20 => prop::sample::select(&PIECES[..17]),
         1 => prop::sample::select(&PIECES[..]),
     ]
 }
 
-fn string() -> impl Strategy<Value = String> {
+fn string() -> impl Strategy<Value = String> + Clone {
     prop::collection::vec(piece(), 0..6).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
 }
 
-fn name() -> impl Strategy<Value = String> {
+fn name() -> impl Strategy<Value = String> + Clone {
     prop_oneof![
         4 => prop::sample::select(&NAMES[..]).prop_map(|name| format!("\"{name}\"")),
         1 => string(),
     ]
 }
 
-fn space() -> impl Strategy<Value = &'static str> {
+fn space() -> impl Strategy<Value = &'static str> + Clone {
     prop::sample::select(&SPACE[..])
 }
 
 /// A document as text: nearly always one, with space anywhere, and with doubled names.
-fn text() -> impl Strategy<Value = String> {
+fn text() -> impl Strategy<Value = String> + Clone {
     let leaf = prop_oneof![
         3 => string(),
         20 => prop::sample::select(&LITERALS[..17]).prop_map(str::to_owned),
