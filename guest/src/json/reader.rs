@@ -44,12 +44,20 @@ impl<'a> Reader<'a> {
     }
 
     /// The next byte that is not space.
+    #[inline]
     fn next(&mut self) -> Option<u8> {
-        self.skip_space();
-        self.byte()
+        loop {
+            let byte = self.byte()?;
+            // Nearly always.
+            if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
     }
 
     /// Reads this byte, after space.
+    #[inline]
     fn expect(&mut self, wanted: u8) -> Option<()> {
         if self.next()? != wanted {
             return None;

@@ -31,11 +31,18 @@ fn passed_on_nested(key: &str) -> bool {
     )
 }
 
+/// What a document is.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    Event,
+    Notification,
+}
+
 /// What becomes of the members of an object.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
-    /// Those that stay as they were written.
-    passed_on: fn(&str) -> bool,
+    /// Decides which stay as they were written.
+    of: Of,
     /// How many levels of objects get room for their members at once. Below these there may be very many objects, which
     /// begin without.
     roomy: usize,
@@ -44,16 +51,16 @@ pub struct Rule {
 impl Rule {
     /// An event and its item have room.
     pub const DOCUMENT: Self = Rule {
-        passed_on,
+        of: Of::Event,
         roomy: 2,
     };
     /// A notification, its parameters and its item have.
     pub const NESTED: Self = Rule {
-        passed_on: passed_on_nested,
+        of: Of::Notification,
         roomy: 3,
     };
     pub const SMALL: Self = Rule {
-        passed_on: |_| false,
+        of: Of::Event,
         roomy: 0,
     };
 
@@ -67,7 +74,11 @@ impl Rule {
 
     /// Whether the member of that name stays as it was written.
     pub fn passes_on(self, key: &str) -> bool {
-        self.roomy > 0 && (self.passed_on)(key)
+        self.roomy > 0
+            && match self.of {
+                Of::Event => passed_on(key),
+                Of::Notification => passed_on_nested(key),
+            }
     }
 
     /// The members of an object, of which none has been read.
