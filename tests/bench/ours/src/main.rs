@@ -1,4 +1,7 @@
-//! The side `ours`, in a live process. As a program, it is `plexum-openai-provider say --json`.
+//! The side `ours`, in a live process: `live CODEX`, and `unsupervised` after that to do without the supervisor. As a
+//! program, it is `plexum-openai-provider say --json`.
+
+mod unsupervised;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -7,17 +10,24 @@ use anyhow::{Context as _, bail};
 use bench_peers::side::{self, Clock, Mode, Timing};
 use plexum_openai_provider::{Config, Event, Provider, Request, StopReason};
 
+use unsupervised::Unsupervised;
+
 fn main() -> anyhow::Result<()> {
-    let (codex, Mode::Live) = side::arguments()? else {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let unsupervised = words.pop_if(|last| last == "unsupervised").is_some();
+    let (codex, Mode::Live) = side::read(words)? else {
         bail!("as a program, the side `ours` is plexum-openai-provider");
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let provider = Provider::new(Config {
+    let mut provider = Provider::new(Config {
         binary: Some(codex),
         ..Config::default()
     })?;
+    if unsupervised {
+        provider = provider.with_spawner(Unsupervised);
+    }
     side::serve(|order, began| {
         let turns: Vec<_> = order
             .folders

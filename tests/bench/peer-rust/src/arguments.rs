@@ -16,6 +16,8 @@ Measures wrappers of codex side by side and prints a table. A side whose paths a
   --node-modules DIR   what `npm ci --omit=optional` installed for tests/bench/node
   --ours FILE          plexum-openai-provider, for this project's side as a program
   --ours-live FILE     side-ours, for this project's side in a live process
+  --before FILE        plexum-openai-provider as it was before: only the two are measured, beside codex alone
+  --before-live FILE   side-ours, likewise
   --real-codex FILE    the native program of the real codex; without it, only the fake one is used
   --old-codex FILE     an older one, which this project streams with as well
   --mock-model FILE    mock-model, which answers the real codex
@@ -40,6 +42,8 @@ pub struct Arguments {
     pub node_modules: Option<PathBuf>,
     pub ours: Option<PathBuf>,
     pub ours_live: Option<PathBuf>,
+    pub before: Option<PathBuf>,
+    pub before_live: Option<PathBuf>,
     pub real_codex: Option<PathBuf>,
     pub old_codex: Option<PathBuf>,
     pub mock_model: Option<PathBuf>,
@@ -50,6 +54,13 @@ pub struct Arguments {
     pub streaming: usize,
 }
 
+impl Arguments {
+    /// Whether this project is compared with what it was before, and not with others.
+    pub fn compares(&self) -> bool {
+        self.before.is_some() || self.before_live.is_some()
+    }
+}
+
 /// Reads the command line; `None` when it asks for help.
 pub fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Option<Arguments>> {
     let mut arguments = Arguments {
@@ -58,6 +69,8 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Option<A
         node_modules: None,
         ours: None,
         ours_live: None,
+        before: None,
+        before_live: None,
         real_codex: None,
         old_codex: None,
         mock_model: None,
@@ -91,6 +104,8 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Option<A
             "--node-modules" => arguments.node_modules = Some(existing()?),
             "--ours" => arguments.ours = Some(existing()?),
             "--ours-live" => arguments.ours_live = Some(existing()?),
+            "--before" => arguments.before = Some(existing()?),
+            "--before-live" => arguments.before_live = Some(existing()?),
             "--real-codex" => arguments.real_codex = Some(existing()?.canonicalize()?),
             "--old-codex" => arguments.old_codex = Some(existing()?.canonicalize()?),
             "--mock-model" => arguments.mock_model = Some(existing()?),

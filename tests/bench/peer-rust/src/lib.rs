@@ -1,5 +1,8 @@
-//! What the sides of the comparison share with the program that drives them.
+//! What the programs of the comparison share: the one that drives the sides, the sides, and those that put figures together.
 #![warn(missing_docs)]
 
+pub mod comparison;
+pub mod criterion;
 pub mod processes;
 pub mod side;
+pub mod statistics;

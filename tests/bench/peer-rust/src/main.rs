@@ -7,11 +7,13 @@ mod arguments;
 mod codex;
 mod live;
 mod memory;
+mod order;
 mod phase;
 mod row;
 mod sides;
-mod statistics;
+mod start;
 mod streaming;
+mod versions;
 mod workspaces;
 
 use std::fs;
@@ -53,10 +55,18 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .prefix("bench-peers-")
         .tempdir_in(arguments.scratch.canonicalize()?)?;
     let sides = sides::all(arguments, scratch.path())?;
-    let mut rows = Vec::new();
+    let (mut rows, mut comparisons) = (Vec::new(), Vec::new());
+    let mut starts = Vec::new();
     if arguments.seconds > 0.0 {
         for codex in codex::all(arguments, scratch.path(), &sides)? {
-            rows.extend(phase::all(arguments, &codex, &sides)?);
+            if codex.kind == codex::Kind::Fake {
+                let measured = start::all(arguments, &codex, &sides)?;
+                starts.extend(measured.rows);
+                comparisons.extend(measured.comparisons);
+            }
+            let measured = phase::all(arguments, &codex, &sides)?;
+            rows.extend(measured.rows);
+            comparisons.extend(measured.comparisons);
         }
     }
     let mut streams = Vec::new();
@@ -66,11 +76,23 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         &arguments.mock_model,
     ) {
         let model = codex::Model::start(model, &scratch.path().join("streaming-model"))?;
-        streams = streaming::all(arguments, scratch.path(), &model)?;
+        let measured = streaming::all(arguments, scratch.path(), &model)?;
+        streams = measured.rows;
+        comparisons.extend(measured.comparisons);
     }
-    println!("{}{}", row::table(&rows), streaming::table(&streams));
+    println!(
+        "{}{}{}",
+        row::table(&rows),
+        start::table(&starts),
+        streaming::table(&streams)
+    );
     if let Some(path) = &arguments.json {
-        let all = serde_json::json!({ "turns": rows, "streaming": streams });
+        let all = serde_json::json!({
+            "turns": rows,
+            "starts": starts,
+            "streaming": streams,
+            "comparisons": comparisons,
+        });
         let text = serde_json::to_string_pretty(&all)?;
         fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }

@@ -2,17 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use bench_peers::comparison::Comparison;
 use bench_peers::processes;
 use bench_peers::side::{Timing, milliseconds};
+use bench_peers::statistics::Spread;
 use serde::Serialize;
 
 use crate::arguments::Arguments;
 use crate::codex::{Codex, Kind};
 use crate::live::Live;
 use crate::memory::{self, Peak};
+use crate::order::order;
 use crate::row::{Row, rows};
 use crate::sides::{BARE, Side};
-use crate::statistics::Spread;
+use crate::versions;
 use crate::workspaces::Workspaces;
 
 /// How a side is used.
@@ -54,11 +57,28 @@ pub struct Samples {
 #[derive(Debug)]
 pub struct Round {
     pub wall_ms: f64,
+    /// CPU time a turn of the wrapper's own process, with what it did after the turns.
+    pub own_cpu_ms: f64,
     pub turns: Vec<Timing>,
 }
 
+/// What a phase has shown.
+#[derive(Debug, Default)]
+pub struct Results {
+    pub rows: Vec<Row>,
+    /// This project beside what it was before.
+    pub comparisons: Vec<Comparison>,
+}
+
+impl Results {
+    fn add(&mut self, phase: &Phase, samples: &[Samples]) {
+        self.rows.extend(rows(phase, samples));
+        self.comparisons.extend(versions::compare(phase, samples));
+    }
+}
+
 /// Measures everything with this codex.
-pub fn all(arguments: &Arguments, codex: &Codex, sides: &[Side]) -> anyhow::Result<Vec<Row>> {
+pub fn all(arguments: &Arguments, codex: &Codex, sides: &[Side]) -> anyhow::Result<Results> {
     let phase = |mode, at_once, share, least_rounds, most_rounds| Phase {
         codex: codex.kind,
         mode,
@@ -69,36 +89,43 @@ pub fn all(arguments: &Arguments, codex: &Codex, sides: &[Side]) -> anyhow::Resu
     };
     let many = arguments.at_once;
     // The fake codex and the real one have 0.36 and 0.64 of the time.
-    let (live, program) = match codex.kind {
-        Kind::Fake => (
-            [
-                phase(Mode::Live, 1, 0.04, 20, 400),
-                phase(Mode::Live, many, 0.07, 3, 40),
-            ],
-            [
-                phase(Mode::Program, 1, 0.08, 5, 60),
-                phase(Mode::Program, many, 0.17, 2, 10),
-            ],
-        ),
-        Kind::Real => (
-            [
-                phase(Mode::Live, 1, 0.10, 5, 60),
-                phase(Mode::Live, many, 0.20, 2, 10),
-            ],
-            [
-                phase(Mode::Program, 1, 0.10, 4, 40),
-                phase(Mode::Program, many, 0.24, 2, 8),
-            ],
-        ),
+    let phases = match codex.kind {
+        Kind::Fake => [
+            phase(Mode::Live, 1, 0.06, 20, 800),
+            phase(Mode::Live, many, 0.07, 3, 80),
+            phase(Mode::Program, 1, 0.08, 5, 300),
+            phase(Mode::Program, many, 0.15, 2, 60),
+        ],
+        Kind::Real => [
+            phase(Mode::Live, 1, 0.12, 5, 60),
+            phase(Mode::Live, many, 0.20, 2, 10),
+            phase(Mode::Program, 1, 0.12, 4, 40),
+            phase(Mode::Program, many, 0.20, 2, 8),
+        ],
     };
-    let mut results = Vec::new();
-    let mut lives = Lives::start(codex, sides)?;
-    for phase in live {
-        results.extend(rows(&phase, &lives.measure(arguments, &phase)?));
+    // Two rounds of many real ones take a minute, and do not tell two versions apart.
+    let worth = |phase: &&Phase| {
+        !(codex.kind == Kind::Real && phase.at_once > 1 && arguments.compares())
+    };
+    let of = |mode| move |phase: &&Phase| phase.mode == mode;
+    let sides: Vec<&Side> = sides.iter().filter(|side| side.runs_on(codex.kind)).collect();
+    let mut results = Results::default();
+    let mut lives = Lives::start(codex, &sides)?;
+    for phase in phases.iter().filter(of(Mode::Live)).filter(worth) {
+        results.add(phase, &lives.measure(arguments, phase)?);
     }
     drop(lives);
-    for phase in program {
-        results.extend(rows(&phase, &programs(arguments, &phase, codex, sides)?));
+    // What one program holds, it holds beside others too.
+    let mut alone = Vec::new();
+    for phase in phases.iter().filter(of(Mode::Program)).filter(worth) {
+        let mut samples = programs(arguments, phase, codex, &sides)?;
+        for samples in &mut samples {
+            match alone.iter().find(|(side, _)| *side == samples.side) {
+                Some((_, peak)) if samples.peak.is_none() => samples.peak = *peak,
+                _ => alone.push((samples.side, samples.peak)),
+            }
+        }
+        results.add(phase, &samples);
     }
     Ok(results)
 }
@@ -106,16 +133,16 @@ pub fn all(arguments: &Arguments, codex: &Codex, sides: &[Side]) -> anyhow::Resu
 /// The sides' processes that stay.
 struct Lives<'a> {
     codex: &'a Codex,
-    sides: Vec<(&'static str, Live)>,
+    sides: Vec<(&'a Side, Live)>,
 }
 
 impl<'a> Lives<'a> {
     /// Starts them and lets them get warm.
-    fn start(codex: &'a Codex, sides: &[Side]) -> anyhow::Result<Self> {
+    fn start(codex: &'a Codex, sides: &[&'a Side]) -> anyhow::Result<Self> {
         let mut lives = Vec::new();
         for side in sides {
             if let Some(command) = side.live(codex) {
-                lives.push((side.name, Live::start(command)?));
+                lives.push((*side, Live::start(command)?));
             }
         }
         let rounds = match codex.kind {
@@ -123,10 +150,10 @@ impl<'a> Lives<'a> {
             // The first turn in a home takes half a second longer.
             Kind::Real => 3,
         };
-        let parent = codex.folder.join("warm-live");
-        let mut workspaces = Workspaces::create(&parent, rounds * lives.len())?;
-        for _ in 0..rounds {
-            for (_, live) in &mut lives {
+        for (side, live) in &mut lives {
+            let parent = side.workspaces(codex, "warm-live");
+            let mut workspaces = Workspaces::create(&parent, rounds)?;
+            for _ in 0..rounds {
                 live.turns(workspaces.take(1))?;
             }
         }
@@ -137,31 +164,43 @@ impl<'a> Lives<'a> {
     }
 
     fn measure(&mut self, arguments: &Arguments, phase: &Phase) -> anyhow::Result<Vec<Samples>> {
-        let count = self.sides.len();
-        let parent = self.codex.folder.join(format!("live-{}", phase.at_once));
-        let folders = (phase.most_rounds + 1) * count * phase.at_once;
-        let mut workspaces = Workspaces::create(&parent, folders)?;
+        let name = format!("live-{}", phase.at_once);
+        let folders = (phase.most_rounds + 1) * phase.at_once;
+        let workspaces = self.sides.iter();
+        let workspaces = workspaces
+            .map(|(side, _)| Workspaces::create(&side.workspaces(self.codex, &name), folders));
+        let mut workspaces = workspaces.collect::<anyhow::Result<Vec<_>>>()?;
         let before = self.cpu()?;
+        let mut own: Vec<Vec<Duration>> = self.sides.iter().map(|_| Vec::new()).collect();
         let mut rounds: Vec<Vec<Round>> = self.sides.iter().map(|_| Vec::new()).collect();
-        in_turn(arguments, phase, count, |number| {
+        in_turn(arguments, phase, self.sides.len(), |number| {
             let (_, live) = &mut self.sides[number];
-            let report = live.turns(workspaces.take(phase.at_once))?;
-            let (wall_ms, turns) = (report.wall_ms, report.turns);
-            rounds[number].push(Round { wall_ms, turns });
+            own[number].push(live.cpu()?.0);
+            let report = live.turns(workspaces[number].take(phase.at_once))?;
+            rounds[number].push(Round {
+                wall_ms: report.wall_ms,
+                own_cpu_ms: 0.0,
+                turns: report.turns,
+            });
             Ok(())
         })?;
         let after = self.cpu()?;
         let mut samples = Vec::new();
-        for (number, rounds) in rounds.into_iter().enumerate() {
-            let turns = (rounds.len() * phase.at_once) as f64;
+        for (number, mut rounds) in rounds.into_iter().enumerate() {
+            let at_once = phase.at_once as f64;
+            let turns = rounds.len() as f64 * at_once;
+            let ends = own[number].iter().skip(1).chain([&after[number][0]]);
+            for (round, (began, ended)) in rounds.iter_mut().zip(own[number].iter().zip(ends)) {
+                round.own_cpu_ms = milliseconds(*ended - *began) / at_once;
+            }
             let [own, children] =
                 [0, 1].map(|which| milliseconds(after[number][which] - before[number][which]));
             samples.push(Samples {
-                side: self.sides[number].0,
+                side: self.sides[number].0.name,
                 rounds,
                 own_cpu_ms: own / turns,
                 tree_cpu_ms: (own + children) / turns,
-                peak: Some(self.peak(number, phase, &mut workspaces)?),
+                peak: Some(self.peak(number, phase, &mut workspaces[number])?),
             });
         }
         Ok(samples)
@@ -176,8 +215,8 @@ impl<'a> Lives<'a> {
         let (_, live) = &mut self.sides[number];
         let pid = live.pid();
         let mut helpers = 0;
-        // With the fake codex, they are gone before one can look.
-        if phase.codex == Kind::Real {
+        // With the fake codex, they are gone before one can look; and many take half a minute.
+        if phase.codex == Kind::Real && phase.at_once == 1 {
             let folders = workspaces.take(phase.at_once);
             let (report, most) =
                 memory::helpers_during(pid, &self.codex.program, || live.turns(folders));
@@ -201,59 +240,74 @@ fn programs(
     arguments: &Arguments,
     phase: &Phase,
     codex: &Codex,
-    sides: &[Side],
+    sides: &[&Side],
 ) -> anyhow::Result<Vec<Samples>> {
-    let sides: Vec<&Side> = sides
+    let sides: Vec<&&Side> = sides
         .iter()
         .filter(|side| side.program(codex, &codex.folder).is_some())
         .collect();
-    // How often the memory is looked at.
-    let watched = if phase.at_once == 1 { 5 } else { 1 };
-    let parent = codex.folder.join(format!("program-{}", phase.at_once));
-    let rounds = 1 + phase.most_rounds + watched;
-    let mut workspaces = Workspaces::create(&parent, rounds * sides.len() * phase.at_once)?;
-    let mut commands = |side: &Side, at_once| {
-        let folders = workspaces.take(at_once);
+    // How often the memory is looked at. Many real ones take half a minute.
+    let watched = match (phase.at_once, phase.codex) {
+        (1, _) => 5,
+        (_, Kind::Fake) => 1,
+        (_, Kind::Real) => 0,
+    };
+    let name = format!("program-{}", phase.at_once);
+    let folders = (1 + phase.most_rounds + watched) * phase.at_once;
+    let workspaces = sides.iter();
+    let workspaces =
+        workspaces.map(|side| Workspaces::create(&side.workspaces(codex, &name), folders));
+    let mut workspaces = workspaces.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut commands = |number: usize, at_once| {
+        let folders = workspaces[number].take(at_once);
         let commands = folders
             .iter()
-            .filter_map(|folder| side.program(codex, folder));
-        commands.collect::<Vec<_>>()
+            .filter_map(|folder| sides[number].program(codex, folder));
+        quiet(commands.collect())
     };
-    for side in &sides {
-        processes::run(quiet(commands(side, 1)), Instant::now())?;
+    for number in 0..sides.len() {
+        processes::run(commands(number, 1), Instant::now())?;
     }
     let mut samples: Vec<Samples> = sides.iter().map(|side| Samples::none(side.name)).collect();
     in_turn(arguments, phase, sides.len(), |number| {
-        let commands = quiet(commands(sides[number], phase.at_once));
+        let commands = commands(number, phase.at_once);
         let began = Instant::now();
         let ended = processes::run(commands, began)?;
         let wall_ms = milliseconds(began.elapsed());
         let samples = &mut samples[number];
+        let own_cpu: Duration = ended.iter().map(|ended| ended.own_cpu).sum();
+        samples.own_cpu_ms += milliseconds(own_cpu);
         for ended in &ended {
-            samples.own_cpu_ms += milliseconds(ended.own_cpu);
             samples.tree_cpu_ms += milliseconds(ended.tree_cpu);
         }
-        let turns = ended.iter().map(|ended| ended.timing).collect();
-        samples.rounds.push(Round { wall_ms, turns });
+        samples.rounds.push(Round {
+            wall_ms,
+            own_cpu_ms: milliseconds(own_cpu) / phase.at_once as f64,
+            turns: ended.iter().map(|ended| ended.timing).collect(),
+        });
         Ok(())
     })?;
-    for (side, samples) in sides.iter().zip(&mut samples) {
+    for (number, samples) in samples.iter_mut().enumerate() {
         let turns = (samples.rounds.len() * phase.at_once) as f64;
         samples.own_cpu_ms /= turns;
         samples.tree_cpu_ms /= turns;
-        if side.name == BARE {
+        if samples.side == BARE {
             continue;
         }
         let mut peaks = Vec::new();
         for _ in 0..watched {
-            let commands = quiet(commands(side, phase.at_once));
-            peaks.push(memory::of_programs(commands, &codex.program)?);
+            peaks.push(memory::of_programs(
+                commands(number, phase.at_once),
+                &codex.program,
+            )?);
         }
         let median =
             |of: fn(&Peak) -> f64| Spread::of(peaks.iter().map(of)).map(|spread| spread.median);
-        samples.peak = Some(Peak {
-            process_kib: median(|peak| peak.process_kib).unwrap_or_default(),
-            helpers_kib: median(|peak| peak.helpers_kib).unwrap_or_default(),
+        let process = median(|peak| peak.process_kib);
+        let helpers = median(|peak| peak.helpers_kib);
+        samples.peak = process.zip(helpers).map(|(process_kib, helpers_kib)| Peak {
+            process_kib,
+            helpers_kib,
         });
     }
     Ok(samples)
@@ -279,7 +333,7 @@ fn quiet(mut commands: Vec<std::process::Command>) -> Vec<std::process::Command>
     commands
 }
 
-/// Lets the sides measure in turn, each round beginning with another, for the phase's part of the time.
+/// Lets the sides measure in turn, in another order in each round, for the phase's part of the time.
 fn in_turn(
     arguments: &Arguments,
     phase: &Phase,
@@ -293,8 +347,8 @@ fn in_turn(
         if round >= phase.least_rounds && elapsed + elapsed / round as f64 / 2.0 > time {
             break;
         }
-        for side in 0..sides {
-            measure((round + side) % sides)?;
+        for side in order(round, sides) {
+            measure(side)?;
         }
     }
     let (codex, mode, at_once) = (phase.codex, phase.mode, phase.at_once);

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use bench_peers::statistics::Spread;
 use serde::Serialize;
 
 use crate::codex::Kind;
 use crate::phase::{Mode, Phase, Round, Samples};
 use crate::sides::BARE;
-use crate::statistics::Spread;
 
 /// One side in one phase. Milliseconds are a turn's.
 #[derive(Debug, Serialize)]

@@ -55,7 +55,14 @@ pub enum Mode {
 /// # Errors
 /// When it says something else.
 pub fn arguments() -> anyhow::Result<(PathBuf, Mode)> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    read(std::env::args().skip(1).collect())
+}
+
+/// The same from these words, in which a side has found its own already.
+///
+/// # Errors
+/// When they say something else.
+pub fn read(words: Vec<String>) -> anyhow::Result<(PathBuf, Mode)> {
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["live", codex] => Ok((codex.into(), Mode::Live)),
         ["program", codex, folder, prompt] => {

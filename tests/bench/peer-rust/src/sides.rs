@@ -6,15 +6,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+use tempfile::TempDir;
 
 use crate::arguments::Arguments;
-use crate::codex::Codex;
+use crate::codex::{Codex, Kind};
 
 /// What every turn asks.
 pub const PROMPT: &str = "hello";
 
 /// The name of the side that all are compared with.
 pub const BARE: &str = "bare";
+
+/// This project.
+pub const OURS: &str = "ours";
+
+/// This project as it was before.
+pub const BEFORE: &str = "before";
+
+/// Where a file is synced at no cost: the only thing that a turn there does without.
+const MEMORY: &str = "/dev/shm";
 
 /// Where the scripts of the sides in JavaScript are, and what they need.
 pub const SCRIPTS_FOLDER: &str = "node";
@@ -38,6 +48,8 @@ pub struct Side {
     pub name: &'static str,
     form: Form,
     scratch: PathBuf,
+    /// Where its workspaces and its state are, if they are not on the disk. Dropping it removes it.
+    memory: Option<TempDir>,
 }
 
 #[derive(Debug)]
@@ -55,7 +67,17 @@ enum Form {
     Ours {
         live: Option<PathBuf>,
         program: Option<PathBuf>,
+        without: Option<Promise>,
     },
+}
+
+/// What this project does that others leave out, and what it costs: the side does without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Promise {
+    /// A conversation is on the disk before its first event.
+    Sync,
+    /// Whatever codex has started ends with the turn.
+    Supervision,
 }
 
 /// All sides for which there is what they need, the bare one first.
@@ -67,7 +89,11 @@ pub fn all(arguments: &Arguments, scratch: &Path) -> anyhow::Result<Vec<Side>> {
             live: beside.with_file_name("side-bare"),
         },
     )];
-    if let (Some(node), Some(modules)) = (&arguments.node, &arguments.node_modules) {
+    if let (Some(node), Some(modules), false) = (
+        &arguments.node,
+        &arguments.node_modules,
+        arguments.compares(),
+    ) {
         let folder = scratch.join(SCRIPTS_FOLDER);
         fs::create_dir(&folder)?;
         symlink(modules, folder.join("node_modules"))?;
@@ -80,12 +106,32 @@ pub fn all(arguments: &Arguments, scratch: &Path) -> anyhow::Result<Vec<Side>> {
         }
     }
     let program = beside.with_file_name("side-codex-wrapper");
-    if program.exists() {
+    if program.exists() && !arguments.compares() {
         forms.push(("codex-wrapper", Form::Rust { program }));
     }
-    let (live, program) = (arguments.ours_live.clone(), arguments.ours.clone());
-    if live.is_some() || program.is_some() {
-        forms.push(("ours", Form::Ours { live, program }));
+    let mut add = |name, live: &Option<PathBuf>, program: &Option<PathBuf>, without| {
+        if live.is_some() || program.is_some() {
+            let (live, program) = (live.clone(), program.clone());
+            forms.push((
+                name,
+                Form::Ours {
+                    live,
+                    program,
+                    without,
+                },
+            ));
+        }
+    };
+    if arguments.compares() {
+        add(BEFORE, &arguments.before_live, &arguments.before, None);
+    }
+    add(OURS, &arguments.ours_live, &arguments.ours, None);
+    if !arguments.compares() {
+        let sync = Some(Promise::Sync);
+        add("ours-unsynced", &arguments.ours_live, &arguments.ours, sync);
+        // A program cannot do without it.
+        let supervision = Some(Promise::Supervision);
+        add("ours-unsupervised", &arguments.ours_live, &None, supervision);
     }
     for folder in ["home", "tmp"] {
         fs::create_dir(scratch.join(folder))
@@ -95,11 +141,40 @@ pub fn all(arguments: &Arguments, scratch: &Path) -> anyhow::Result<Vec<Side>> {
         name,
         form,
         scratch: scratch.to_owned(),
+        memory: None,
     };
-    Ok(forms.into_iter().map(side).collect())
+    let mut sides: Vec<Side> = forms.into_iter().map(side).collect();
+    for side in &mut sides {
+        if side.without() == Some(Promise::Sync) {
+            let memory = tempfile::Builder::new()
+                .prefix("bench-peers-")
+                .tempdir_in(MEMORY);
+            side.memory = Some(memory.with_context(|| format!("{MEMORY} is not to be used"))?);
+        }
+    }
+    Ok(sides)
 }
 
 impl Side {
+    /// Whether the side is worth the time with this codex. What a promise costs, the real one drowns in its noise.
+    pub fn runs_on(&self, codex: Kind) -> bool {
+        codex == Kind::Fake || self.without().is_none()
+    }
+
+    fn without(&self) -> Option<Promise> {
+        match self.form {
+            Form::Ours { without, .. } => without,
+            _ => None,
+        }
+    }
+
+    /// Where its workspaces are that have this name.
+    pub fn workspaces(&self, codex: &Codex, name: &str) -> PathBuf {
+        let memory = self.memory.as_ref().map(TempDir::path);
+        let folder = memory.unwrap_or(&codex.folder);
+        folder.join(format!("{name}-{}", self.name))
+    }
+
     /// The process that carries out turns as they are ordered, if the side has one.
     pub fn live(&self, codex: &Codex) -> Option<Command> {
         let mut command = match &self.form {
@@ -109,6 +184,9 @@ impl Side {
             Form::Ours { live, .. } => Command::new(live.as_ref()?),
         };
         command.arg("live").arg(&codex.program);
+        if self.without() == Some(Promise::Supervision) {
+            command.arg("unsupervised");
+        }
         self.surround(&mut command, codex);
         Some(command)
     }
@@ -154,6 +232,9 @@ impl Side {
 
     fn surround(&self, command: &mut Command, codex: &Codex) {
         surround(command, &self.scratch, &codex.home(self));
+        if let Some(memory) = &self.memory {
+            command.env("XDG_STATE_HOME", memory.path().join("state"));
+        }
     }
 }
 

@@ -3,13 +3,17 @@
 /// The middle of many figures, and the two that half of them lie between.
 #[derive(Debug, Clone, Copy)]
 pub struct Spread {
+    /// The middle.
     pub median: f64,
+    /// A quarter are below.
     pub low: f64,
+    /// A quarter are above.
     pub high: f64,
 }
 
 impl Spread {
     /// `None` of no figures.
+    #[must_use]
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
         let sorted = sorted(figures);
         Some(Spread {

@@ -8,14 +8,12 @@ use anyhow::{Context as _, ensure};
 
 use crate::arguments::Arguments;
 use crate::codex::Model;
-use crate::sides;
+use crate::sides::{self, BEFORE, OURS};
 
 use super::dialect::Dialect;
 
 /// The side that the others are paired with: codex and nothing between.
 pub const DIRECT: &str = "direct";
-/// This project, with a codex that stays.
-pub const OURS: &str = "ours";
 /// This project, with a new codex for each turn.
 pub const EXEC: &str = "ours-exec";
 
@@ -42,6 +40,9 @@ pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Resu
     // The others are measured on the newer codex only.
     for (codex, newest) in [(&arguments.real_codex, true), (&arguments.old_codex, false)] {
         let Some(codex) = codex else { continue };
+        if arguments.compares() && !newest {
+            continue;
+        }
         let version = version(codex)?;
         let mut add = |name, dialect, program: &Path, words: Vec<PathBuf>| -> anyhow::Result<()> {
             let home = scratch.join(format!("streaming/home-{name}-{version}"));
@@ -67,22 +68,21 @@ pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Resu
         ];
         let words = words.map(PathBuf::from).to_vec();
         add(DIRECT, Dialect::AppServer, codex, words)?;
-        if let Some(ours) = &arguments.ours {
-            for (name, transport) in [(OURS, "app-server"), (EXEC, "exec")] {
-                let config = scratch.join(format!("streaming/{name}-{version}.json"));
-                let server = serde_json::json!({ "processes": FOLDERS });
-                let text = match name {
-                    OURS => {
-                        serde_json::json!({ "binary": codex, "transport": transport, "server": server })
-                    }
-                    _ => serde_json::json!({ "binary": codex, "transport": transport }),
-                };
-                fs::write(&config, text.to_string())?;
-                let words = vec!["serve".into(), "--config".into(), config];
-                add(name, Dialect::Serve, ours, words)?;
-            }
+        let staying = serde_json::json!({ "binary": codex, "transport": "app-server", "server": { "processes": FOLDERS } });
+        let exec = serde_json::json!({ "binary": codex, "transport": "exec" });
+        let ours = match arguments.compares() {
+            true => [(BEFORE, &staying, &arguments.before), (OURS, &staying, &arguments.ours)],
+            false => [(OURS, &staying, &arguments.ours), (EXEC, &exec, &arguments.ours)],
+        };
+        for (name, settings, program) in ours {
+            let Some(program) = program else { continue };
+            let config = scratch.join(format!("streaming/{name}-{version}.json"));
+            fs::write(&config, settings.to_string())?;
+            let words = vec!["serve".into(), "--config".into(), config];
+            add(name, Dialect::Serve, program, words)?;
         }
-        if let (true, Some(node), Some(_)) = (newest, &arguments.node, &arguments.node_modules) {
+        let others = newest && !arguments.compares();
+        if let (true, Some(node), Some(_)) = (others, &arguments.node, &arguments.node_modules) {
             let folder = scratch.join(sides::SCRIPTS_FOLDER);
             let acp = "node_modules/@agentclientprotocol/codex-acp/dist/index.js";
             add("codex-acp", Dialect::Acp, node, vec![folder.join(acp)])?;

@@ -6,14 +6,18 @@ mod contender;
 mod dialect;
 mod row;
 mod tree;
+mod versions;
 
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bench_peers::comparison::Comparison;
+
 use crate::arguments::Arguments;
 use crate::codex::Model;
 use crate::memory::most_during;
+use crate::order::order;
 use crate::workspaces::Workspaces;
 
 use client::{Client, Streamed};
@@ -53,8 +57,32 @@ fn prompt(work: Work) -> (&'static str, &'static str) {
     }
 }
 
+/// What was measured.
+#[derive(Debug, Default)]
+pub struct Results {
+    pub rows: Vec<Row>,
+    /// This project beside what it was before.
+    pub comparisons: Vec<Comparison>,
+}
+
+impl Results {
+    fn add(
+        &mut self,
+        work: Work,
+        folders: usize,
+        sides: &[&Contender],
+        samples: &[Vec<Sample>],
+        held: &[Held],
+    ) {
+        self.rows
+            .extend(row::rows(work, folders, sides, samples, held));
+        let compared = versions::compare(work, folders, sides, samples, held);
+        self.comparisons.extend(compared);
+    }
+}
+
 /// Measures all of it, in so many rounds.
-pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Result<Vec<Row>> {
+pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Result<Results> {
     let folder = scratch.join("streaming");
     std::fs::create_dir(&folder)?;
     let contenders = contender::all(arguments, scratch, model)?;
@@ -64,17 +92,22 @@ pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Resu
         .partition(|side| Some(&side.version) == newest);
     let everybody: Vec<&Contender> = newer.iter().chain(&older).copied().collect();
     let rounds = arguments.streaming;
-    let mut rows = Vec::new();
+    let mut results = Results::default();
 
     // The first start in a home takes half a second longer.
     starts(&everybody, 1, &folder.join("homes"))?;
     let samples = starts(&everybody, rounds.div_ceil(2), &folder.join("start"))?;
-    rows.extend(row::rows(Work::Start, 1, &everybody, &samples, &[]));
+    results.add(Work::Start, 1, &everybody, &samples, &[]);
 
     let held = memory(&everybody, &folder)?;
     let mut clients = clients(&everybody);
     further(&mut clients, 1, &folder.join("one"))?;
     for work in [Work::Instant, Work::Slow] {
+        // A slow turn takes more than a second.
+        let rounds = match work {
+            Work::Slow => rounds.div_ceil(2),
+            _ => rounds,
+        };
         let samples = turns(&mut clients, work, rounds)?;
         let held = held.iter().map(|(one, _)| *one).collect::<Vec<_>>();
         let held = if work == Work::Instant {
@@ -82,18 +115,21 @@ pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Resu
         } else {
             &[]
         };
-        rows.extend(row::rows(work, 1, &everybody, &samples, held));
+        results.add(work, 1, &everybody, &samples, held);
     }
     drop(clients);
 
+    if arguments.compares() {
+        return Ok(results);
+    }
     // Fewer, because each has up to ten codex processes.
     let mut clients = self::clients(&newer);
     let samples = further(&mut clients, FOLDERS, &folder.join("ten"))?;
-    rows.extend(row::rows(Work::Start, FOLDERS, &newer, &samples, &[]));
+    results.add(Work::Start, FOLDERS, &newer, &samples, &[]);
     let samples = turns(&mut clients, Work::Instant, rounds)?;
     let held: Vec<Held> = held.iter().map(|(_, ten)| *ten).collect();
-    rows.extend(row::rows(Work::Instant, FOLDERS, &newer, &samples, &held));
-    Ok(rows)
+    results.add(Work::Instant, FOLDERS, &newer, &samples, &held);
+    Ok(results)
 }
 
 fn clients<'a>(sides: &[&'a Contender]) -> Vec<(&'a Contender, Client<'a>)> {
@@ -223,33 +259,4 @@ fn in_turn(
     }
     eprintln!("Streaming, {what}: {:.1} s", began.elapsed().as_secs_f64());
     Ok(all)
-}
-
-/// All numbers below `count`: each round begins with another, and whom one follows changes too.
-fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
-    let divides = |by: usize, step: usize| count.is_multiple_of(by) && step.is_multiple_of(by);
-    let steps = (1..count.max(2)).filter(|&step| !(2..=step).any(|by| divides(by, step)));
-    let steps: Vec<usize> = steps.collect();
-    let step = steps[round % steps.len()];
-    (0..count).map(move |place| (round + place * step) % count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::order;
-
-    #[test]
-    fn each_round_has_everybody_once() {
-        for (round, count) in (0..20).flat_map(|round| (1..12).map(move |count| (round, count))) {
-            let mut all: Vec<usize> = order(round, count).collect();
-            all.sort_unstable();
-            assert_eq!(all, (0..count).collect::<Vec<_>>());
-        }
-        let before = |round, one| {
-            let all: Vec<usize> = order(round, 9).collect();
-            let place = all.iter().position(|other| *other == one);
-            all[place.unwrap() - 1]
-        };
-        assert_eq!((before(0, 5), before(1, 5)), (4, 3));
-    }
 }

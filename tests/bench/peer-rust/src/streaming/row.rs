@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bench_peers::side::milliseconds;
+use bench_peers::statistics::quantile;
 use serde::Serialize;
 
 use crate::row::rounded;
-use crate::statistics::quantile;
 
 use super::contender::{Contender, DIRECT, EXEC};
 use super::{Held, Sample};

@@ -6,7 +6,6 @@
 
 mod beside;
 mod chart;
-mod criterion;
 mod line;
 mod measured;
 mod streaming;

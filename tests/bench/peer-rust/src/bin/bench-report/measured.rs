@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::criterion;
+use bench_peers::criterion;
 
 /// What was measured.
 pub struct Measured {

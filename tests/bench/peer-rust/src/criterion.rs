@@ -30,6 +30,9 @@ struct Estimate {
 }
 
 /// Nanoseconds in the middle, by the benchmark's name: of one element, or of one byte, where it has many.
+///
+/// # Errors
+/// When something there cannot be read.
 pub fn medians(folder: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
     let mut medians = BTreeMap::new();
     visit(folder, &mut medians)?;
