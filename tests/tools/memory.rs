@@ -1,10 +1,11 @@
 //! What turns cost in memory: `memory open CODEX TURNS SECONDS`, `memory sequence CODEX TURNS`, `memory stream CODEX MIB`,
-//! `memory hostile CODEX MILLISECONDS COMPONENT PROMPT`.
+//! `memory address-space CODEX TURNS`, `memory hostile CODEX MILLISECONDS COMPONENT PROMPT`.
 //!
 //! `open`: that many turns open at once, on a fake codex that says nothing for so many seconds. All must complete.
 //! `sequence`: that many turns, one after the other, in one workspace. The memory at the end may be 1.2 times that
 //! after the first tenth.
 //! `stream`: one turn in which codex prints that much. The memory may at no moment be 64 MiB more than before.
+//! `address-space`: that many turns open at once. Measures the address space, which `ulimit -v` limits.
 //! `hostile`: one turn of the hostile component with that prompt, whose caller takes the first event after so many
 //! milliseconds. Measures the most memory that the process had, and how long another task of the same thread waited.
 //!
@@ -22,7 +23,7 @@ use plexum_openai_provider_tests::fake_codex::{Script, Step};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const USAGE: &str = "usage: memory open CODEX TURNS SECONDS, memory sequence CODEX TURNS, memory stream CODEX MIB, or memory hostile CODEX MILLISECONDS COMPONENT PROMPT; and --json=FILE last";
+const USAGE: &str = "usage: memory open CODEX TURNS SECONDS, memory sequence CODEX TURNS, memory stream CODEX MIB, memory address-space CODEX TURNS, or memory hostile CODEX MILLISECONDS COMPONENT PROMPT; and --json=FILE last";
 
 /// How much more memory than before a turn may take, however much codex prints.
 const MOST_FOR_A_STREAM_KIB: u64 = 64 * 1024;
@@ -55,6 +56,7 @@ fn measure(mut args: impl Iterator<Item = String>) -> Result<Value> {
         "sequence" => runtime.block_on(sequence(&codex, turns)),
         // The number is not one of turns here.
         "stream" => runtime.block_on(stream(&codex, turns as u64)),
+        "address-space" => runtime.block_on(address_space(&codex, turns)),
         "hostile" => {
             let component = args.next().context(USAGE)?;
             let component =
@@ -93,22 +95,8 @@ async fn open(codex: &Path, turns: usize, seconds: u64) -> Result<Value> {
     let state = TempDir::new()?;
     let provider = provider(codex, turns + 1, &state)?;
     let root = TempDir::new()?;
-    let steps = [
-        Step::ThreadStarted,
-        Step::TurnStarted,
-        Step::Pause {
-            millis: seconds * 1000,
-        },
-        Step::Echo,
-        Step::TurnCompleted,
-    ];
-    let script = Script::new().call(steps);
-    let begin = |number: usize| -> Result<Turn> {
-        let workspace = root.path().join(number.to_string());
-        std::fs::create_dir(&workspace)?;
-        script.write_to(&workspace)?;
-        Ok(provider.turn(workspace, Request::prompt("hello")))
-    };
+    let silence = Duration::from_secs(seconds);
+    let begin = |number: usize| begin(&provider, root.path(), number, silence);
     // What there is once, such as the threads that sync files, is there after the first.
     let mut open = vec![begin(0)?];
     until_open(&mut open).await?;
@@ -153,6 +141,61 @@ async fn open(codex: &Path, turns: usize, seconds: u64) -> Result<Value> {
         "kib_a_turn": each(all.resident_kib.saturating_sub(first.resident_kib)),
         "supervisor_kib": each(supervisors),
     }))
+}
+
+/// Begins a turn in a workspace of its own, whose codex says nothing for so long.
+fn begin(provider: &Provider, root: &Path, number: usize, silence: Duration) -> Result<Turn> {
+    let workspace = root.join(number.to_string());
+    std::fs::create_dir(&workspace)?;
+    let steps = [
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        Step::Pause {
+            millis: u64::try_from(silence.as_millis())?,
+        },
+        Step::Echo,
+        Step::TurnCompleted,
+    ];
+    Script::new().call(steps).write_to(&workspace)?;
+    Ok(provider.turn(workspace, Request::prompt("hello")))
+}
+
+/// How long the turns are open whose address space is measured.
+const SHORT_SILENCE: Duration = Duration::from_secs(2);
+
+async fn address_space(codex: &Path, turns: usize) -> Result<Value> {
+    let state = TempDir::new()?;
+    let provider = provider(codex, turns, &state)?;
+    let root = TempDir::new()?;
+    let open = (0..turns).map(|number| begin(&provider, root.path(), number, SHORT_SILENCE));
+    let mut open = open.collect::<Result<Vec<_>>>()?;
+    until_open(&mut open).await?;
+    let peak = of_status("VmPeak:")?;
+    for turn in &mut open {
+        ensure!(
+            end_of(turn).await? == StopReason::EndTurn,
+            "a turn did not complete"
+        );
+    }
+    let limit = limit_of_address_space()?;
+    println!("{turns} turns open at once\naddress space: {peak} KiB, limit: {limit:?}");
+    Ok(json!({ "turns": turns, "peak_kib": peak, "limit_kib": limit }))
+}
+
+/// What `ulimit -v` says, in KiB.
+fn limit_of_address_space() -> Result<Option<u64>> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the call gets a pointer to a limit that lives.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } == 0;
+    ensure!(
+        known,
+        "the limit of the address space cannot be read: {}",
+        std::io::Error::last_os_error()
+    );
+    Ok((limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur / 1024))
 }
 
 /// Takes the first event of each: its codex runs then.
@@ -328,14 +371,19 @@ async fn hostile(codex: &Path, pause: Duration, component: &[u8], prompt: &str) 
     }))
 }
 
+/// A figure of this process, in KiB.
+fn of_status(key: &str) -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let figure = status
+        .lines()
+        .find_map(|line| line.strip_prefix(key))
+        .with_context(|| format!("/proc/self/status has {key}"))?;
+    Ok(figure.trim().trim_end_matches(" kB").parse()?)
+}
+
 /// The most memory that this process ever had.
 fn peak_kib() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .context("/proc/self/status has VmHWM")?;
-    Ok(peak.trim().trim_end_matches(" kB").parse()?)
+    of_status("VmHWM:")
 }
 
 /// The memory of the parents of these processes, each counted by its share of what it shares, in KiB.

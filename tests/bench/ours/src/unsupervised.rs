@@ -17,7 +17,12 @@ impl Spawner for Unsupervised {
                 .args(command.args)
                 .current_dir(command.workspace)
                 .env_clear()
-                .envs(command.environment.iter().map(|(name, value)| (name, value)))
+                .envs(
+                    command
+                        .environment
+                        .iter()
+                        .map(|(name, value)| (name, value)),
+                )
                 .stdin(match command.stdin {
                     true => Stdio::piped(),
                     false => Stdio::null(),

@@ -3,6 +3,7 @@
 
 pub mod comparison;
 pub mod criterion;
+pub mod docs;
 pub mod processes;
 pub mod side;
 pub mod statistics;

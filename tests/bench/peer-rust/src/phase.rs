@@ -104,11 +104,13 @@ pub fn all(arguments: &Arguments, codex: &Codex, sides: &[Side]) -> anyhow::Resu
         ],
     };
     // Two rounds of many real ones take a minute, and do not tell two versions apart.
-    let worth = |phase: &&Phase| {
-        !(codex.kind == Kind::Real && phase.at_once > 1 && arguments.compares())
-    };
+    let worth =
+        |phase: &&Phase| !(codex.kind == Kind::Real && phase.at_once > 1 && arguments.compares());
     let of = |mode| move |phase: &&Phase| phase.mode == mode;
-    let sides: Vec<&Side> = sides.iter().filter(|side| side.runs_on(codex.kind)).collect();
+    let sides: Vec<&Side> = sides
+        .iter()
+        .filter(|side| side.runs_on(codex.kind))
+        .collect();
     let mut results = Results::default();
     let mut lives = Lives::start(codex, &sides)?;
     for phase in phases.iter().filter(of(Mode::Live)).filter(worth) {

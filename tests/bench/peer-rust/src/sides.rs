@@ -131,7 +131,12 @@ pub fn all(arguments: &Arguments, scratch: &Path) -> anyhow::Result<Vec<Side>> {
         add("ours-unsynced", &arguments.ours_live, &arguments.ours, sync);
         // A program cannot do without it.
         let supervision = Some(Promise::Supervision);
-        add("ours-unsupervised", &arguments.ours_live, &None, supervision);
+        add(
+            "ours-unsupervised",
+            &arguments.ours_live,
+            &None,
+            supervision,
+        );
     }
     for folder in ["home", "tmp"] {
         fs::create_dir(scratch.join(folder))

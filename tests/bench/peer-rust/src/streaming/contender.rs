@@ -71,8 +71,14 @@ pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Resu
         let staying = serde_json::json!({ "binary": codex, "transport": "app-server", "server": { "processes": FOLDERS } });
         let exec = serde_json::json!({ "binary": codex, "transport": "exec" });
         let ours = match arguments.compares() {
-            true => [(BEFORE, &staying, &arguments.before), (OURS, &staying, &arguments.ours)],
-            false => [(OURS, &staying, &arguments.ours), (EXEC, &exec, &arguments.ours)],
+            true => [
+                (BEFORE, &staying, &arguments.before),
+                (OURS, &staying, &arguments.ours),
+            ],
+            false => [
+                (OURS, &staying, &arguments.ours),
+                (EXEC, &exec, &arguments.ours),
+            ],
         };
         for (name, settings, program) in ours {
             let Some(program) = program else { continue };

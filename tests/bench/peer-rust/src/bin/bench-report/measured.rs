@@ -16,12 +16,18 @@ pub struct Measured {
     /// The rows of `bench-peers`: of whole turns, and of text as it is written.
     pub peers: Vec<Value>,
     pub streaming: Vec<Value>,
+    /// Of a first start and the next one.
+    pub starts: Vec<Value>,
     /// Of `memory open`.
     pub open: Value,
     /// Of `memory sequence`.
     pub sequence: Value,
     /// Of `memory stream`.
     pub stream: Value,
+    /// Of `memory address-space`.
+    pub address_space: Value,
+    /// Of `fleet-load`, if there is a PostgreSQL.
+    pub fleet: Option<Value>,
 }
 
 impl Measured {
@@ -41,10 +47,16 @@ impl Measured {
         Ok(Measured {
             criterion: criterion::medians(criterion)?,
             peers: rows("turns")?,
+            starts: rows("starts")?,
             streaming: rows("streaming")?,
             open: read("open.json")?,
             sequence: read("sequence.json")?,
             stream: read("stream.json")?,
+            address_space: read("address-space.json")?,
+            fleet: match folder.join("fleet.json").exists() {
+                true => Some(read("fleet.json")?),
+                false => None,
+            },
         })
     }
 
