@@ -3,9 +3,12 @@
  * It takes every argument, because each wrapper words them in its own way, and reads standard input
  * to its end as the real one does. It writes a line at a time, as the real one does too.
  *
+ * As `app-server` it answers one request a line, with what a wrapper needs of the answers.
+ *
  *     cc -O2 -static -o fake-codex fake-codex.c
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,6 +24,61 @@ static void print(const char *text)
     }
 }
 
+/* The text behind a key, up to the next quote; empty if there is none. */
+static void text_of(const char *line, const char *key, char *text, size_t size)
+{
+    const char *found = strstr(line, key);
+    text[0] = 0;
+    if (found)
+        snprintf(text, size, "%.*s", (int)strcspn(found + strlen(key), "\""), found + strlen(key));
+}
+
+static int serve(void)
+{
+    static char line[1 << 20], said[4096];
+    char folder[1024], thread[64], method[64];
+    unsigned turns = 0;
+
+    if (!getcwd(folder, sizeof folder))
+        return 101;
+    while (fgets(line, sizeof line, stdin)) {
+        const char *found = strstr(line, "\"id\":");
+        long id = found ? atol(found + 5) : 0;
+        text_of(line, "\"method\":\"", method, sizeof method);
+        if (!found || !method[0])
+            continue;
+        if (strcmp(method, "initialize") == 0) {
+            snprintf(said, sizeof said, "{\"id\":%ld,\"result\":{\"userAgent\":\"x/0.169.0\"}}\n", id);
+        } else if (strcmp(method, "thread/start") == 0 || strcmp(method, "thread/resume") == 0) {
+            text_of(line, "\"threadId\":\"", thread, sizeof thread);
+            if (!thread[0])
+                snprintf(thread, sizeof thread, "01a2b3c4-0000-7000-8000-%012x", (unsigned)getpid());
+            snprintf(said, sizeof said,
+                     "{\"id\":%ld,\"result\":{\"thread\":{\"id\":\"%s\",\"path\":null},\"model\":\"gpt-5.5\",\"cwd\":\"%s\","
+                     "\"approvalPolicy\":\"never\",\"sandbox\":{\"type\":\"dangerFullAccess\"}}}\n",
+                     id, thread, folder);
+        } else if (strcmp(method, "turn/start") == 0) {
+            char turn[64], both[160];
+            snprintf(turn, sizeof turn, "01a2b3c5-0000-7000-8000-%012x", ++turns);
+            text_of(line, "\"threadId\":\"", thread, sizeof thread);
+            snprintf(both, sizeof both, "\"threadId\":\"%s\",\"turnId\":\"%s\"", thread, turn);
+            snprintf(said, sizeof said,
+                     "{\"id\":%ld,\"result\":{\"turn\":{\"id\":\"%s\"}}}\n"
+                     "{\"method\":\"turn/started\",\"params\":{\"threadId\":\"%s\",\"turn\":{\"id\":\"%s\"}}}\n"
+                     "{\"method\":\"item/agentMessage/delta\",\"params\":{%s,\"itemId\":\"m\",\"delta\":\"echo: hello\"}}\n"
+                     "{\"method\":\"item/completed\",\"params\":{\"item\":{\"type\":\"agentMessage\",\"id\":\"m\","
+                     "\"text\":\"echo: hello\"},%s}}\n"
+                     "{\"method\":\"turn/completed\",\"params\":{\"threadId\":\"%s\",\"turn\":{\"id\":\"%s\","
+                     "\"status\":\"completed\"}}}\n",
+                     id, turn, thread, turn, both, both, thread, turn);
+        } else {
+            snprintf(said, sizeof said, "{\"id\":%ld,\"error\":{\"code\":-32600,\"message\":\"unknown variant\"}}\n", id);
+        }
+        print(said);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     char input[4096], first[128];
@@ -29,6 +87,8 @@ int main(int argc, char **argv)
         print("codex-cli 0.169.0\n");
         return 0;
     }
+    if (argc >= 2 && strcmp(argv[1], "app-server") == 0)
+        return serve();
     while (read(STDIN_FILENO, input, sizeof input) > 0)
         ;
     /* A thread id has to be a UUID, and no two threads may share one. */

@@ -47,10 +47,7 @@ impl Codex {
 
 /// The fake codex, and the real one if there is one.
 pub fn all(arguments: &Arguments, scratch: &Path, sides: &[Side]) -> anyhow::Result<Vec<Codex>> {
-    let program = match &arguments.fake_codex {
-        Some(program) => program.clone(),
-        None => build_fake(scratch)?,
-    };
+    let program = fake(arguments, scratch)?;
     let mut all = vec![new(Kind::Fake, program, scratch.join("fake"), None, sides)?];
     if let Some(program) = &arguments.real_codex {
         let model = arguments.mock_model.as_deref();
@@ -94,8 +91,15 @@ fn new(
     Ok(codex)
 }
 
-fn build_fake(scratch: &Path) -> anyhow::Result<PathBuf> {
+/// The program of the fake one. It is built the first time.
+pub fn fake(arguments: &Arguments, scratch: &Path) -> anyhow::Result<PathBuf> {
+    if let Some(program) = &arguments.fake_codex {
+        return Ok(program.clone());
+    }
     let (source, program) = (scratch.join("fake-codex.c"), scratch.join("fake-codex"));
+    if program.exists() {
+        return Ok(program);
+    }
     fs::write(&source, FAKE_CODEX)?;
     let mut compiler = Command::new("cc");
     let status = compiler

@@ -77,7 +77,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     ) {
         let model = codex::Model::start(model, &scratch.path().join("streaming-model"))?;
         let measured = streaming::all(arguments, scratch.path(), &model)?;
-        streams = measured.rows;
+        streams.extend(measured.rows);
+        comparisons.extend(measured.comparisons);
+    }
+    if arguments.streaming > 0 {
+        let fake = codex::fake(arguments, scratch.path())?;
+        let measured = streaming::on_fake(arguments, scratch.path(), &fake)?;
+        streams.extend(measured.rows);
         comparisons.extend(measured.comparisons);
     }
     println!(

@@ -37,6 +37,16 @@ struct Conversation {
     process: usize,
 }
 
+/// One of many turns at once.
+struct Running<'a> {
+    id: u64,
+    conversation: &'a str,
+    name: Option<String>,
+    pieces: Vec<Duration>,
+    answer: String,
+    end: Option<Duration>,
+}
+
 struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -126,6 +136,57 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Carries out a turn of each conversation, all at once: when each said what.
+    ///
+    /// # Errors
+    /// As those of [`Client::turn`].
+    pub fn turns(&mut self, prompt: &str, ending: &str) -> anyhow::Result<Vec<Streamed>> {
+        let dialect = self.contender.dialect;
+        let began = Instant::now();
+        let mut of_processes: Vec<Vec<Running>> = self.processes.iter().map(|_| vec![]).collect();
+        for conversation in &self.conversations {
+            let process = &mut self.processes[conversation.process];
+            process.last_id += 1;
+            let id = process.last_id;
+            process.say(&dialect.turn(id, &conversation.folder, &conversation.name, prompt))?;
+            of_processes[conversation.process].push(Running {
+                id,
+                conversation: &conversation.name,
+                name: None,
+                pieces: Vec::new(),
+                answer: String::new(),
+                end: None,
+            });
+        }
+        let processes = self.processes.iter_mut().zip(of_processes);
+        // A reader each: the answers come in any order.
+        let read = thread::scope(|scope| {
+            let readers: Vec<_> = processes
+                .map(|(process, running)| {
+                    scope.spawn(move || process.read(dialect, running, began))
+                })
+                .collect();
+            let read = readers.into_iter().map(|reader| reader.join());
+            read.map(|read| read.map_err(|_| anyhow::anyhow!("a reader panicked"))?)
+                .collect::<anyhow::Result<Vec<_>>>()
+        })?;
+        let ended = read.into_iter().flatten().map(|turn| {
+            let Running {
+                pieces,
+                answer,
+                end,
+                ..
+            } = turn;
+            ensure!(
+                answer.trim_end().ends_with(ending),
+                "the answer was {answer:?}"
+            );
+            let end = end.context("a turn has not ended")?;
+            Ok(Streamed { pieces, end })
+        });
+        ended.collect()
+    }
+
     /// The processes that this has started.
     pub fn roots(&self) -> Vec<u32> {
         self.processes
@@ -160,6 +221,35 @@ impl Process {
             }
         }
         Ok(process)
+    }
+
+    /// Reads until all these turns have ended.
+    fn read<'a>(
+        &mut self,
+        dialect: Dialect,
+        mut running: Vec<Running<'a>>,
+        began: Instant,
+    ) -> anyhow::Result<Vec<Running<'a>>> {
+        while running.iter().any(|turn| turn.end.is_none()) {
+            let line = self.line()?;
+            let now = began.elapsed();
+            let concerned = running.iter_mut().find(|turn| {
+                dialect.concerns(turn.id, turn.conversation, turn.name.as_deref(), &line)
+            });
+            let Some(turn) = concerned else { continue };
+            if line["id"] == turn.id {
+                turn.name = dialect.begun(&line);
+            }
+            match dialect.heard(turn.id, &line)? {
+                Heard::Nothing => {}
+                Heard::Piece(piece) => {
+                    turn.pieces.push(now);
+                    turn.answer.push_str(&piece);
+                }
+                Heard::End => turn.end = Some(now),
+            }
+        }
+        Ok(running)
     }
 
     fn say(&mut self, message: &Value) -> anyhow::Result<()> {

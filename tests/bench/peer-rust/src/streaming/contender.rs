@@ -17,6 +17,9 @@ pub const DIRECT: &str = "direct";
 /// This project, with a new codex for each turn.
 pub const EXEC: &str = "ours-exec";
 
+/// What is told in place of a version where codex answers at once.
+const FAKE: &str = "fake";
+
 /// In how many folders a side works at the same time.
 pub const FOLDERS: usize = 10;
 
@@ -34,6 +37,17 @@ pub struct Contender {
     home: PathBuf,
 }
 
+/// What is driven.
+struct Driven<'a> {
+    codex: &'a Path,
+    /// Its version, or [`FAKE`].
+    version: String,
+    /// The configuration of its model.
+    config: Option<&'a Path>,
+    /// Whether others drive it too.
+    others: bool,
+}
+
 /// All for which there is what they need. The first of each version is the direct one.
 pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Result<Vec<Contender>> {
     let mut all = Vec::new();
@@ -43,68 +57,117 @@ pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Resu
         if arguments.compares() && !newest {
             continue;
         }
-        let version = version(codex)?;
-        let mut add = |name, dialect, program: &Path, words: Vec<PathBuf>| -> anyhow::Result<()> {
-            let home = scratch.join(format!("streaming/home-{name}-{version}"));
-            fs::create_dir_all(&home)?;
-            fs::copy(&model.config, home.join("config.toml"))?;
-            all.push(Contender {
-                name,
-                version: version.clone(),
-                dialect,
-                codex: codex.clone(),
-                program: program.to_owned(),
-                words,
-                scratch: scratch.to_owned(),
-                home,
-            });
-            Ok(())
+        let driven = Driven {
+            codex,
+            version: version(codex)?,
+            config: Some(&model.config),
+            others: newest && !arguments.compares(),
         };
-        // As this project's host starts it.
-        let words = [
-            "app-server",
-            "-c",
-            "features.unbounded_connection_retries=false",
-        ];
-        let words = words.map(PathBuf::from).to_vec();
-        add(DIRECT, Dialect::AppServer, codex, words)?;
-        let staying = serde_json::json!({ "binary": codex, "transport": "app-server", "server": { "processes": FOLDERS } });
-        let exec = serde_json::json!({ "binary": codex, "transport": "exec" });
-        let ours = match arguments.compares() {
-            true => [
-                (BEFORE, &staying, &arguments.before),
-                (OURS, &staying, &arguments.ours),
-            ],
-            false => [
-                (OURS, &staying, &arguments.ours),
-                (EXEC, &exec, &arguments.ours),
-            ],
-        };
-        for (name, settings, program) in ours {
-            let Some(program) = program else { continue };
-            let config = scratch.join(format!("streaming/{name}-{version}.json"));
-            fs::write(&config, settings.to_string())?;
-            let words = vec!["serve".into(), "--config".into(), config];
-            add(name, Dialect::Serve, program, words)?;
+        all.extend(of(arguments, scratch, &driven)?);
+    }
+    Ok(all)
+}
+
+/// The direct one and this project's, on a codex that answers at once. Others ask more of it than it knows.
+pub fn on_fake(
+    arguments: &Arguments,
+    scratch: &Path,
+    codex: &Path,
+) -> anyhow::Result<Vec<Contender>> {
+    let driven = Driven {
+        codex,
+        version: FAKE.to_owned(),
+        config: None,
+        others: false,
+    };
+    let mut all = of(arguments, scratch, &driven)?;
+    all.retain(|side| side.name != EXEC);
+    Ok(all)
+}
+
+fn of(
+    arguments: &Arguments,
+    scratch: &Path,
+    driven: &Driven<'_>,
+) -> anyhow::Result<Vec<Contender>> {
+    let Driven { codex, version, .. } = driven;
+    let mut all = Vec::new();
+    let mut add = |name, dialect, program: &Path, words: Vec<PathBuf>| -> anyhow::Result<()> {
+        let home = scratch.join(format!("streaming/home-{name}-{version}"));
+        fs::create_dir_all(&home)?;
+        if let Some(config) = driven.config {
+            fs::copy(config, home.join("config.toml"))?;
         }
-        let others = newest && !arguments.compares();
-        if let (true, Some(node), Some(_)) = (others, &arguments.node, &arguments.node_modules) {
-            let folder = scratch.join(sides::SCRIPTS_FOLDER);
-            let acp = "node_modules/@agentclientprotocol/codex-acp/dist/index.js";
-            add("codex-acp", Dialect::Acp, node, vec![folder.join(acp)])?;
-            for (name, script) in [
-                ("ai-sdk", "ai-sdk-app-server.mjs"),
-                ("codex-sdk", "official-sdk.mjs"),
-            ] {
-                let words = vec![folder.join(script), "stream".into(), codex.clone()];
-                add(name, Dialect::Orders, node, words)?;
-            }
+        all.push(Contender {
+            name,
+            version: version.clone(),
+            dialect,
+            codex: codex.to_path_buf(),
+            program: program.to_owned(),
+            words,
+            scratch: scratch.to_owned(),
+            home,
+        });
+        Ok(())
+    };
+    // As this project's host starts it.
+    let words = [
+        "app-server",
+        "-c",
+        "features.unbounded_connection_retries=false",
+    ];
+    let words = words.map(PathBuf::from).to_vec();
+    add(DIRECT, Dialect::AppServer, codex, words)?;
+    let processes = FOLDERS.max(arguments.at_once);
+    let staying = serde_json::json!({
+        "binary": codex,
+        "transport": "app-server",
+        "server": { "processes": processes },
+    });
+    let exec = serde_json::json!({ "binary": codex, "transport": "exec" });
+    let ours = match arguments.compares() {
+        true => [
+            (BEFORE, &staying, &arguments.before),
+            (OURS, &staying, &arguments.ours),
+        ],
+        false => [
+            (OURS, &staying, &arguments.ours),
+            (EXEC, &exec, &arguments.ours),
+        ],
+    };
+    for (name, settings, program) in ours {
+        let Some(program) = program else { continue };
+        let config = scratch.join(format!("streaming/{name}-{version}.json"));
+        fs::write(&config, settings.to_string())?;
+        let words = vec!["serve".into(), "--config".into(), config];
+        add(name, Dialect::Serve, program, words)?;
+    }
+    if let (true, Some(node), Some(_)) = (driven.others, &arguments.node, &arguments.node_modules) {
+        let folder = scratch.join(sides::SCRIPTS_FOLDER);
+        let acp = "node_modules/@agentclientprotocol/codex-acp/dist/index.js";
+        add("codex-acp", Dialect::Acp, node, vec![folder.join(acp)])?;
+        for (name, script) in [
+            ("ai-sdk", "ai-sdk-app-server.mjs"),
+            ("codex-sdk", "official-sdk.mjs"),
+        ] {
+            let words = vec![folder.join(script), "stream".into(), codex.to_path_buf()];
+            add(name, Dialect::Orders, node, words)?;
         }
     }
     Ok(all)
 }
 
 impl Contender {
+    /// Whether its codex is the one that answers at once.
+    pub fn is_fake(&self) -> bool {
+        self.version == FAKE
+    }
+
+    /// Whether it carries out many turns at once, each with a codex that stays.
+    pub fn is_many(&self) -> bool {
+        self.dialect != Dialect::Orders && self.name != EXEC
+    }
+
     /// What starts a process of it, in or for this folder.
     pub fn command(&self, folder: &Path) -> Command {
         let mut command = Command::new(&self.program);

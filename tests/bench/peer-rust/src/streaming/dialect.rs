@@ -104,6 +104,23 @@ impl Dialect {
         }
     }
 
+    /// The name by which a side's lines tell a turn from others of its process, from the answer to what has begun it.
+    pub fn begun(self, answer: &Value) -> Option<String> {
+        let name = answer["result"]["turnId"].as_str();
+        name.filter(|_| self == Dialect::Serve).map(str::to_owned)
+    }
+
+    /// Whether a line is about a turn: the one that was begun with `id`, in this conversation, and has this name.
+    pub fn concerns(self, id: u64, conversation: &str, name: Option<&str>, line: &Value) -> bool {
+        let params = &line["params"];
+        match self {
+            Dialect::Serve => line["id"] == id || name.is_some_and(|name| params["turnId"] == name),
+            Dialect::Acp => line["id"] == id || params["sessionId"] == conversation,
+            // There is no other.
+            Dialect::AppServer | Dialect::Orders => true,
+        }
+    }
+
     /// Reads a line of the turn that was begun with `id`. An error if it says that the turn has failed.
     pub fn heard(self, id: u64, line: &Value) -> anyhow::Result<Heard> {
         ensure!(line["error"].is_null(), "a side said {line}");

@@ -53,7 +53,7 @@ pub struct Held {
 fn prompt(work: Work) -> (&'static str, &'static str) {
     match work {
         Work::Slow => ("mock:slow=50,20", "part 50"),
-        Work::Start | Work::Instant => ("hello", "hello"),
+        Work::Start | Work::Instant | Work::Together => ("hello", "hello"),
     }
 }
 
@@ -84,7 +84,7 @@ impl Results {
 /// Measures all of it, in so many rounds.
 pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Result<Results> {
     let folder = scratch.join("streaming");
-    std::fs::create_dir(&folder)?;
+    std::fs::create_dir_all(&folder)?;
     let contenders = contender::all(arguments, scratch, model)?;
     let newest = contenders.first().map(|first| &first.version);
     let (newer, older): (Vec<&Contender>, Vec<&Contender>) = contenders
@@ -119,9 +119,19 @@ pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Resu
     }
     drop(clients);
 
+    let many: Vec<&Contender> = newer
+        .iter()
+        .filter(|side| side.is_many())
+        .copied()
+        .collect();
+    // A round of many real ones takes seconds, of which little is this project's.
     if arguments.compares() {
         return Ok(results);
     }
+    let parent = folder.join("many");
+    let samples = together(&many, arguments.at_once, rounds.div_ceil(4), &parent)?;
+    results.add(Work::Together, arguments.at_once, &many, &samples, &[]);
+
     // Fewer, because each has up to ten codex processes.
     let mut clients = self::clients(&newer);
     let samples = further(&mut clients, FOLDERS, &folder.join("ten"))?;
@@ -130,6 +140,58 @@ pub fn all(arguments: &Arguments, scratch: &Path, model: &Model) -> anyhow::Resu
     let held: Vec<Held> = held.iter().map(|(_, ten)| *ten).collect();
     results.add(Work::Instant, FOLDERS, &newer, &samples, &held);
     Ok(results)
+}
+
+/// The same, but for what only a real codex shows, of one that answers at once.
+pub fn on_fake(arguments: &Arguments, scratch: &Path, codex: &Path) -> anyhow::Result<Results> {
+    let folder = scratch.join("streaming");
+    std::fs::create_dir_all(&folder)?;
+    let contenders = contender::on_fake(arguments, scratch, codex)?;
+    let sides: Vec<&Contender> = contenders.iter().collect();
+    // A turn takes less than a millisecond, and the pause after it is what takes time.
+    let rounds = 10 * arguments.streaming;
+    let mut results = Results::default();
+    let mut clients = clients(&sides);
+    further(&mut clients, 1, &folder.join("fake-one"))?;
+    let samples = turns(&mut clients, Work::Instant, rounds)?;
+    results.add(Work::Instant, 1, &sides, &samples, &[]);
+    drop(clients);
+    let parent = folder.join("fake-many");
+    let samples = together(&sides, arguments.at_once, rounds, &parent)?;
+    results.add(Work::Together, arguments.at_once, &sides, &samples, &[]);
+    Ok(results)
+}
+
+/// A further turn of many conversations at once.
+fn together(
+    sides: &[&Contender],
+    conversations: usize,
+    rounds: usize,
+    folder: &Path,
+) -> anyhow::Result<Vec<Vec<Sample>>> {
+    let mut clients = clients(sides);
+    further(&mut clients, conversations, folder)?;
+    let (prompt, ending) = prompt(Work::Together);
+    in_turn("together", sides.len(), rounds, |number| {
+        let (side, client) = &mut clients[number];
+        let before = Tree::of(&client.roots(), &side.codex).cpu();
+        let turns = client.turns(prompt, ending)?;
+        thread::sleep(AFTERWARDS);
+        let after = Tree::of(&client.roots(), &side.codex).cpu();
+        let each = |time: Duration| time / conversations as u32;
+        let mut firsts: Vec<Duration> = turns.iter().map(|turn| turn.pieces[0]).collect();
+        firsts.sort();
+        let last = turns.iter().map(|turn| turn.end).max().unwrap_or_default();
+        let streamed = Streamed {
+            pieces: vec![firsts[firsts.len() / 2]],
+            end: each(last),
+        };
+        let cpu = Used {
+            adapter: each(after.adapter.saturating_sub(before.adapter)),
+            all: each(after.all.saturating_sub(before.all)),
+        };
+        Ok(Sample { streamed, cpu })
+    })
 }
 
 fn clients<'a>(sides: &[&'a Contender]) -> Vec<(&'a Contender, Client<'a>)> {

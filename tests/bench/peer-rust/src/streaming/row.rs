@@ -20,6 +20,9 @@ pub enum Work {
     Start,
     /// A further turn, of a model that answers at once.
     Instant,
+    /// A further turn in each folder, all at once, of a model that answers at once. The first piece is that of the turn in
+    /// the middle, the end that of the last one, divided by their number.
+    Together,
     /// A further turn, of a model that writes fifty pieces with 20 ms between them.
     Slow,
 }

@@ -24,12 +24,20 @@ pub fn compare(
     let form = match work {
         Work::Start => "app-server, a start and its first turn",
         Work::Instant => "app-server, a further turn",
+        Work::Together => "app-server, further turns at once",
         Work::Slow => "app-server, a further turn of a slow model",
+    };
+    let codex = match sides[after].is_fake() {
+        true => "a codex that answers at once",
+        false => "the real codex",
     };
     let comparison = |what: &str, unit, of: &dyn Fn(usize) -> Vec<f64>| Comparison {
         before: of(before),
         after: of(after),
-        ..Comparison::new(format!("{form}, {folders} folders: {what}"), unit)
+        ..Comparison::new(
+            format!("{form} on {codex}, folders: {folders}: {what}"),
+            unit,
+        )
     };
     let turns = |what, of: &dyn Fn(&Sample) -> f64| {
         comparison(what, "ms", &|side| samples[side].iter().map(of).collect())

@@ -6,6 +6,8 @@ use crate::line::{Aim, Line, TIMES};
 use crate::measured::Measured;
 
 const OURS: &str = "ours";
+/// The version of a codex that answers at once.
+const FAKE: &str = "fake";
 /// Those that pass text on as it is written, with a codex that stays.
 const STAYING: &[&str] = &["codex-acp", "ai-sdk"];
 const OTHERS: &[&str] = &["codex-acp", "ai-sdk", "codex-sdk"];
@@ -13,7 +15,7 @@ const OTHERS: &[&str] = &["codex-acp", "ai-sdk", "codex-sdk"];
 /// A figure that is compared with the best of others: what, at which work, in how many folders, and its key.
 type Compared = (&'static str, &'static str, u64, &'static str);
 
-const BESIDE_OTHERS: [Compared; 13] = [
+const BESIDE_OTHERS: [Compared; 16] = [
     ("start to the first text", "start", 1, "first_ms"),
     ("start to the end", "start", 1, "end_ms"),
     ("instant, first text", "instant", 1, "first_ms"),
@@ -27,6 +29,9 @@ const BESIDE_OTHERS: [Compared; 13] = [
     ("10 folders, first text", "instant", 10, "first_ms"),
     ("10 folders, end", "instant", 10, "end_ms"),
     ("10 folders, CPU of all", "instant", 10, "cpu_all_ms"),
+    ("50 at once, first text", "together", 50, "first_ms"),
+    ("50 at once, a turn", "together", 50, "end_ms"),
+    ("50 at once, CPU of all", "together", 50, "cpu_all_ms"),
 ];
 
 /// The adapter of a codex that does not stay passes one piece on, and nothing is held between its turns.
@@ -56,7 +61,7 @@ const ADDED: &[&str] = &["first_added_ms", "end_added_ms"];
 const CPU: &[&str] = &["cpu_adapter_ms", "cpu_all_ms"];
 const BETWEEN_TURNS: &[&str] = &["pss_adapter_kib", "pss_all_kib"];
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 12] = [
     ("start: first · end", "start", TIMES_OF_TURN),
     ("instant: first · end", "instant", TIMES_OF_TURN),
     ("beside `direct`", "instant", ADDED),
@@ -65,6 +70,8 @@ const COLUMNS: [Column; 10] = [
     ("pieces · p99 of gaps", "slow", &["pieces", "gap_p99_ms"]),
     ("CPU, instant: adapter · all", "instant", CPU),
     ("CPU, slow: adapter · all", "slow", CPU),
+    ("at once: first · a turn", "together", TIMES_OF_TURN),
+    ("CPU, at once: adapter · all", "together", CPU),
     ("MiB between turns: adapter · all", "instant", BETWEEN_TURNS),
     ("MiB in a turn: all", "instant", &["pss_busy_kib"]),
 ];
@@ -97,6 +104,8 @@ fn beside_codex(measured: &Measured, codex: &str) -> Vec<Line> {
     let ms = |figure: Option<f64>| figure.map_or(String::new(), |ms| format!("{ms:.1} ms"));
     let mut lines = Vec::new();
     let mut line = |what: &str, work, key, (beside, shown), unit, aim| {
+        // The aims are those beside the real one.
+        let aim = if codex == FAKE { Aim::None } else { aim };
         if let Some(figure) = of(OURS, work, key) {
             lines.push(Line {
                 what: format!("streaming, {what} (codex {codex})"),
@@ -201,6 +210,7 @@ pub fn tables(measured: &Measured) -> String {
             10,
             "The same with ten folders, of which the first is not one more",
         ),
+        (50, "The same with fifty turns at once, in as many folders"),
     ] {
         let cells = |side, codex, (_, work, keys): &Column| {
             let figures = keys.iter().map(|key| {
