@@ -62,10 +62,11 @@ step() { # what
 
 # Builds the programs of a checkout, and puts them into a folder.
 workspace_programs() { # checkout, target folder, folder for the programs, options of cargo…
-  local checkout=$1 built=$2 programs=$3 host
+  local checkout=$1 built=$2 programs=$3 program
   shift 3
+  # In the condition of an `if`, a failure does not end the script by itself.
   cargo build --release --workspace --bin plexum-openai-provider --bin memory --bin fake-codex --bin mock-model \
-    "${fleet[@]}" --manifest-path "$checkout/Cargo.toml" --target-dir "$built" "$@"
+    "${fleet[@]}" --manifest-path "$checkout/Cargo.toml" --target-dir "$built" "$@" || return
   mkdir -p "$programs"
   rm -f "$programs/fleet-load"
   for program in plexum-openai-provider memory fake-codex mock-model ${fleet[1]-}; do
@@ -78,14 +79,14 @@ host_benchmarks() { # checkout, target folder, folder for the programs, options 
   shift 3
   host=$(cargo bench --workspace --bench host --no-run --message-format=json-render-diagnostics \
     --manifest-path "$checkout/Cargo.toml" --target-dir "$built" "$@" |
-    sed -n 's/.*"executable":"\([^"]*\/host-[^"]*\)".*/\1/p')
+    sed -n 's/.*"executable":"\([^"]*\/host-[^"]*\)".*/\1/p') || return
   ln -sfn "$host" "$programs/host"
 }
 
 live_side() { # checkout, target folder, folder for the programs, options of cargo…
   local checkout=$1 built=$2 programs=$3
   shift 3
-  cargo build --release --manifest-path "$checkout/tests/bench/ours/Cargo.toml" --target-dir "$built" "$@"
+  cargo build --release --manifest-path "$checkout/tests/bench/ours/Cargo.toml" --target-dir "$built" "$@" || return
   ln -sfn "$built/release/side-ours" "$programs/side-ours"
 }
 

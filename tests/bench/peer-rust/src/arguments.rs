@@ -23,11 +23,11 @@ Measures wrappers of codex side by side and prints a table. A side whose paths a
   --mock-model FILE    mock-model, which answers the real codex
   --fake-codex FILE    a codex that answers at once (default: fake-codex.c, built with `cc`)
   --json FILE          write the figures there too
-  --seconds N          how long to measure whole turns, roughly (default 270; this takes about a minute more). 0: not
+  --seconds N          how long to measure whole turns, roughly (default 140; this takes about a minute more). 0: not
                        at all
   --at-once N          how many turns at a time, besides one (default 50)
-  --streaming N        in how many rounds to measure streaming, with the real codex (default 20; each takes about 25
-                       seconds). 0: not at all
+  --streaming N        in how many rounds to measure streaming, with the real codex (default 6; each takes about 15
+                       seconds, and all of it two minutes more). 0: not at all
   --quick              the same as --seconds 40 --at-once 10 --streaming 2: shows that it works, not how fast
   -h, --help           print this text
 
@@ -76,9 +76,9 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> anyhow::Result<Option<A
         mock_model: None,
         fake_codex: None,
         json: None,
-        seconds: 270.0,
+        seconds: 140.0,
         at_once: 50,
-        streaming: 20,
+        streaming: 6,
     };
     while let Some(word) = words.next() {
         if matches!(word.as_str(), "-h" | "--help") {

@@ -46,9 +46,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
     // Twice what they take, by default.
-    let streaming = 200 + 50 * arguments.streaming as u64;
-    // The rest of six minutes, by default.
-    let turns = Duration::from_secs_f64(arguments.seconds + 85.0);
+    let streaming = 300 + 50 * arguments.streaming as u64;
+    let turns = Duration::from_secs_f64(2.0 * arguments.seconds + 120.0);
     give_up_after(turns + Duration::from_secs(streaming));
     fs::create_dir_all(&arguments.scratch)?;
     let scratch = tempfile::Builder::new()
