@@ -21,8 +21,11 @@ if [ ! -d "$source/.git" ]; then
     -p side-ours -p bench-peers -p plexum-openai-provider -p plexum-openai-provider-supervisor
 fi
 
+# The files of now, whether they are committed or not.
 files() { # paths…
-  git ls-files --cached --others --exclude-standard -- "$@"
+  git ls-files --cached --others --exclude-standard -- "$@" | while IFS= read -r path; do
+    if [ -e "$path" ]; then printf '%s\n' "$path"; fi
+  done
 }
 
 # Builds a part of the older version with the newer tools that measure it. Where they do not fit, with its own.
@@ -33,7 +36,7 @@ older() { # what builds it, its target folder, paths of the tools…
   if [ "$(cat "$folder/own-$build" 2>/dev/null)" != "$digest" ]; then
     # Only what differs is touched: the rest need not be built again.
     files "$@" | while IFS= read -r path; do
-      if [ -e "$path" ] && ! cmp -s "$path" "$source/$path"; then
+      if ! cmp -s "$path" "$source/$path"; then
         mkdir -p "$(dirname "$source/$path")"
         cp "$path" "$source/$path"
       fi

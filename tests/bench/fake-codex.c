@@ -3,10 +3,12 @@
  * It takes every argument, because each wrapper words them in its own way, and reads standard input
  * to its end as the real one does. It writes a line at a time, as the real one does too.
  *
- * As `app-server` it answers one request a line, with what a wrapper needs of the answers.
+ * As `app-server` it answers one request a line, with what a wrapper needs of the answers, and records which turns there
+ * were: without a record of its thread this project would start it again for each turn.
  *
  *     cc -O2 -static -o fake-codex fake-codex.c
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,10 +35,20 @@ static void text_of(const char *line, const char *key, char *text, size_t size)
         snprintf(text, size, "%.*s", (int)strcspn(found + strlen(key), "\""), found + strlen(key));
 }
 
+static void record(const char *path, const char *turn)
+{
+    char line[160];
+    int length = snprintf(line, sizeof line, "{\"type\":\"turn_context\",\"payload\":{\"turn_id\":\"%s\"}}\n", turn);
+    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0 || write(file, line, (size_t)length) != length)
+        _exit(101);
+    close(file);
+}
+
 static int serve(void)
 {
-    static char line[1 << 20], said[4096];
-    char folder[1024], thread[64], method[64];
+    static char line[1 << 20], said[8192];
+    char folder[1024], thread[64], method[64], path[2048] = "";
     unsigned turns = 0;
 
     if (!getcwd(folder, sizeof folder))
@@ -53,14 +65,16 @@ static int serve(void)
             text_of(line, "\"threadId\":\"", thread, sizeof thread);
             if (!thread[0])
                 snprintf(thread, sizeof thread, "01a2b3c4-0000-7000-8000-%012x", (unsigned)getpid());
+            snprintf(path, sizeof path, "%s/.fake-codex-rollout-%s.jsonl", folder, thread);
             snprintf(said, sizeof said,
-                     "{\"id\":%ld,\"result\":{\"thread\":{\"id\":\"%s\",\"path\":null},\"model\":\"gpt-5.5\",\"cwd\":\"%s\","
+                     "{\"id\":%ld,\"result\":{\"thread\":{\"id\":\"%s\",\"path\":\"%s\"},\"model\":\"gpt-5.5\",\"cwd\":\"%s\","
                      "\"approvalPolicy\":\"never\",\"sandbox\":{\"type\":\"dangerFullAccess\"}}}\n",
-                     id, thread, folder);
+                     id, thread, path, folder);
         } else if (strcmp(method, "turn/start") == 0) {
             char turn[64], both[160];
             snprintf(turn, sizeof turn, "01a2b3c5-0000-7000-8000-%012x", ++turns);
             text_of(line, "\"threadId\":\"", thread, sizeof thread);
+            record(path, turn);
             snprintf(both, sizeof both, "\"threadId\":\"%s\",\"turnId\":\"%s\"", thread, turn);
             snprintf(said, sizeof said,
                      "{\"id\":%ld,\"result\":{\"turn\":{\"id\":\"%s\"}}}\n"

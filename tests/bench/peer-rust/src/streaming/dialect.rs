@@ -208,4 +208,23 @@ mod tests {
             assert_eq!(heard(&other).unwrap(), Heard::Nothing);
         }
     }
+
+    #[test]
+    fn of_many_turns_at_once_a_line_is_about_one() {
+        let event = |turn| json!({ "method": "turn/event", "params": { "turnId": turn } });
+        let update =
+            |session| json!({ "method": "session/update", "params": { "sessionId": session } });
+        let answer = json!({ "id": 7, "result": { "turnId": "turn-1" } });
+        let name = Dialect::Serve.begun(&answer);
+        assert_eq!(name.as_deref(), Some("turn-1"));
+        for (dialect, its, others) in [
+            (Dialect::Serve, event("turn-1"), event("turn-2")),
+            (Dialect::Acp, update("a"), update("b")),
+        ] {
+            let concerns = |line| dialect.concerns(7, "a", name.as_deref(), line);
+            assert!(concerns(&its) && concerns(&answer), "{dialect:?}");
+            assert!(!concerns(&others), "{dialect:?}");
+            assert!(!concerns(&json!({ "id": 8 })), "{dialect:?}");
+        }
+    }
 }
