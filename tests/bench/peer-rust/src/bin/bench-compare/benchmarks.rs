@@ -36,26 +36,20 @@ const SHORT: &[&str] = &[
 /// A gibibyte in seconds, of which a byte is a nanosecond.
 const GIB: f64 = (1_u64 << 30) as f64 / 1e9;
 
-const PARTS: [Part; 3] = [
+const PARTS: [Part; 2] = [
+    // In one go, as the program prepares all of them each time.
     Part {
-        filter: "^translation/(sandbox|native)/",
+        filter: "^(translation/(sandbox|native)/|start/(load|instantiate)|turn/)",
         options: SHORT,
-        rounds: 8,
+        rounds: 6,
         unit: "µs",
         factor: 1e-3,
-    },
-    Part {
-        filter: "^(start/(load|instantiate)|turn/)",
-        options: SHORT,
-        rounds: 8,
-        unit: "ms",
-        factor: 1e-6,
     },
     Part {
         filter: "^stream/turn$",
         // As few times as it can be.
         options: &["--quick"],
-        rounds: 5,
+        rounds: 3,
         unit: "s",
         factor: GIB,
     },

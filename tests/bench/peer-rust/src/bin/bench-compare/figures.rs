@@ -30,9 +30,9 @@ type Figure = (&'static str, &'static str, &'static str);
 const TOOLS: [Tool; 5] = [
     Tool {
         program: "memory",
-        words: &["open", CODEX, "300", "8"],
-        quick_words: &["open", CODEX, "100", "4"],
-        rounds: 3,
+        words: &["open", CODEX, "200", "5"],
+        quick_words: &["open", CODEX, "50", "2"],
+        rounds: 2,
         figures: &[
             ("memory of an open turn", "/kib_a_turn", "KiB"),
             ("memory of its supervisor", "/supervisor_kib", "KiB"),
@@ -40,9 +40,9 @@ const TOOLS: [Tool; 5] = [
     },
     Tool {
         program: "memory",
-        words: &["sequence", CODEX, "2000"],
+        words: &["sequence", CODEX, "1000"],
         quick_words: &["sequence", CODEX, "200"],
-        rounds: 3,
+        rounds: 2,
         figures: &[(
             "memory after many turns in sequence",
             "/after_all_kib",
@@ -51,9 +51,9 @@ const TOOLS: [Tool; 5] = [
     },
     Tool {
         program: "memory",
-        words: &["stream", CODEX, "512"],
+        words: &["stream", CODEX, "256"],
         quick_words: &["stream", CODEX, "64"],
-        rounds: 3,
+        rounds: 2,
         figures: &[("most memory while a stream passes", "/peak_kib", "KiB")],
     },
     Tool {
@@ -67,7 +67,7 @@ const TOOLS: [Tool; 5] = [
         program: "fleet-load",
         words: &["1"],
         quick_words: &["1"],
-        rounds: 4,
+        rounds: 3,
         figures: &[
             (
                 "a turn with files, no process",
