@@ -39,19 +39,20 @@ pub fn tables(measured: &Measured) -> String {
         }
         let _ = write!(tables, " |\n| --- |{}\n", " --: |".repeat(settings.len()));
         for side in measured.sides() {
-            let _ = write!(tables, "| {side} |");
-            for (mode, concurrency) in &settings {
+            let cells = settings.iter().map(|(mode, concurrency)| {
                 let of = |key| measured.peer(side, codex, mode, *concurrency, key);
-                let cell = match (of("first_event_ms"), of("turn_ms"), of(cpu_key)) {
-                    (Some(first), Some(turn), Some(cpu)) => {
-                        let memory = of("peak_rss_kib")
-                            .map_or(String::new(), |kib| format!(" · {:.0} MiB", kib / 1024.0));
-                        format!("{first:.1} · {turn:.2} · {cpu:.1}{memory}")
-                    }
-                    _ => String::new(),
-                };
-                let _ = write!(tables, " {cell} |");
+                let (first, turn, cpu) = (of("first_event_ms")?, of("turn_ms")?, of(cpu_key)?);
+                let memory = of("peak_rss_kib")
+                    .map_or(String::new(), |kib| format!(" · {:.0} MiB", kib / 1024.0));
+                Some(format!("{first:.1} · {turn:.2} · {cpu:.1}{memory}"))
+            });
+            let cells: Vec<Option<String>> = cells.collect();
+            // Not everybody drives each codex.
+            if cells.iter().all(Option::is_none) {
+                continue;
             }
+            let cells: Vec<String> = cells.into_iter().map(Option::unwrap_or_default).collect();
+            let _ = write!(tables, "| {side} | {} |", cells.join(" | "));
             tables.push('\n');
         }
     }

@@ -89,7 +89,11 @@ fn draw(measured: &Measured, lines: &[Line], machine: &str, text: &mut String) -
             Some(Bar {
                 label,
                 length: figure,
-                color: if *label == "ours" { OURS } else { OTHERS },
+                color: if label.starts_with("ours") {
+                    OURS
+                } else {
+                    OTHERS
+                },
             })
         });
         panel(&area, figure.caption, 110, &bars.collect::<Vec<_>>())?;
