@@ -100,12 +100,12 @@ async fn open(codex: &Path, turns: usize, seconds: u64) -> Result<Value> {
     // What there is once, such as the threads that sync files, is there after the first.
     let mut open = vec![begin(0)?];
     until_open(&mut open).await?;
-    let first = Census::take()?;
+    let (first, own_first) = (Census::take()?, proportional("self")?);
     for number in 1..=turns {
         open.push(begin(number)?);
     }
     until_open(open.iter_mut().skip(1)).await?;
-    let all = Census::take()?;
+    let (all, own_all) = (Census::take()?, proportional("self")?);
     let others: Vec<i32> = processes_below(&root.path().canonicalize()?)
         .into_iter()
         .map(|(pid, _)| pid)
@@ -128,17 +128,18 @@ async fn open(codex: &Path, turns: usize, seconds: u64) -> Result<Value> {
     let each = |kib: u64| kib as f64 / turns as f64;
     println!(
         "{turns} turns open at once for {seconds} s beside one; all completed\n\
-         this process: {} KiB with one, {} KiB with all: {:.1} KiB a turn, {:.1} descriptors a turn\n\
-         supervisors, one a turn: {:.1} KiB each (proportional set size)",
-        first.resident_kib,
-        all.resident_kib,
+         this process: {own_first} KiB with one, {own_all} KiB with all: {:.1} KiB a turn ({:.1} if the pages that turns \
+         share are counted for each), {:.1} descriptors a turn\n\
+         supervisors, one a turn: {:.1} KiB each",
+        each(own_all.saturating_sub(own_first)),
         each(all.resident_kib.saturating_sub(first.resident_kib)),
         each((all.descriptors.len() - first.descriptors.len()) as u64),
         each(supervisors),
     );
     Ok(json!({
         "turns": turns,
-        "kib_a_turn": each(all.resident_kib.saturating_sub(first.resident_kib)),
+        "kib_a_turn": each(own_all.saturating_sub(own_first)),
+        "resident_kib_a_turn": each(all.resident_kib.saturating_sub(first.resident_kib)),
         "supervisor_kib": each(supervisors),
     }))
 }
@@ -386,19 +387,23 @@ fn peak_kib() -> Result<u64> {
     of_status("VmHWM:")
 }
 
-/// The memory of the parents of these processes, each counted by its share of what it shares, in KiB.
+/// The memory of the parents of these processes, in KiB.
 fn supervisors_of(codexes: &[i32]) -> Result<u64> {
-    let mut total = 0;
-    for codex in codexes {
-        let parent = parent_of(*codex)?;
-        let rollup = std::fs::read_to_string(format!("/proc/{parent}/smaps_rollup"))?;
-        let pss = rollup
-            .lines()
-            .find_map(|line| line.strip_prefix("Pss:"))
-            .context("smaps_rollup has Pss")?;
-        total += pss.trim().trim_end_matches(" kB").parse::<u64>()?;
-    }
-    Ok(total)
+    let parents = codexes.iter().map(|codex| parent_of(*codex));
+    parents
+        .map(|parent| proportional(&parent?.to_string()))
+        .sum()
+}
+
+/// The memory of a process, in KiB: a page that is mapped more than once counts as its share each time. So what all turns
+/// map of the component's machine code and data is counted once.
+fn proportional(pid: &str) -> Result<u64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let pss = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .context("smaps_rollup has Pss")?;
+    Ok(pss.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// Each turn needs a few descriptors, and the usual limit is 1024.

@@ -7,8 +7,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// The longest line that is passed on, in bytes; codex prints a 5 MB answer as one line.
 pub const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
 
-/// How much is read at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// How much is read at a time of a stream that has much to say: what a pipe holds.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// How much is read at a time of one that has said little. There is room for this much for as long as it is silent.
+const LEAST_BYTES: usize = 4 * 1024;
 
 /// Some whole lines, as bytes.
 #[derive(Debug, Default, PartialEq)]
@@ -75,6 +78,8 @@ pub struct Framer<R> {
     reader: R,
     /// Bytes read and not yet handed out.
     buffer: Vec<u8>,
+    /// How much to read next.
+    room: usize,
     /// How many of them are known to hold no line feed.
     scanned: usize,
     /// How much of an overlong line has been discarded so far.
@@ -91,6 +96,7 @@ impl<R: AsyncRead + Unpin> Framer<R> {
         Framer {
             reader,
             buffer: Vec::new(),
+            room: LEAST_BYTES,
             scanned: 0,
             skipping: None,
             skipped: Vec::new(),
@@ -115,8 +121,10 @@ impl<R: AsyncRead + Unpin> Framer<R> {
             if let Some(batch) = self.take(max_bytes) {
                 return Ok(batch);
             }
-            self.buffer.reserve(CHUNK_BYTES);
-            if self.reader.read_buf(&mut self.buffer).await? == 0 {
+            self.buffer.reserve(self.room);
+            let read = self.reader.read_buf(&mut self.buffer).await?;
+            self.room = (2 * read).clamp(LEAST_BYTES, MOST_BYTES);
+            if read == 0 {
                 self.end();
             }
         }

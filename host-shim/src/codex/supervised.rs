@@ -446,11 +446,11 @@ impl SupervisedChild {
         let Some(supervisor) = self.supervisor.take() else {
             return true;
         };
-        let supervisor = match may_wait {
+        let superfluous = match may_wait {
             true => waiting::keep(supervisor),
-            false => Err(supervisor),
+            false => Some(supervisor),
         };
-        let Err(supervisor) = supervisor else {
+        let Some(supervisor) = superfluous else {
             return true;
         };
         if let Err(error) = shutdown(&supervisor.control.socket, Shutdown::Both) {

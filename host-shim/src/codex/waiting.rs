@@ -63,13 +63,13 @@ pub fn take() -> Option<Supervisor> {
 
 /// Has this one wait. It has to have done what it was told, and to be of this runtime. It is returned if there is no place
 /// for it.
-pub fn keep(supervisor: Supervisor) -> Result<(), Supervisor> {
+pub fn keep(supervisor: Supervisor) -> Option<Supervisor> {
     let mut state = state();
     let runtime = Handle::current();
     let elsewhere = |keeper: &Keeper| keeper.runtime != runtime.id();
     // One runtime is enough for a process, and the turns of others do without.
     if state.waiting.len() >= MOST || state.keeper.as_ref().is_some_and(elsewhere) {
-        return Err(supervisor);
+        return Some(supervisor);
     }
     state.waiting.push((Instant::now(), supervisor));
     if state.keeper.is_none() {
@@ -82,7 +82,7 @@ pub fn keep(supervisor: Supervisor) -> Result<(), Supervisor> {
         drop(state);
         runtime.spawn(end_idle(Keeping(token)));
     }
-    Ok(())
+    None
 }
 
 fn files_are_few() -> bool {
@@ -174,7 +174,7 @@ mod tests {
     fn one() -> Pid {
         let supervisor = Supervisor::start().unwrap();
         let id = supervisor.id().unwrap();
-        assert!(keep(supervisor).is_ok());
+        assert!(keep(supervisor).is_none());
         id
     }
 
@@ -195,7 +195,7 @@ mod tests {
                 one();
             }
             let more = keep(Supervisor::start().unwrap());
-            assert!(more.is_err(), "there is no place for another");
+            assert!(more.is_some(), "there is no place for another");
             let mut latest = (1..MOST).map(|_| take().unwrap().id());
             assert!(
                 latest.all(|latest| latest != Some(id)),
@@ -217,7 +217,7 @@ mod tests {
         runtime(true).block_on(async {
             let third = one();
             tokio::time::sleep(IDLE * 2 / 3).await;
-            assert!(keep(take().unwrap()).is_ok());
+            assert!(keep(take().unwrap()).is_none());
             tokio::time::sleep(IDLE * 2 / 3).await;
             assert!(is_there(third), "it has been needed since");
             tokio::time::sleep(IDLE).await;
