@@ -392,7 +392,8 @@ impl SupervisedChild {
         }
     }
 
-    /// Waits for the last report, and until the supervisor has exited: something of the turn is left until then.
+    /// Waits for the last report, and until the supervisor has exited, or waits for its next codex: something of the turn is
+    /// left until then.
     async fn goes(&mut self) -> io::Result<Gone> {
         let report = match self.last {
             Some(report) => report,
@@ -453,6 +454,8 @@ impl SupervisedChild {
         let Some(supervisor) = superfluous else {
             return true;
         };
+        // It is told once.
+        self.stays = false;
         if let Err(error) = shutdown(&supervisor.control.socket, Shutdown::Both) {
             tracing::debug!(%error, "the supervisor has exited already");
         }
