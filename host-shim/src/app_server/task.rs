@@ -733,6 +733,10 @@ impl Task {
             return;
         }
         turn.sender = None;
+        // Until then, or if it was dropped until nothing of codex is left, it keeps others out of the conversation.
+        let Some(reply) = turn.finish.take() else {
+            return;
+        };
         let finished = Finished {
             turn_id: turn.turn_id.take(),
             stopped: turn.stopped,
@@ -741,13 +745,10 @@ impl Task {
             reusable: reusable && exit.is_none(),
             exit,
         };
-        // Until then, or if it was dropped until nothing of codex is left, it keeps others out of the conversation.
-        if let Some(reply) = turn.finish.take() {
-            self.turn = None;
-            self.has_worked = true;
-            // The one who asked may be gone.
-            let _gone = reply.send(finished);
-        }
+        self.turn = None;
+        self.has_worked = true;
+        // The one who asked may be gone.
+        let _gone = reply.send(finished);
     }
 
     /// Closes codex's standard input. Nothing that was to be written holds anything up any more.
