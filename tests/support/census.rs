@@ -25,14 +25,9 @@ impl Census {
     /// # Errors
     /// When `/proc` cannot be read.
     pub fn take() -> Result<Self> {
-        let status = fs::read_to_string("/proc/self/status")?;
-        let resident = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("/proc/self/status has VmRSS")?;
         Ok(Census {
             descriptors: descriptors()?,
-            resident_kib: resident.trim().trim_end_matches(" kB").parse()?,
+            resident_kib: kib("/proc/self/status", "VmRSS:")?,
         })
     }
 
@@ -49,6 +44,19 @@ impl Census {
         ensure!(growth <= GROWTH, "memory has grown {growth:.2} times");
         Ok(())
     }
+}
+
+/// The figure that begins with this key in a file of `/proc` about memory, in KiB.
+///
+/// # Errors
+/// When the file cannot be read, or has no such figure.
+pub fn kib(file: &str, key: &str) -> Result<u64> {
+    let text = fs::read_to_string(file)?;
+    let figure = text
+        .lines()
+        .find_map(|line| line.strip_prefix(key))
+        .with_context(|| format!("{file} has {key}"))?;
+    Ok(figure.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// The process that started this one.

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use plexum_openai_provider::{
     Config, Event, GuestLimits, Limits, Provider, Request, SessionFiles, StopReason, Turn,
 };
-use plexum_openai_provider_tests::census::{Census, parent_of, processes_below};
+use plexum_openai_provider_tests::census::{Census, kib, parent_of, processes_below};
 use plexum_openai_provider_tests::fake_codex::{Script, Step};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -171,7 +171,7 @@ async fn address_space(codex: &Path, turns: usize) -> Result<Value> {
     let open = (0..turns).map(|number| begin(&provider, root.path(), number, SHORT_SILENCE));
     let mut open = open.collect::<Result<Vec<_>>>()?;
     until_open(&mut open).await?;
-    let peak = of_status("VmPeak:")?;
+    let peak = kib(STATUS, "VmPeak:")?;
     for turn in &mut open {
         ensure!(
             end_of(turn).await? == StopReason::EndTurn,
@@ -372,19 +372,12 @@ async fn hostile(codex: &Path, pause: Duration, component: &[u8], prompt: &str) 
     }))
 }
 
-/// A figure of this process, in KiB.
-fn of_status(key: &str) -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let figure = status
-        .lines()
-        .find_map(|line| line.strip_prefix(key))
-        .with_context(|| format!("/proc/self/status has {key}"))?;
-    Ok(figure.trim().trim_end_matches(" kB").parse()?)
-}
+/// What this process has its figures in.
+const STATUS: &str = "/proc/self/status";
 
 /// The most memory that this process ever had.
 fn peak_kib() -> Result<u64> {
-    of_status("VmHWM:")
+    kib(STATUS, "VmHWM:")
 }
 
 /// The memory of the parents of these processes, in KiB.
@@ -398,12 +391,7 @@ fn supervisors_of(codexes: &[i32]) -> Result<u64> {
 /// The memory of a process, in KiB: a page that is mapped more than once counts as its share each time. So what all turns
 /// map of the component's machine code and data is counted once.
 fn proportional(pid: &str) -> Result<u64> {
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let pss = rollup
-        .lines()
-        .find_map(|line| line.strip_prefix("Pss:"))
-        .context("smaps_rollup has Pss")?;
-    Ok(pss.trim().trim_end_matches(" kB").parse()?)
+    kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
 }
 
 /// Each turn needs a few descriptors, and the usual limit is 1024.

@@ -4,6 +4,7 @@
 pub mod comparison;
 pub mod criterion;
 pub mod docs;
+pub mod folder;
 pub mod processes;
 pub mod side;
 pub mod statistics;

@@ -23,6 +23,12 @@ pub const OURS: &str = "ours";
 /// This project as it was before.
 pub const BEFORE: &str = "before";
 
+/// Where among these sides this project is, as it was before and as it is; nothing where only one of them is.
+pub fn versions<'a>(sides: impl Iterator<Item = &'a str> + Clone) -> Option<[usize; 2]> {
+    let of = |name| sides.clone().position(|side| side == name);
+    Some([of(BEFORE)?, of(OURS)?])
+}
+
 /// Where a file is synced at no cost: the only thing that a turn there does without.
 const MEMORY: &str = "/dev/shm";
 

@@ -1,14 +1,12 @@
 //! The first start of this project on a machine, on which the component is not yet compiled, beside the next one.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use bench_peers::comparison::Comparison;
+use bench_peers::folder;
 use bench_peers::processes;
 use bench_peers::side::milliseconds;
 use bench_peers::statistics::Spread;
@@ -18,7 +16,7 @@ use crate::arguments::Arguments;
 use crate::codex::Codex;
 use crate::order::order;
 use crate::row::rounded;
-use crate::sides::{BEFORE, OURS, Side};
+use crate::sides::{BEFORE, OURS, Side, versions};
 use crate::workspaces::Workspaces;
 
 /// How often each is started, at most.
@@ -69,7 +67,7 @@ pub fn all(arguments: &Arguments, codex: &Codex, sides: &[Side]) -> anyhow::Resu
         }
         for number in order(round, sides.len()) {
             let cache = codex.folder.join(format!("cache-{}", sides[number].name));
-            remove(&cache)?;
+            folder::remove(&cache)?;
             // The first puts the machine code there for the second.
             for took in &mut all[number] {
                 let folder = workspaces[number].take(1).remove(0);
@@ -87,8 +85,7 @@ pub fn all(arguments: &Arguments, codex: &Codex, sides: &[Side]) -> anyhow::Resu
             results.rows.extend(row(side, warm, took));
         }
     }
-    let of = |name| sides.iter().position(|side| side.name == name);
-    if let (Some(before), Some(after)) = (of(BEFORE), of(OURS)) {
+    if let Some([before, after]) = versions(sides.iter().map(|side| side.name)) {
         for (warm, what) in [(0, "without its machine code"), (1, "with it")] {
             let turns = |of: usize| all[of][warm].iter().map(|[_, turn]| *turn).collect();
             results.comparisons.push(Comparison {
@@ -108,15 +105,6 @@ fn start(mut command: Command) -> anyhow::Result<[f64; 2]> {
     let ended = processes::run(vec![command], began)?;
     let turn = milliseconds(began.elapsed());
     Ok([ended[0].timing.first_event_ms, turn])
-}
-
-fn remove(folder: &Path) -> anyhow::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("{} cannot be removed", folder.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn row(side: &Side, warm: bool, took: &[[f64; 2]]) -> Option<Row> {

@@ -7,14 +7,14 @@ use bench_peers::statistics::quantile;
 use crate::codex::Kind;
 use crate::memory::Peak;
 use crate::phase::{Mode, Phase, Round, Samples};
-use crate::sides::{BEFORE, OURS};
+use crate::sides::versions;
 
 /// What a phase has shown of the two; nothing where only one was measured.
 pub fn compare(phase: &Phase, samples: &[Samples]) -> Vec<Comparison> {
-    let of = |name| samples.iter().find(|samples| samples.side == name);
-    let (Some(before), Some(after)) = (of(BEFORE), of(OURS)) else {
+    let Some(both) = versions(samples.iter().map(|samples| samples.side)) else {
         return Vec::new();
     };
+    let [before, after] = both.map(|number| &samples[number]);
     let form = match phase.mode {
         Mode::Live => "a turn in a live host",
         Mode::Program => "`say`",

@@ -3,7 +3,7 @@
 use bench_peers::comparison::Comparison;
 use bench_peers::side::milliseconds;
 
-use crate::sides::{BEFORE, OURS};
+use crate::sides::versions;
 
 use super::contender::Contender;
 use super::row::Work;
@@ -17,8 +17,7 @@ pub fn compare(
     samples: &[Vec<Sample>],
     held: &[Held],
 ) -> Vec<Comparison> {
-    let of = |name| sides.iter().position(|side| side.name == name);
-    let (Some(before), Some(after)) = (of(BEFORE), of(OURS)) else {
+    let Some([before, after]) = versions(sides.iter().map(|side| side.name)) else {
         return Vec::new();
     };
     let form = match work {

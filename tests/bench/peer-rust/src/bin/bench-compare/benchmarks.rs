@@ -1,15 +1,12 @@
 //! The benchmarks of criterion, in short runs of the one version and the other.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use bench_peers::comparison::Comparison;
-use bench_peers::criterion;
+use bench_peers::{criterion, folder};
 
 use crate::version::{Version, run};
 
@@ -107,12 +104,7 @@ fn measure(
         return Ok(BTreeMap::new());
     };
     let home = scratch.join(format!("criterion-{}", version.name()));
-    match fs::remove_dir_all(&home) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot remove {}", home.display()));
-        }
-        _ => {}
-    }
+    folder::remove(&home)?;
     let mut command = Command::new(program);
     command
         .args(["--bench", "--noplot", part.filter])
