@@ -22,8 +22,7 @@ const ROOM: usize = 64 * 1024;
 pub fn read(text: &str, rule: Rule) -> Option<Json<'_>> {
     let mut reader = Reader { text, at: 0 };
     let document = reader.value(rule, DEEPEST)?;
-    reader.skip_space();
-    (reader.at == text.len()).then_some(document)
+    reader.next().is_none().then_some(document)
 }
 
 struct Reader<'a> {
@@ -37,13 +36,7 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.byte() {
-            self.at += 1;
-        }
-    }
-
-    /// The next byte that is not space.
+    /// The next byte that is not space; nothing at the end.
     #[inline]
     fn next(&mut self) -> Option<u8> {
         loop {
@@ -275,29 +268,17 @@ impl<'a> Reader<'a> {
 
     /// A value that is passed on: texts and literals are read, all else stays as it was written.
     fn written(&mut self) -> Option<Json<'a>> {
-        match self.next()? {
-            b'{' | b'[' => {
-                let start = self.at;
-                self.skip_nested()?;
-                self.text
-                    .get(start..self.at)
-                    .map(Written)
-                    .map(Json::Written)
-            }
-            b'"' | b'n' | b't' | b'f' => self.value(Rule::SMALL, DEEPEST),
-            _ => {
-                let start = self.at;
-                self.skip_number()?;
-                self.text
-                    .get(start..self.at)
-                    .map(Written)
-                    .map(Json::Written)
-            }
+        if let b'"' | b'n' | b't' | b'f' = self.next()? {
+            return self.value(Rule::SMALL, DEEPEST);
         }
+        let start = self.at;
+        self.skip_value()?;
+        let written = self.text.get(start..self.at)?;
+        Some(Json::Written(Written(written)))
     }
 
-    /// Skips an object or an array.
-    fn skip_nested(&mut self) -> Option<()> {
+    /// Skips any value.
+    fn skip_value(&mut self) -> Option<()> {
         // A bit for each that is open, the lowest for the innermost: whether it is an object.
         let mut objects: u64 = 0;
         let mut depth = 0;
