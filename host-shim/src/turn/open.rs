@@ -20,8 +20,8 @@ use crate::codex::spawner::Spawner;
 use crate::codex::stop::{Bounds, Stop, StopCause, Stopper, stop};
 use crate::codex::supervised::Supervised;
 use crate::codex::waiting;
-use crate::config::Config;
 use crate::config::guest_limits::GuestLimits;
+use crate::config::{Config, Transport};
 use crate::contract::event::{Event, FailureKind, StopReason};
 use crate::contract::request::Request;
 use crate::engine::builtin;
@@ -303,8 +303,10 @@ impl GrantedCodex {
             _foremost: Some(foremost),
             ..self.ctx(bounds, meter.clone(), ticking)
         };
-        // While the component gets the request.
-        ctx.search = Some(ctx.search());
+        // While the component gets the request. Where codex stays, it is looked for along with all that must not have changed.
+        if self.config.transport == Transport::Exec {
+            ctx.search = Some(ctx.search());
+        }
         Ok((ctx, to_wit(request)))
     }
 

@@ -11,6 +11,8 @@ use plexum_openai_provider_supervisor::{
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 
+use crate::child::Stdio;
+
 /// The supervisor's end of the control socket.
 pub struct Control {
     socket: File,
@@ -18,12 +20,8 @@ pub struct Control {
 
 /// The descriptors that came with the host's first byte.
 pub struct Given {
-    /// Codex's standard output.
-    pub stdout: OwnedFd,
-    /// Codex's standard error.
-    pub stderr: OwnedFd,
-    /// What codex reads as its standard input.
-    pub stdin: Option<OwnedFd>,
+    /// What codex reads and writes.
+    pub stdio: Stdio,
     /// A file that stays locked while this is held.
     pub lock: Option<OwnedFd>,
     /// The cgroup that codex is to be in.
@@ -84,12 +82,20 @@ impl Control {
             }
             descriptors.next().map(Some).ok_or_else(missing)
         };
-        let given = Given {
-            stdin: next(orders::STDIN)?,
-            lock: next(orders::LOCK)?,
-            cgroup: next(orders::CGROUP)?,
+        let (stdin, lock, cgroup) = (
+            next(orders::STDIN)?,
+            next(orders::LOCK)?,
+            next(orders::CGROUP)?,
+        );
+        let stdio = Stdio {
+            stdin,
             stdout: next(orders::STDOUT)?.ok_or_else(missing)?,
             stderr: next(orders::STDERR)?.ok_or_else(missing)?,
+        };
+        let given = Given {
+            stdio,
+            lock,
+            cgroup,
         };
         Ok((given, Orders::read(&self.socket)?))
     }
@@ -221,7 +227,7 @@ mod tests {
         host.write_all(&[STOP, KILL, SUSPEND, RESUME, TURN, SWEEP, PING, b'!'])
             .unwrap();
         let (given, orders) = control.orders().unwrap();
-        assert!(given.stdin.is_none() && given.lock.is_none());
+        assert!(given.stdio.stdin.is_none() && given.lock.is_none());
         assert_eq!(orders, said);
         let expected = [
             Word::Stop,

@@ -9,7 +9,7 @@ mod watch;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-use child::{Child, Stdio};
+use child::Child;
 use control::{Control, Given};
 use plexum_openai_provider_supervisor::{Family, Mark, NAME, Orders, Report};
 use rustix::io::Errno;
@@ -87,12 +87,7 @@ fn obey(
     }
     chdir(&*orders.folder)?;
     let orphans = adopt(orders.mark)?;
-    let stdio = Stdio {
-        stdin: given.stdin,
-        stdout: given.stdout,
-        stderr: given.stderr,
-    };
-    let (codex, is_inside) = Child::start(orders, stdio, given.cgroup)?;
+    let (codex, is_inside) = Child::start(orders, given.stdio, given.cgroup)?;
     // The workspace is codex's, which runs whether or not this succeeds.
     let _ = std::env::set_current_dir("/");
     let id = codex.id().as_raw_nonzero().get();

@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use crate::Mark;
 
-/// The bit for codex's standard output, without which there are no orders.
-pub const STDOUT: u8 = 8;
-/// The bit for codex's standard error, without which there are none either.
-pub const STDERR: u8 = 16;
 /// The bit for codex's standard input. Without it, that is `/dev/null`.
 pub const STDIN: u8 = 1;
 /// The bit for a locked file, which is to stay locked until everything has ended.
 pub const LOCK: u8 = 2;
 /// The bit for the folder of the cgroup that codex is to be in.
 pub const CGROUP: u8 = 4;
+/// The bit for codex's standard output, without which there are no orders.
+pub const STDOUT: u8 = 8;
+/// The bit for codex's standard error, without which there are none either.
+pub const STDERR: u8 = 16;
 /// How many descriptors there are at most.
 pub const MOST: usize = 5;
 
