@@ -106,6 +106,10 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
                 tracing::debug!(%error, "the supervisor that waited for a turn is gone");
             }
             Err(NotSaid(error)) => return Err(error),
+            // What was done to it while it waited is not this turn's.
+            Ok(Err(error)) if has_waited && child.ends_unread().await => {
+                tracing::warn!(%error, "the supervisor that waited for a turn is replaced");
+            }
             Ok(report) => break (child, report?),
         }
     };
@@ -347,10 +351,28 @@ impl SupervisedChild {
         send_with(&*socket, bits, &descriptors).map_err(NotSaid)?;
         socket.write_all(orders).await.map_err(NotSaid)?;
         match self.report().await {
-            // It has ended with something of this unread, unless that was a question.
-            Err(error) if is_reset(&error) && self.pulse.asked.is_none() => Err(NotSaid(error)),
-            report => Ok(report),
+            // It has ended with something of this unread: nothing else was said.
+            Err(error) if is_reset(&error) => Err(NotSaid(error)),
+            report => {
+                self.pulse = Pulse::after(BEAT);
+                Ok(report)
+            }
         }
+    }
+
+    /// Kills a supervisor that does not report a start, and returns whether it has not read all of its orders: then it has
+    /// started nothing.
+    async fn ends_unread(&mut self) -> bool {
+        let Some(supervisor) = &mut self.supervisor else {
+            return false;
+        };
+        if supervisor.process.start_kill().is_err()
+            || exited(&mut supervisor.process).await.is_err()
+        {
+            return false;
+        }
+        let last = supervisor.control.report().await;
+        last.is_err_and(|error| is_reset(&error))
     }
 
     /// Sends a word to the supervisor.
@@ -483,7 +505,7 @@ impl SupervisedChild {
     }
 
     /// Asks the supervisor whether it does its work, and tells one that was stopped to go on. An error means that it is
-    /// lost.
+    /// lost. Until it has started codex it is not asked, as it owes a report.
     fn look(&mut self) -> io::Result<()> {
         let now = Instant::now();
         let pulse = &mut self.pulse;
@@ -492,7 +514,9 @@ impl SupervisedChild {
                 asked: Some(now),
                 ..Pulse::after(FAST_BEAT)
             };
-            self.say(PING);
+            if self.codex.is_some() {
+                self.say(PING);
+            }
             return Ok(());
         };
         let late = now.saturating_duration_since(pulse.next) > LATE;

@@ -55,13 +55,23 @@ fn workspace() -> Workspace {
     workspace
 }
 
-/// Attacks the supervisor of the workspace's first turn as soon as its tool runs. The attacker lives until the supervisor
-/// is gone or the test is over. Codex then goes on, or completes its turn. Returns when the attack was made.
+/// Attacks the supervisor of the workspace's first turn as soon as its tool runs. Codex then goes on, or completes its turn.
+/// Returns when the attack was made.
 fn attack(workspace: &Path, (attack, completes): (Attack, bool)) -> Instant {
     let ready = workspace.join("ready");
     wait_until("codex has a tool", || ready.exists());
     let codex = calls(workspace).unwrap()[0].pid;
     let supervisor = supervisor_of(codex).unwrap();
+    make(attack, supervisor);
+    let attacked = Instant::now();
+    if completes {
+        std::fs::write(workspace.join("go"), "").unwrap();
+    }
+    attacked
+}
+
+/// Makes an attack, and returns when it was made. The attacker lives until the supervisor is gone or the test is over.
+fn make(attack: Attack, supervisor: i32) {
     let (sender, attacked) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         if attack == Attack::KeepStopped {
@@ -73,11 +83,6 @@ fn attack(workspace: &Path, (attack, completes): (Attack, bool)) -> Instant {
         wait_until("the supervisor is gone", || !is_running(supervisor));
     });
     attacked.recv().unwrap();
-    let attacked = Instant::now();
-    if completes {
-        std::fs::write(workspace.join("go"), "").unwrap();
-    }
-    attacked
 }
 
 fn nothing_is_left(workspace: &Path, case: (Attack, bool)) {
@@ -206,6 +211,48 @@ async fn in_an_embedder() {
         assert!(completed(&second), "{case:?}: {second:?}");
         let took = began.unwrap().elapsed();
         assert!(took < SOON, "{case:?}: it took {took:?}");
+    }
+}
+
+/// Something may have got hold of a supervisor in one turn, and keep it in the next.
+#[tokio::test]
+async fn one_that_waits_for_a_turn_is_replaced() {
+    for attack in Attack::possible() {
+        let turn = |text: &str| Step::turn(text).to_vec();
+        let second = [vec![Step::wait_for_file("go")], turn("second")].concat();
+        let calls_of_codex = [turn("first"), second, turn("third")];
+        let workspace = Workspace::scripted(fake_codex(), calls_of_codex).unwrap();
+        let provider = Provider::new(Config {
+            binary: Some(fake_codex().into()),
+            ..Config::default()
+        });
+        let provider = provider
+            .unwrap()
+            .with_session_store(SessionFiles::default().without_state());
+        let begin = || provider.turn(workspace.path(), Request::prompt("hello"));
+        assert!(completed(&events(&mut begin()).await));
+        let mut second = begin();
+        let folder = workspace.path().to_owned();
+        let supervisor = tokio::task::spawn_blocking(move || {
+            wait_until("codex runs", || calls(&folder).unwrap().len() == 2);
+            let supervisor = supervisor_of(calls(&folder).unwrap()[1].pid);
+            std::fs::write(folder.join("go"), "").unwrap();
+            supervisor.unwrap()
+        });
+        let (second, supervisor) = tokio::join!(events(&mut second), supervisor);
+        let supervisor = supervisor.unwrap();
+        assert!(completed(&second), "{attack:?}: {second:?}");
+        assert!(is_running(supervisor), "{attack:?}: it does not wait");
+
+        make(attack, supervisor);
+        let began = Instant::now();
+        let third = events(&mut begin()).await;
+        assert!(completed(&third), "{attack:?}: {third:?}");
+        let took = began.elapsed();
+        assert!(took < SOON, "{attack:?}: it took {took:?}");
+        assert_eq!(calls(workspace.path()).unwrap().len(), 3, "{attack:?}");
+        provider.close().await;
+        wait_until("no supervisor waits", || !is_running(supervisor));
     }
 }
 
