@@ -110,7 +110,13 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
             Ok(Err(error)) if has_waited && child.ends_unread().await => {
                 tracing::warn!(%error, "the supervisor that waited for a turn is replaced");
             }
-            Ok(report) => break (child, report?),
+            // Codex may have been started.
+            Ok(Err(error)) => {
+                child.lose(&error);
+                child.end_the_rest().await?;
+                return Err(error);
+            }
+            Ok(Ok(report)) => break (child, report),
         }
     };
     match report {
@@ -360,8 +366,8 @@ impl SupervisedChild {
         }
     }
 
-    /// Kills a supervisor that does not report a start, and returns whether it has not read all of its orders: then it has
-    /// started nothing.
+    /// Kills a supervisor that does not report a start, and returns whether a byte of its orders is unread: then there was no
+    /// codex.
     async fn ends_unread(&mut self) -> bool {
         let Some(supervisor) = &mut self.supervisor else {
             return false;
@@ -371,8 +377,9 @@ impl SupervisedChild {
         {
             return false;
         }
-        let last = supervisor.control.report().await;
-        last.is_err_and(|error| is_reset(&error))
+        // A child of it may have the socket too, until it is codex.
+        let last = tokio::time::timeout(GIVE_UP, supervisor.control.report()).await;
+        last.is_ok_and(|last| last.is_err_and(|error| is_reset(&error)))
     }
 
     /// Sends a word to the supervisor.

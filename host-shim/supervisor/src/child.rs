@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::mem;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
 use plexum_openai_provider_supervisor::{Mark, Orders};
@@ -33,10 +33,14 @@ impl Child {
     /// Starts it, in a process group of its own, and in its cgroup if it can be; returns whether it is. It has this
     /// process's working folder, and what it is given is its alone: its output ends when codex and its tools close it.
     ///
+    /// It takes the last byte of the orders out of `control` itself, so that a host which finds that byte unread knows that
+    /// there was no codex.
+    ///
     /// Not through `std::process::Command`: that passes a file that is not a program to a shell, and cannot say what
     /// codex gets when this process is killed without doing so.
     pub fn start(
         orders: &Orders,
+        control: BorrowedFd<'_>,
         stdio: Stdio,
         cgroup: Option<OwnedFd>,
     ) -> io::Result<(Self, bool)> {
@@ -50,6 +54,7 @@ impl Child {
             environment: environment.as_ptr(),
             stdio: [&stdin, &stdio.stdout, &stdio.stderr].map(AsRawFd::as_raw_fd),
             parent: getpid(),
+            control: control.as_raw_fd(),
             mark: orders.mark,
             error: 0,
         };
@@ -116,6 +121,8 @@ struct Start {
     stdio: [RawFd; 3],
     /// The supervisor's process id.
     parent: Pid,
+    /// The socket to the host, in which the last byte of the orders waits.
+    control: RawFd,
     mark: Mark,
     /// Why it has not become codex, an error number; 0 when it has.
     error: c_int,
@@ -185,17 +192,46 @@ impl Start {
 
     /// In the child: becomes the program, or returns why it cannot. Allocates nothing.
     fn become_codex(&self) -> c_int {
-        let error = match prepare(self.stdio, self.mark) {
-            Ok(()) if getppid() == Some(self.parent) => {
+        let error = match self.prepare() {
+            Ok(()) => {
                 // SAFETY: the words are strings that outlive the call, and the last of each is a null pointer.
                 unsafe { libc::execve(*self.argv, self.argv, self.environment) };
                 io::Error::last_os_error()
             }
-            // The supervisor was killed before the call that asks for a signal on its death. Nothing reads this error.
-            Ok(()) => Errno::SRCH.into(),
             Err(error) => error,
         };
         error.raw_os_error().unwrap_or(libc::EIO)
+    }
+
+    /// Sets this process up for codex. Allocates nothing: the memory is the parent's.
+    fn prepare(&self) -> io::Result<()> {
+        setpgid(None, None)?;
+        // Where that is forbidden, the host knows less of what is left if this process is killed, and says so.
+        let _ = self.mark.put_on();
+        // No signal is ignored here but SIGHUP under `nohup`, because the supervisor ignores no other. If the supervisor is
+        // killed, codex still ends, and its tools with it.
+        set_parent_process_death_signal(Some(Signal::INT))?;
+        // The supervisor was killed before that call. Nothing reads this error.
+        if getppid() != Some(self.parent) {
+            return Err(Errno::SRCH.into());
+        }
+        let mut last = 0_u8;
+        // SAFETY: all take what is on this stack, or numbers.
+        let done = unsafe {
+            let mut none: libc::sigset_t = mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            let [stdin, stdout, stderr] = self.stdio;
+            // Before the socket gives its number to codex's standard input. A host that is gone has nothing to say.
+            libc::read(self.control, (&raw mut last).cast(), 1) >= 0
+                && libc::dup2(stdin, 0) == 0
+                && libc::dup2(stdout, 1) == 1
+                && libc::dup2(stderr, 2) == 2
+                && libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) == 0
+        };
+        match done {
+            true => Ok(()),
+            false => Err(io::Error::last_os_error()),
+        }
     }
 }
 
@@ -232,27 +268,4 @@ struct CloneArguments {
     set_tid: u64,
     set_tid_size: u64,
     cgroup: u64,
-}
-
-/// Sets this process up for codex. Allocates nothing: the memory is the parent's.
-fn prepare(stdio: [RawFd; 3], mark: Mark) -> io::Result<()> {
-    setpgid(None, None)?;
-    // Where that is forbidden, the host knows less of what is left if this process is killed, and says so.
-    let _ = mark.put_on();
-    // SAFETY: both take what is on this stack, or numbers.
-    let done = unsafe {
-        let mut none: libc::sigset_t = mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        let [stdin, stdout, stderr] = stdio;
-        libc::dup2(stdin, 0) == 0
-            && libc::dup2(stdout, 1) == 1
-            && libc::dup2(stderr, 2) == 2
-            && libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) == 0
-    };
-    if !done {
-        return Err(io::Error::last_os_error());
-    }
-    // No signal is ignored here but SIGHUP under `nohup`, because the supervisor ignores no other. If the supervisor is killed, codex still ends,
-    // and its tools with it.
-    Ok(set_parent_process_death_signal(Some(Signal::INT))?)
 }

@@ -157,7 +157,7 @@ fn receive(socket: &File) -> io::Result<(u8, Vec<OwnedFd>)> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{ErrorKind, IoSlice, Write};
+    use std::io::{ErrorKind, IoSlice, Read as _, Write as _};
     use std::os::unix::net::UnixStream;
     use std::path::Path;
     use std::time::Duration;
@@ -229,6 +229,9 @@ mod tests {
         let (given, orders) = control.orders().unwrap();
         assert!(given.stdio.stdin.is_none() && given.lock.is_none());
         assert_eq!(orders, said);
+        let mut last = [1];
+        (&control.socket).read_exact(&mut last).unwrap();
+        assert_eq!(last, [0], "codex takes it");
         let expected = [
             Word::Stop,
             Word::Kill,

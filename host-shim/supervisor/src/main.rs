@@ -7,6 +7,7 @@ mod signals;
 mod watch;
 
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use child::Child;
@@ -87,7 +88,7 @@ fn obey(
     }
     chdir(&*orders.folder)?;
     let orphans = adopt(orders.mark)?;
-    let (codex, is_inside) = Child::start(orders, given.stdio, given.cgroup)?;
+    let (codex, is_inside) = Child::start(orders, control.as_fd(), given.stdio, given.cgroup)?;
     // The workspace is codex's, which runs whether or not this succeeds.
     let _ = std::env::set_current_dir("/");
     let id = codex.id().as_raw_nonzero().get();

@@ -1,7 +1,8 @@
 //! What the host asks of a supervisor: which program to start, how, and with which descriptors.
 //!
 //! The first byte says which descriptors come with it, in the order of their bits. The length of the rest follows, a
-//! `u32`, and then the rest: numbers of 8 bytes, all in the machine's order, and words that each end with a NUL.
+//! `u32`, and then the rest: numbers of 8 bytes, all in the machine's order, and words that each end with a NUL. At the end
+//! is a byte that is read when codex starts: as long as that is unread, there was no codex.
 
 use std::ffi::{CString, OsStr};
 use std::io::{self, Read};
@@ -23,6 +24,9 @@ pub const STDOUT: u8 = 8;
 pub const STDERR: u8 = 16;
 /// How many descriptors there are at most.
 pub const MOST: usize = 5;
+
+/// The last byte, whose value says nothing.
+const START: u8 = 0;
 
 /// More than any system lets a program be started with.
 const MOST_BYTES: usize = 64 << 20;
@@ -85,7 +89,7 @@ impl Orders {
         variables.iter().map(word).collect()
     }
 
-    /// What follows the first byte.
+    /// What follows the first byte, with the one that [`Orders::read`] leaves.
     ///
     /// # Errors
     /// [`io::ErrorKind::ArgumentListTooLong`] if no system could start a program with so much.
@@ -108,10 +112,11 @@ impl Orders {
         if let Some(room) = bytes.first_chunk_mut() {
             *room = length.to_ne_bytes();
         }
+        bytes.push(START);
         Ok(bytes)
     }
 
-    /// Reads them back.
+    /// Reads them back, but for the last byte.
     ///
     /// # Errors
     /// Those of the reader, and [`io::ErrorKind::InvalidData`] for what no host would say.
@@ -195,23 +200,22 @@ mod tests {
             ..orders()
         };
         for orders in [orders(), bare] {
-            let mut bytes = orders.to_bytes().unwrap();
-            // What follows is not theirs.
-            bytes.push(b'?');
+            let bytes = orders.to_bytes().unwrap();
             let mut reader = bytes.as_slice();
             assert_eq!(Orders::read(&mut reader).unwrap(), orders);
-            assert_eq!(reader, b"?");
+            assert_eq!(reader, [START], "codex takes it");
         }
     }
 
     #[test]
     fn what_no_host_would_say_is_an_error() {
-        let whole = orders().to_bytes().unwrap();
+        let bytes = orders().to_bytes().unwrap();
+        let (_, whole) = bytes.split_last().unwrap();
         for len in 0..whole.len() {
             assert!(Orders::read(&whole[..len]).is_err(), "{len}");
         }
         let changed = |at: usize, bytes: &[u8]| {
-            let mut changed = whole.clone();
+            let mut changed = whole.to_vec();
             changed[at..at + bytes.len()].copy_from_slice(bytes);
             Orders::read(&*changed)
                 .map(drop)

@@ -247,10 +247,19 @@ async fn one_that_waits_for_a_turn_is_replaced() {
         make(attack, supervisor);
         let began = Instant::now();
         let third = events(&mut begin()).await;
-        assert!(completed(&third), "{attack:?}: {third:?}");
         let took = began.elapsed();
         assert!(took < SOON, "{attack:?}: it took {took:?}");
-        assert_eq!(calls(workspace.path()).unwrap().len(), 3, "{attack:?}");
+        let third_codex = calls(workspace.path()).unwrap().get(2).map(|call| call.pid);
+        // A supervisor that is let go on for a moment may start codex just then, and is stopped before it says so.
+        if attack == Attack::KeepStopped && !completed(&third) {
+            let said = format!("{third:?}");
+            assert!(said.contains("something holds the supervisor"), "{said}");
+            let runs = third_codex.is_some_and(is_running);
+            assert!(!runs, "it was given up, and codex runs");
+        } else {
+            assert!(completed(&third), "{attack:?}: {third:?}");
+            assert!(third_codex.is_some(), "{attack:?}: {third:?}");
+        }
         provider.close().await;
         wait_until("no supervisor waits", || !is_running(supervisor));
     }

@@ -39,7 +39,10 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use plexum_openai_provider::{Config, ConfigError, raise_open_files_limit, scarcity};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Resource, getrlimit, set_dumpable_behavior};
+use rustix::process::{
+    DumpableBehavior, Resource, getrlimit, set_dumpable_behavior, test_kill_process,
+};
+use rustix::thread::gettid;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
@@ -203,13 +206,21 @@ fn open_more_files() {
 /// The target of the log of [`Recorder`](plexum_openai_provider::Recorder).
 const RECORD: &str = "plexum_openai_provider::telemetry::record";
 
-/// A runtime for one thing at a time, and with this many threads for work that may block.
+/// A runtime for one thing at a time, and with this many threads for work that may block. It starts one more at most: a busy
+/// machine should not need more of them than an idle one.
+fn runtime(threads: usize) -> anyhow::Result<Runtime> {
+    runtime_with(threads, threads + 1)
+}
+
+/// A runtime on this thread, and with this many threads for work that may block. It starts more when it needs them, `most`
+/// together.
 ///
 /// It has them from the beginning and keeps them. Later there may be none to be had (`ulimit -u`), and tokio then panics,
 /// or has work wait that only more threads could do. So there must be one more than the command occupies for good.
-fn runtime(threads: usize) -> anyhow::Result<Runtime> {
+fn runtime_with(threads: usize, most: usize) -> anyhow::Result<Runtime> {
     let runtime = Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(most)
         .thread_keep_alive(Duration::MAX)
         .build();
     let runtime = runtime.context("the runtime could not be started")?;
@@ -242,15 +253,24 @@ const THREAD_PATIENCE: Duration = Duration::from_secs(10);
 fn occupy(threads: usize) -> io::Result<()> {
     let start = |_| {
         let (release, released) = mpsc::channel::<()>();
-        let thread = std::thread::Builder::new().spawn(move || released.recv())?;
+        let thread = std::thread::Builder::new().spawn(move || {
+            // It only hears that this is over.
+            let _ = released.recv();
+            gettid()
+        })?;
         Ok((release, thread))
     };
     // Those that there are end when this returns.
     let started: Vec<_> = (0..threads).map(start).collect::<io::Result<_>>()?;
     for (release, thread) in started {
         drop(release);
-        // It only hears that this is over.
-        let _over = thread.join();
+        // One that was joined counts towards the limit until the kernel has let go of it, and this is all that says when
+        // that is.
+        if let Ok(id) = thread.join() {
+            while test_kill_process(id).is_ok() {
+                std::thread::yield_now();
+            }
+        }
     }
     Ok(())
 }
