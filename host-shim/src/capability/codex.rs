@@ -19,6 +19,7 @@ use crate::codex::framing::Lines;
 use crate::codex::process::Process;
 use crate::codex::start::{Start, StartError};
 use crate::codex::stop::StopCause;
+use crate::codex::supervisor::is_lost;
 use crate::codex::task::MAX_BATCH_BYTES;
 use crate::config::RecordRule;
 use crate::contract::event::{Event, NoticeKind};
@@ -263,6 +264,12 @@ pub(super) fn not_started(
     use codex::RefusalReason as Reason;
     if let Some(limit) = scarcity::limit(error) {
         return (Reason::Resources, limit);
+    }
+    if is_lost(error) {
+        return (
+            Reason::Failed,
+            "something has killed or stopped its supervisor, which another codex's tool may have done; try again",
+        );
     }
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::ACCESS | Errno::PERM) => (

@@ -11,7 +11,7 @@ pub const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
 const MOST_BYTES: usize = 64 * 1024;
 
 /// How much is read at a time of one that has said little. There is room for this much for as long as it is silent.
-const LEAST_BYTES: usize = 4 * 1024;
+const LEAST_BYTES: usize = 1024;
 
 /// Some whole lines, as bytes.
 #[derive(Debug, Default, PartialEq)]

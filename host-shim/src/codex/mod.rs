@@ -21,7 +21,7 @@ pub mod start;
 pub mod stderr;
 pub mod stop;
 pub mod supervised;
-mod supervisor;
+pub mod supervisor;
 pub mod task;
 #[cfg(any(feature = "doctor", feature = "fleet"))]
 pub mod version;

@@ -47,6 +47,8 @@ impl Process {
         let is_over = bounds.within(std::future::ready(())).await;
         is_over.map_err(StartError::Stopped)?;
         let began = Instant::now();
+        // Until the task is there, which takes a suspension.
+        let _starting = bounds.stop.starting();
         let spawned = spawner.spawn(Command {
             program: start.program,
             args: start.args,
@@ -69,7 +71,7 @@ impl Process {
         let (requests, asked) = mpsc::channel(WAITING_REQUESTS);
         // One batch waits while the next is read.
         let (sender, output) = mpsc::channel(1);
-        let task = Task::new(spawned, start, bounds, began, asked, sender);
+        let task = Box::new(Task::new(spawned, start, bounds, began, asked, sender));
         tokio::spawn(task.run(on_end).in_current_span());
         Ok(Process {
             id,

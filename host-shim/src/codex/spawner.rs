@@ -33,7 +33,7 @@ pub struct Command<'a> {
 
 /// A started codex.
 pub struct Spawned {
-    /// Its process id, for logs.
+    /// Its process id, for logs; 0 where it is not known any more.
     pub id: i32,
     /// Its standard input, if it was asked for. Dropping it closes it.
     pub stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,

@@ -54,6 +54,8 @@ pub struct Stop {
     suspended: watch::Receiver<bool>,
     /// Whether the turn has lost its conversation.
     lost: watch::Sender<bool>,
+    /// How many codexes are being started, which nobody can suspend yet.
+    starting: watch::Sender<usize>,
     /// The time that is charged to nobody in this turn.
     pub pauses: Arc<Pauses>,
 }
@@ -63,6 +65,16 @@ pub struct Stop {
 pub struct Stopper {
     asked: watch::Sender<Option<StopCause>>,
     suspended: watch::Sender<bool>,
+    starting: watch::Receiver<usize>,
+}
+
+/// A codex is being started while this is held.
+pub struct Starting(watch::Sender<usize>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.send_modify(|starting| *starting -= 1);
+    }
 }
 
 /// A pair of them.
@@ -70,14 +82,17 @@ pub struct Stopper {
 pub fn stop() -> (Stopper, Stop) {
     let (asks, asked) = watch::channel(None);
     let (suspends, suspended) = watch::channel(false);
+    let (starting, started) = watch::channel(0);
     let stopper = Stopper {
         asked: asks,
         suspended: suspends,
+        starting: started,
     };
     let stop = Stop {
         asked,
         suspended,
         lost: watch::Sender::default(),
+        starting,
         pauses: Arc::default(),
     };
     (stopper, stop)
@@ -96,6 +111,13 @@ impl Stopper {
     /// Asks to suspend codex, or to have it go on.
     pub fn suspend(&self, suspended: bool) {
         self.suspended.send_replace(suspended);
+    }
+
+    /// Waits until no codex is being started: each then hears of a suspension.
+    pub async fn started(&self) {
+        let mut starting = self.starting.clone();
+        // If the turn is over, there is none.
+        let _over = starting.wait_for(|starting| *starting == 0).await;
     }
 }
 
@@ -118,6 +140,12 @@ impl Stop {
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.asked.has_changed().is_err()
+    }
+
+    /// Notes that a codex is being started.
+    pub fn starting(&self) -> Starting {
+        self.starting.send_modify(|starting| *starting += 1);
+        Starting(self.starting.clone())
     }
 
     /// Waits until codex is to be suspended, or to go on, which it returns.

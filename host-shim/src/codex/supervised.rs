@@ -24,8 +24,8 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, sendmsg, shutdown,
 };
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_open,
-    waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpgid, kill_process, kill_process_group,
+    pidfd_open, waitid,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncWriteExt as _, Interest};
@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 use crate::codex::cgroup::Cgroup;
 use crate::codex::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
-use crate::codex::supervisor::{Supervisor, is_reset};
+use crate::codex::supervisor::{Supervisor, held, is_reset};
 use crate::codex::waiting;
 use crate::open_files;
 
@@ -106,15 +106,19 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
                 tracing::debug!(%error, "the supervisor that waited for a turn is gone");
             }
             Err(NotSaid(error)) => return Err(error),
-            // What was done to it while it waited is not this turn's.
-            Ok(Err(error)) if has_waited && child.ends_unread().await => {
-                tracing::warn!(%error, "the supervisor that waited for a turn is replaced");
-            }
-            // Codex may have been started.
             Ok(Err(error)) => {
-                child.lose(&error);
-                child.end_the_rest().await?;
-                return Err(error);
+                if !child.ends_unread().await {
+                    // There was a codex, which the supervisor could not report.
+                    child.codex = child.unreported();
+                    child.lose(&error);
+                    let id = child.codex.map_or(0, |codex| codex.as_raw_nonzero().get());
+                    break (child, Report::StartedInside(id));
+                }
+                if !has_waited {
+                    return Err(error);
+                }
+                // What was done to it while it waited is not this turn's.
+                tracing::warn!(%error, "the supervisor that waited for a turn is replaced");
             }
             Ok(Ok(report)) => break (child, report),
         }
@@ -366,6 +370,18 @@ impl SupervisedChild {
         }
     }
 
+    /// The codex that a supervisor has started which cannot say so any more. None if it has ended.
+    fn unreported(&self) -> Option<Pid> {
+        let family = Family {
+            root: self.id(),
+            mark: self.mark,
+        };
+        // Each codex has a process group of its own.
+        let leads = |pid: &Pid| getpgid(Some(*pid)) == Ok(*pid);
+        let members = family.members().ok()?.into_iter().filter(leads);
+        members.min_by_key(|pid| pid.as_raw_nonzero())
+    }
+
     /// Kills a supervisor that does not report a start, and returns whether a byte of its orders is unread: then there was no
     /// codex.
     async fn ends_unread(&mut self) -> bool {
@@ -532,7 +548,7 @@ impl SupervisedChild {
             pulse.asked = Some(now);
             pulse.held = pulse.held.map(|_| now);
         } else if pulse.held.is_some_and(|held| now - held >= HELD) {
-            return Err(io::Error::other("something holds the supervisor"));
+            return Err(held());
         } else if now - asked >= SILENT {
             return Err(io::Error::other("the supervisor does not answer"));
         }

@@ -1,5 +1,6 @@
 //! The supervisor's program, and a process of it.
 
+use std::fmt;
 use std::fs::Permissions;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -105,8 +106,31 @@ impl Control {
     }
 }
 
+/// Something else has killed or held the supervisor.
+#[derive(Debug)]
+struct Lost(&'static str);
+
+impl std::error::Error for Lost {}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0)
+    }
+}
+
 fn killed(kind: ErrorKind) -> io::Error {
-    io::Error::new(kind, "the supervisor was killed")
+    io::Error::new(kind, Lost("the supervisor was killed"))
+}
+
+/// The supervisor was stopped, or is traced, and does not go on.
+pub fn held() -> io::Error {
+    io::Error::other(Lost("something holds the supervisor"))
+}
+
+/// Whether it is about a supervisor that something else has killed or held.
+pub fn is_lost(error: &io::Error) -> bool {
+    let cause = error.get_ref();
+    cause.is_some_and(|cause| cause.is::<Lost>()) || error.kind() == ErrorKind::BrokenPipe
 }
 
 /// Whether the other end was closed with something of this one unread.

@@ -181,8 +181,9 @@ impl Task {
         }
     }
 
-    /// Runs until nothing of codex is left and the process was dropped. `on_end` is called when nothing is left.
-    pub async fn run(mut self, on_end: impl FnOnce(i32, &Exit)) {
+    /// Runs until nothing of codex is left and the process was dropped. `on_end` is called when nothing is left. In a box,
+    /// because a future has room for its arguments twice.
+    pub async fn run(mut self: Box<Self>, on_end: impl FnOnce(i32, &Exit)) {
         let mut on_end = Some(on_end);
         while !(matches!(self.state, State::Over(_)) && self.requests.is_none()) {
             let step = self.next().await;

@@ -39,7 +39,7 @@ impl Turn {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         let event = match ready!(self.events.poll_recv(context)) {
-            Some((event, _room)) => event,
+            Some(waiting) => waiting.0,
             None if self.ended => return Poll::Ready(None),
             // The task panicked, or its runtime was shut down.
             None => {
@@ -58,9 +58,10 @@ impl Turn {
     }
 
     /// Suspends codex and all that it has started, and the clocks that wait for it (not that of the whole turn), until
-    /// [`Turn::resume`]. A codex that is started later is not suspended.
-    pub fn suspend(&self) {
+    /// [`Turn::resume`]. Returns when a codex that is being started has been. One that is started later is not suspended.
+    pub async fn suspend(&self) {
         self.stopper.suspend(true);
+        self.stopper.started().await;
     }
 
     /// Has codex go on.

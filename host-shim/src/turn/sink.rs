@@ -15,8 +15,9 @@ const WAITING_EVENTS: usize = 64;
 /// How much memory they may take. A larger event waits alone.
 const WAITING_BYTES: u32 = 1024 * 1024;
 
-/// A waiting event, and its share of [`WAITING_BYTES`].
-pub(super) type Waiting = (Event, OwnedSemaphorePermit);
+/// A waiting event, and its share of [`WAITING_BYTES`]. Boxed, because the channel has room for 32 of them at once, which an
+/// open turn that says nothing would take up.
+pub(super) type Waiting = Box<(Event, OwnedSemaphorePermit)>;
 
 /// Passes events on. Nothing comes after the end.
 pub(super) struct Sink {
@@ -93,7 +94,7 @@ impl Way {
             return Sent::Unwanted;
         };
         self.meter.event(&event);
-        place.send((event, room));
+        place.send(Box::new((event, room)));
         Sent::Taken
     }
 }

@@ -219,7 +219,9 @@ async fn suspended(turn: &Turn) {
         // No shell of this session could have it go on.
         return;
     }
-    turn.suspend();
+    if tokio::time::timeout(START, turn.suspend()).await.is_err() {
+        tracing::warn!("codex is still being started, and is not suspended");
+    }
     // The task that owns codex runs before this one does again.
     tokio::task::yield_now().await;
     if let Err(error) = kill_process(getpid(), Sent::STOP) {
@@ -227,6 +229,9 @@ async fn suspended(turn: &Turn) {
     }
     turn.resume();
 }
+
+/// How long Ctrl-Z waits for a codex that is being started.
+const START: Duration = Duration::from_secs(1);
 
 /// How long output is still offered to a reader that takes none, once the turn was stopped.
 const PATIENCE: Duration = Duration::from_secs(1);
