@@ -51,7 +51,7 @@ older() { # what builds it, its target folder, paths of the tools…
   "$build" "$source" "$built" "$programs"
 }
 
-older workspace_programs "$folder/target" tests/tools/memory.rs tests/tools/fleet-load
+older workspace_programs "$folder/target" tests/tools/memory.rs tests/tools/fleet-load tests/support/census.rs
 older host_benchmarks "$folder/target" host-shim/benches
 older live_side "$folder/bench-target" tests/bench/ours/src tests/bench/ours/Cargo.toml tests/bench/peer-rust
 
