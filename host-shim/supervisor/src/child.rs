@@ -1,6 +1,6 @@
 //! The one child that this process starts: codex.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::mem;
@@ -47,8 +47,8 @@ impl Child {
         let stdin = stdio
             .stdin
             .map_or_else(|| File::open("/dev/null").map(OwnedFd::from), Ok)?;
-        let argv = pointers(&orders.command);
-        let environment = pointers(&orders.environment);
+        let argv = orders.command.pointers();
+        let environment = orders.environment.pointers();
         let mut start = Start {
             argv: argv.as_ptr(),
             environment: environment.as_ptr(),
@@ -97,12 +97,6 @@ impl Child {
             let _ = kill_process(self.pid, Signal::INT);
         }
     }
-}
-
-/// As `execve` takes them.
-fn pointers(words: &[CString]) -> Vec<*const c_char> {
-    let words = words.iter().map(|word| word.as_ptr());
-    words.chain([ptr::null()]).collect()
 }
 
 /// Enough for a few system calls.

@@ -162,7 +162,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use plexum_openai_provider_supervisor::Mark;
+    use plexum_openai_provider_supervisor::{Mark, Words};
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, sendmsg};
 
     use super::*;
@@ -213,7 +213,7 @@ mod tests {
             open_files: None,
             folder: Orders::folder(Path::new("/")).unwrap(),
             command: Orders::command(Path::new("/bin/codex"), &["exec"]).unwrap(),
-            environment: Vec::new(),
+            environment: Words::default(),
         };
         let (output, _) = io::pipe().unwrap();
         let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];

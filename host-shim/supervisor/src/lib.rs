@@ -33,6 +33,7 @@ mod family;
 mod mark;
 pub mod orders;
 mod report;
+mod words;
 
 pub use family::{
     Family, Stat, is_held, is_in_session_of_parent, kill_all, left_by_turn, runs_codex,
@@ -40,6 +41,7 @@ pub use family::{
 pub use mark::Mark;
 pub use orders::Orders;
 pub use report::Report;
+pub use words::Words;
 
 /// The name that the supervisor gives itself, in which a person recognizes it.
 pub const NAME: &CStr = c"plexum-codex-sv";

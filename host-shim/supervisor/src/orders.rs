@@ -4,13 +4,13 @@
 //! `u32`, and then the rest: numbers of 8 bytes, all in the machine's order, and words that each end with a NUL. At the end
 //! is a byte that is read when codex starts: as long as that is unread, there was no codex.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::Mark;
+use crate::{Mark, Words};
 
 /// The bit for codex's standard input. Without it, that is `/dev/null`.
 pub const STDIN: u8 = 1;
@@ -48,45 +48,43 @@ pub struct Orders {
     /// Its working folder, an absolute path.
     pub folder: CString,
     /// The program, by its path, and its arguments.
-    pub command: Vec<CString>,
+    pub command: Words,
     /// All of its environment variables, `NAME=value`.
-    pub environment: Vec<CString>,
+    pub environment: Words,
 }
 
 impl Orders {
     /// A folder.
     ///
     /// # Errors
-    /// As for [`Orders::command`].
+    /// As for [`Words::push`].
     pub fn folder(path: &Path) -> io::Result<CString> {
-        word_of(path.as_os_str().as_bytes().to_vec())
+        Ok(CString::new(path.as_os_str().as_bytes())?)
     }
 
     /// The words of a command.
     ///
     /// # Errors
-    /// If one of them has a NUL, which no program can be given ([`io::ErrorKind::InvalidInput`]).
-    pub fn command(program: &Path, args: &[impl AsRef<OsStr>]) -> io::Result<Vec<CString>> {
-        let args = args.iter().map(AsRef::as_ref);
-        [program.as_os_str()]
-            .into_iter()
-            .chain(args)
-            .map(|word| word_of(word.as_bytes().to_vec()))
-            .collect()
+    /// As for [`Words::push`].
+    pub fn command(program: &Path, args: &[impl AsRef<OsStr>]) -> io::Result<Words> {
+        let mut words = Words::default();
+        words.push(&[program.as_os_str().as_bytes()])?;
+        for word in args {
+            words.push(&[word.as_ref().as_bytes()])?;
+        }
+        Ok(words)
     }
 
     /// An environment.
     ///
     /// # Errors
-    /// As for [`Orders::command`].
-    pub fn environment(
-        variables: &[(impl AsRef<OsStr>, impl AsRef<OsStr>)],
-    ) -> io::Result<Vec<CString>> {
-        let word = |(name, value): &(_, _)| {
-            let (name, value): (&OsStr, &OsStr) = (AsRef::as_ref(name), AsRef::as_ref(value));
-            word_of([name.as_bytes(), b"=", value.as_bytes()].concat())
-        };
-        variables.iter().map(word).collect()
+    /// As for [`Words::push`].
+    pub fn environment(variables: &[(impl AsRef<OsStr>, impl AsRef<OsStr>)]) -> io::Result<Words> {
+        let mut words = Words::default();
+        for (name, value) in variables {
+            words.push(&[name.as_ref().as_bytes(), b"=", value.as_ref().as_bytes()])?;
+        }
+        Ok(words)
     }
 
     /// What follows the first byte, with the one that [`Orders::read`] leaves.
@@ -96,16 +94,15 @@ impl Orders {
     pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; size_of::<u32>()];
         let millis = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
-        let arguments = u64::try_from(self.command.len()).unwrap_or(u64::MAX);
+        let words = u64::try_from(self.command.count()).unwrap_or(u64::MAX);
         let open_files = self.open_files.unwrap_or(LIMIT_STAYS);
         let stays = u64::from(self.stays);
-        for number in [millis, stays, self.mark.number(), open_files, arguments] {
+        for number in [millis, stays, self.mark.number(), open_files, words] {
             bytes.extend_from_slice(&number.to_ne_bytes());
         }
-        let words = [&self.folder].into_iter().chain(&self.command);
-        for word in words.chain(&self.environment) {
-            bytes.extend_from_slice(word.as_bytes_with_nul());
-        }
+        bytes.extend_from_slice(self.folder.as_bytes_with_nul());
+        bytes.extend_from_slice(self.command.as_bytes());
+        bytes.extend_from_slice(self.environment.as_bytes());
         let rest = bytes.len() - size_of::<u32>();
         let length = u32::try_from(rest).ok().filter(|_| rest <= MOST_BYTES);
         let length = length.ok_or(io::ErrorKind::ArgumentListTooLong)?;
@@ -137,42 +134,24 @@ impl Orders {
         let (numbers, []) = numbers.as_chunks() else {
             return None;
         };
-        let &[millis, stays, mark, open_files, arguments] = numbers else {
+        let &[millis, stays, mark, open_files, words] = numbers else {
             return None;
         };
         let number = u64::from_ne_bytes;
-        let mut words_left = bytes.split_inclusive(|byte| *byte == 0);
-        let mut word = || CString::from_vec_with_nul(words_left.next()?.to_vec()).ok();
-        let folder = word()?;
-        let count = usize::try_from(number(arguments)).ok()?;
-        // Each word has a byte at least.
-        let mut command = Vec::with_capacity(count.min(bytes.len()));
-        for _ in 0..count {
-            command.push(word()?);
-        }
-        let environment = words_left
-            .map(|word| CString::from_vec_with_nul(word.to_vec()))
-            .collect::<Result<_, _>>();
+        let folder = CStr::from_bytes_until_nul(bytes).ok()?;
+        let (_, bytes) = bytes.split_at_checked(folder.count_bytes() + 1)?;
+        let words = usize::try_from(number(words)).ok()?;
+        let (command, bytes) = Words::split(bytes, words).filter(|_| words > 0)?;
         Some(Orders {
             grace: Duration::from_millis(number(millis)),
             stays: number(stays) != 0,
             mark: Mark::from_number(number(mark))?,
             open_files: Some(number(open_files)).filter(|limit| *limit != LIMIT_STAYS),
-            folder,
-            command: Some(command).filter(|command| !command.is_empty())?,
-            environment: environment.ok()?,
+            folder: folder.to_owned(),
+            command,
+            environment: Words::of(bytes)?,
         })
     }
-}
-
-/// The error is that of `std` for the same mistake.
-fn word_of(bytes: Vec<u8>) -> io::Result<CString> {
-    CString::new(bytes).map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "nul byte found in provided data",
-        )
-    })
 }
 
 #[cfg(test)]
@@ -196,7 +175,7 @@ mod tests {
         let bare = Orders {
             stays: false,
             open_files: None,
-            environment: Vec::new(),
+            environment: Words::default(),
             ..orders()
         };
         for orders in [orders(), bare] {
