@@ -268,7 +268,7 @@ pub(super) fn not_started(
     if is_lost(error) {
         return (
             Reason::Failed,
-            "something has killed or stopped its supervisor, which another codex's tool may have done; try again",
+            "something has killed or stopped its supervisor, perhaps a tool of another codex, or the machine is overloaded; try again",
         );
     }
     match error.raw_os_error().map(Errno::from_raw_os_error) {

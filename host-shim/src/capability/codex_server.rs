@@ -374,6 +374,8 @@ impl CodexCtx {
             }
         };
         let spawner = Arc::clone(&self.spawner);
+        // Until the turn has begun: only then can codex be suspended.
+        let starting = self.bounds.stop.starting();
         let server = Server::start(&*spawner, command, start_timeout, &mut self.bounds, on_end);
         let server = server.await.map_err(|error| match error {
             StartError::Stopped(_) => stopped(),
@@ -412,6 +414,7 @@ impl CodexCtx {
             )
             .await
             .map_err(|error| refused(RefusalReason::Failed, error.to_string()))?;
+        drop(starting);
         let terms = Terms::new(self.config.sandbox, purpose.model.as_deref());
         let number = turn.server().number();
         let mut hello = None;

@@ -47,7 +47,7 @@ impl Process {
         let is_over = bounds.within(std::future::ready(())).await;
         is_over.map_err(StartError::Stopped)?;
         let began = Instant::now();
-        // Until the task is there, which takes a suspension.
+        // Held until the task exists: only the task can act on a suspension.
         let _starting = bounds.stop.starting();
         let spawned = spawner.spawn(Command {
             program: start.program,

@@ -258,6 +258,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_codex_that_is_being_started_hears_of_a_suspension() {
+        let (stopper, bounds) = bounds();
+        let starting = [bounds.stop.starting(), bounds.clone().stop.starting()];
+        stopper.suspend(true);
+        for starting in starting {
+            let soon = tokio::time::timeout(Duration::from_secs(1), stopper.started());
+            assert!(soon.await.is_err(), "one is still being started");
+            drop(starting);
+        }
+        stopper.started().await;
+        let mut started = bounds.clone();
+        assert!(started.stop.suspension().await);
+        stopper.suspend(false);
+        assert!(!started.stop.suspension().await);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn nothing_is_begun_for_a_turn_that_was_dropped() {
         let (stopper, mut bounds) = bounds();
         drop(stopper);

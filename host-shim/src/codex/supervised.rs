@@ -17,7 +17,8 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use plexum_openai_provider_supervisor::{
-    Family, KILL, Mark, Orders, PING, RESUME, Report, STOP, SUSPEND, SWEEP, TURN, is_held, orders,
+    Family, KILL, Mark, Orders, PING, RESUME, Report, STOP, SUSPEND, SWEEP, Stat, TURN, is_held,
+    orders,
 };
 use rustix::io::Errno;
 use rustix::net::{
@@ -34,7 +35,7 @@ use tokio::time::Instant;
 
 use crate::codex::cgroup::Cgroup;
 use crate::codex::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
-use crate::codex::supervisor::{Supervisor, held, is_reset};
+use crate::codex::supervisor::{Supervisor, held, is_reset, silent, unsaid};
 use crate::codex::waiting;
 use crate::open_files;
 
@@ -97,6 +98,7 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
             // What a process that this one starts may do, this one may.
             mark: Some(mark).filter(|mark| mark.may_be_put_on()),
             cgroup: None,
+            is_inside: false,
             grace: command.grace,
             lost: None,
         };
@@ -107,25 +109,36 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
             }
             Err(NotSaid(error)) => return Err(error),
             Ok(Err(error)) => {
-                if !child.ends_unread().await {
-                    // There was a codex, which the supervisor could not report.
-                    child.codex = child.unreported();
-                    child.lose(&error);
-                    let id = child.codex.map_or(0, |codex| codex.as_raw_nonzero().get());
-                    break (child, Report::StartedInside(id));
-                }
-                if !has_waited {
-                    return Err(error);
-                }
-                // What was done to it while it waited is not this turn's.
-                tracing::warn!(%error, "the supervisor that waited for a turn is replaced");
+                // It was made for this codex.
+                let is_inside = cgroup.as_ref().is_some_and(Cgroup::is_populated);
+                let report = match child.end_unreported().await {
+                    Unreported::Unread if has_waited => {
+                        // What was done to it while it waited is not this turn's.
+                        tracing::warn!(%error, "the supervisor that waited for a turn is replaced");
+                        continue;
+                    }
+                    Unreported::Unread => return Err(error),
+                    Unreported::Reported(report) => report,
+                    Unreported::Read(codex) => {
+                        child.codex = codex;
+                        let id = codex.map_or(0, |codex| codex.as_raw_nonzero().get());
+                        match is_inside {
+                            true => Report::StartedInside(id),
+                            false => Report::Started(id),
+                        }
+                    }
+                };
+                child.lose(&error);
+                break (child, report);
             }
             Ok(Ok(report)) => break (child, report),
         }
     };
     match report {
         started @ (Report::Started(id) | Report::StartedInside(id)) => {
-            child.cgroup = cgroup.filter(|_| matches!(started, Report::StartedInside(_)));
+            child.is_inside = matches!(started, Report::StartedInside(_));
+            // A supervisor that is lost may have started it in there.
+            child.cgroup = cgroup.filter(|_| child.is_inside || child.lost.is_some());
             child.codex = Pid::from_raw(id);
             Ok(Spawned {
                 id,
@@ -149,6 +162,16 @@ fn output() -> io::Result<(pipe::Receiver, OwnedFd)> {
 
 /// The supervisor has not got all of its orders, so it has started nothing.
 struct NotSaid(io::Error);
+
+/// What is known of a start that was not reported when the supervisor was killed.
+enum Unreported {
+    /// A byte of the orders was unread: there was no codex.
+    Unread,
+    /// It was reported in the last moment.
+    Reported(Report),
+    /// There was a codex, and this is it if it has not ended.
+    Read(Option<Pid>),
+}
 
 /// Sends a byte, and these descriptors with it.
 fn send_with(control: impl AsFd, byte: u8, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -190,6 +213,8 @@ struct SupervisedChild {
     mark: Option<Mark>,
     /// What codex and all that it starts is in, where that can be had.
     cgroup: Option<Cgroup>,
+    /// Whether it is known to be in there.
+    is_inside: bool,
     grace: Duration,
     lost: Option<Lost>,
 }
@@ -358,8 +383,9 @@ impl SupervisedChild {
             return Err(NotSaid(no_supervisor()));
         };
         let socket = &mut supervisor.control.socket;
-        send_with(&*socket, bits, &descriptors).map_err(NotSaid)?;
-        socket.write_all(orders).await.map_err(NotSaid)?;
+        let not_said = |error| NotSaid(unsaid(error));
+        send_with(&*socket, bits, &descriptors).map_err(not_said)?;
+        socket.write_all(orders).await.map_err(not_said)?;
         match self.report().await {
             // It has ended with something of this unread: nothing else was said.
             Err(error) if is_reset(&error) => Err(NotSaid(error)),
@@ -370,32 +396,35 @@ impl SupervisedChild {
         }
     }
 
-    /// The codex that a supervisor has started which cannot say so any more. None if it has ended.
+    /// Kills a supervisor that does not report a start.
+    async fn end_unreported(&mut self) -> Unreported {
+        // As long as it is there, codex is known by it too, and not only by the mark.
+        let seen = self.unreported();
+        if let Some(supervisor) = &mut self.supervisor
+            && supervisor.process.start_kill().is_ok()
+            && exited(&mut supervisor.process).await.is_ok()
+        {
+            // A child of it may have the socket too, until it is codex.
+            match tokio::time::timeout(GIVE_UP, supervisor.control.report()).await {
+                Ok(Err(error)) if is_reset(&error) => return Unreported::Unread,
+                Ok(Ok(report)) => return Unreported::Reported(report),
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+        Unreported::Read(seen.or_else(|| self.unreported()))
+    }
+
+    /// The oldest process that leads a process group, as each codex does, of those that the supervisor has started.
     fn unreported(&self) -> Option<Pid> {
         let family = Family {
             root: self.id(),
             mark: self.mark,
         };
-        // Each codex has a process group of its own.
         let leads = |pid: &Pid| getpgid(Some(*pid)) == Ok(*pid);
-        let members = family.members().ok()?.into_iter().filter(leads);
-        members.min_by_key(|pid| pid.as_raw_nonzero())
-    }
-
-    /// Kills a supervisor that does not report a start, and returns whether a byte of its orders is unread: then there was no
-    /// codex.
-    async fn ends_unread(&mut self) -> bool {
-        let Some(supervisor) = &mut self.supervisor else {
-            return false;
-        };
-        if supervisor.process.start_kill().is_err()
-            || exited(&mut supervisor.process).await.is_err()
-        {
-            return false;
-        }
-        // A child of it may have the socket too, until it is codex.
-        let last = tokio::time::timeout(GIVE_UP, supervisor.control.report()).await;
-        last.is_ok_and(|last| last.is_err_and(|error| is_reset(&error)))
+        let leaders = family.members().ok()?.into_iter().filter(leads);
+        let living = leaders.filter_map(|pid| Some((Stat::read(pid)?.started(), pid)));
+        let oldest = living.min_by_key(|(started, pid)| (*started, pid.as_raw_nonzero()));
+        oldest.map(|(_, pid)| pid)
     }
 
     /// Sends a word to the supervisor.
@@ -550,7 +579,7 @@ impl SupervisedChild {
         } else if pulse.held.is_some_and(|held| now - held >= HELD) {
             return Err(held());
         } else if now - asked >= SILENT {
-            return Err(io::Error::other("the supervisor does not answer"));
+            return Err(silent());
         }
         if let Some(supervisor) = self.id()
             && is_held(supervisor)
@@ -569,7 +598,8 @@ impl SupervisedChild {
     fn lose(&mut self, error: &io::Error) {
         tracing::error!(%error, "the supervisor is lost; what is left of codex is ended without it");
         // If it was killed, the kernel has done this.
-        if error.kind() != ErrorKind::UnexpectedEof
+        if self.id().is_some()
+            && error.kind() != ErrorKind::UnexpectedEof
             && !is_reset(error)
             && let Some(codex) = self.codex()
             && let Err(error) = kill_process(codex, Signal::INT)
@@ -664,7 +694,7 @@ impl SupervisedChild {
         let all = self
             .cgroup
             .as_ref()
-            .is_some_and(|cgroup| !cgroup.is_populated());
+            .is_some_and(|cgroup| self.is_inside && !cgroup.is_populated());
         Ok(Gone::Lost { ended, all })
     }
 }

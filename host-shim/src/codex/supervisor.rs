@@ -122,6 +122,19 @@ fn killed(kind: ErrorKind) -> io::Error {
     io::Error::new(kind, Lost("the supervisor was killed"))
 }
 
+/// An error of writing to it, which it may have been killed before.
+pub fn unsaid(error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ (ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => killed(kind),
+        _ => error,
+    }
+}
+
+/// It does not say that it does its work.
+pub fn silent() -> io::Error {
+    io::Error::other(Lost("the supervisor does not answer"))
+}
+
 /// The supervisor was stopped, or is traced, and does not go on.
 pub fn held() -> io::Error {
     io::Error::other(Lost("something holds the supervisor"))
@@ -129,8 +142,7 @@ pub fn held() -> io::Error {
 
 /// Whether it is about a supervisor that something else has killed or held.
 pub fn is_lost(error: &io::Error) -> bool {
-    let cause = error.get_ref();
-    cause.is_some_and(|cause| cause.is::<Lost>()) || error.kind() == ErrorKind::BrokenPipe
+    error.get_ref().is_some_and(|cause| cause.is::<Lost>())
 }
 
 /// Whether the other end was closed with something of this one unread.

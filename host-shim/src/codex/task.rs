@@ -304,10 +304,12 @@ impl Task {
 
     /// Has codex go on, and its clock.
     fn resume(&mut self) {
+        // One that was started after all of that has nothing to go on with.
+        let Some(left) = self.suspended.take() else {
+            return;
+        };
         self.child.resume();
-        if let Some(left) = self.suspended.take()
-            && let Some((deadline, _)) = &mut self.awaited
-        {
+        if let Some((deadline, _)) = &mut self.awaited {
             *deadline = Instant::now() + left;
         }
     }

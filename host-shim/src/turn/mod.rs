@@ -58,7 +58,7 @@ impl Turn {
     }
 
     /// Suspends codex and all that it has started, and the clocks that wait for it (not that of the whole turn), until
-    /// [`Turn::resume`]. Returns when a codex that is being started has been. One that is started later is not suspended.
+    /// [`Turn::resume`]. A codex that is started meanwhile is suspended too. Returns when none is being started.
     pub async fn suspend(&self) {
         self.stopper.suspend(true);
         self.stopper.started().await;

@@ -209,15 +209,21 @@ impl Start {
         if getppid() != Some(self.parent) {
             return Err(Errno::SRCH.into());
         }
+        // Before the socket gives its number to codex's standard input.
         let mut last = 0_u8;
+        // SAFETY: the byte is on this stack.
+        match unsafe { libc::read(self.control, (&raw mut last).cast(), 1) } {
+            1 => {}
+            // The host died before it had said all. Nothing reads this error.
+            0 => return Err(Errno::CANCELED.into()),
+            _ => return Err(io::Error::last_os_error()),
+        }
         // SAFETY: all take what is on this stack, or numbers.
         let done = unsafe {
             let mut none: libc::sigset_t = mem::zeroed();
             libc::sigemptyset(&raw mut none);
             let [stdin, stdout, stderr] = self.stdio;
-            // Before the socket gives its number to codex's standard input. A host that is gone has nothing to say.
-            libc::read(self.control, (&raw mut last).cast(), 1) >= 0
-                && libc::dup2(stdin, 0) == 0
+            libc::dup2(stdin, 0) == 0
                 && libc::dup2(stdout, 1) == 1
                 && libc::dup2(stderr, 2) == 2
                 && libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) == 0

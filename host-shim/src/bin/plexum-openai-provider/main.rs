@@ -33,7 +33,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -206,14 +206,15 @@ fn open_more_files() {
 /// The target of the log of [`Recorder`](plexum_openai_provider::Recorder).
 const RECORD: &str = "plexum_openai_provider::telemetry::record";
 
-/// A runtime for one thing at a time, and with this many threads for work that may block. It starts one more at most: a busy
-/// machine should not need more of them than an idle one.
+/// A runtime on this thread, and with this many threads for work that may block. It starts more when it needs them.
 fn runtime(threads: usize) -> anyhow::Result<Runtime> {
-    runtime_with(threads, threads + 1)
+    runtime_with(threads, MOST_THREADS)
 }
 
-/// A runtime on this thread, and with this many threads for work that may block. It starts more when it needs them, `most`
-/// together.
+/// The work of many turns may block at once.
+const MOST_THREADS: usize = 512;
+
+/// The same, with `most` threads for such work at most.
 ///
 /// It has them from the beginning and keeps them. Later there may be none to be had (`ulimit -u`), and tokio then panics,
 /// or has work wait that only more threads could do. So there must be one more than the command occupies for good.
@@ -267,7 +268,8 @@ fn occupy(threads: usize) -> io::Result<()> {
         // One that was joined counts towards the limit until the kernel has let go of it, and this is all that says when
         // that is.
         if let Ok(id) = thread.join() {
-            while test_kill_process(id).is_ok() {
+            let joined = Instant::now();
+            while test_kill_process(id).is_ok() && joined.elapsed() < THREAD_PATIENCE {
                 std::thread::yield_now();
             }
         }

@@ -85,7 +85,7 @@ impl Say {
         request.options.output_schema = self.output_schema.as_deref().map(schema).transpose()?;
         let json = self.json;
         let streams = provider.config().transport == Transport::AppServer;
-        let runtime = super::runtime(1 + EventWriter::THREADS)?;
+        let runtime = super::runtime_with(1 + EventWriter::THREADS, MOST_THREADS)?;
         let followed = runtime.block_on(async {
             let writer = if json {
                 EventWriter::start(print_json)
@@ -229,6 +229,10 @@ async fn suspended(turn: &Turn) {
     }
     turn.resume();
 }
+
+/// Enough for one turn. A busy machine, where work takes longer, should not need more of them than an idle one: there may be
+/// few (`ulimit -u`).
+const MOST_THREADS: usize = 4;
 
 /// How long Ctrl-Z waits for a codex that is being started.
 const START: Duration = Duration::from_secs(1);

@@ -143,7 +143,9 @@ impl<'a> Lives<'a> {
     fn start(codex: &'a Codex, sides: &[&'a Side]) -> anyhow::Result<Self> {
         let mut lives = Vec::new();
         for side in sides {
-            if let Some(command) = side.live(codex) {
+            // A first start compiles what later ones find, which takes memory that no turn does.
+            if let Some((first, command)) = side.live(codex).zip(side.live(codex)) {
+                drop(Live::start(first)?);
                 lives.push((*side, Live::start(command)?));
             }
         }

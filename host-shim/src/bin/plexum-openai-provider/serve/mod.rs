@@ -70,9 +70,6 @@ pub struct Serve {
     metrics_listen: Option<SocketAddr>,
 }
 
-/// The work of many turns may block at once.
-const MOST_THREADS: usize = 512;
-
 /// Standard input is read, and standard output written, on a thread each.
 const STANDARD_STREAMS: usize = 2;
 
@@ -81,7 +78,7 @@ impl Serve {
         super::keep_private();
         super::open_more_files();
         let provider = self.provider.provider(None)?;
-        let runtime = super::runtime_with(1 + STANDARD_STREAMS, MOST_THREADS)?;
+        let runtime = super::runtime(1 + STANDARD_STREAMS)?;
         let served = runtime.block_on(async {
             // All are watched from here on, so that none ends the program in another way.
             let mut interrupt =
