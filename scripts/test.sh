@@ -18,7 +18,7 @@ cd "$(dirname "$0")/.."
 # needs no cargo, npm or venv and no long wait. A slow test of a quick suite is left out by the beginning of its name.
 quick_suites=(crash config disk doctor environment fake_codex grant hostile images lines mock_model models program record say serve
   session store streaming terminal transcripts)
-quick_without=(backpressure:: login:: real_codex:: a_full_disk engine::cache:: schema::)
+quick_without=(a_codex_that_is_silent backpressure:: login:: real_codex:: a_full_disk engine::cache:: schema::)
 
 # The core: what runs the program with a scripted codex. Left out by the beginning of their names are tests that qemu is in
 # the way of, and those that compile the component anew, which takes a minute each there; tests/README.md has them all.
@@ -29,7 +29,7 @@ aarch64_without=(
   # Of `config`, `crash`, `doctor`, `environment`, `failures`, `ignored_signals`, `say`.
   a_file_that_this_user_may_not_read an_id_that_takes_the_place codex::a_version_out codex::the_node_script machine:: login::
   real_codex:: another_component_than_the_pinned what_every_user_may_change a_codex_without_a_network under_nohup
-  a_codex_that_cannot_be_started a_terminal_that_closes where_hardly_a_thread
+  a_terminal_that_closes where_hardly_a_thread
   # Those that take half a minute and more each: they run the program again and again.
   installation::a_workspace_that_cannot a_lost_thread_is_replaced the_sandbox_is_stated a_codex_that_fails_ends
   # Of `serve`.
@@ -58,7 +58,7 @@ fi
 
 missing=()
 if $install; then
-  for tool in wasm-target 'codex 0.135.0' 'codex 0.169.0' cargo-component wkg auditable2cdx jq registry lintian serve-client node jco python postgres pgbouncer; do
+  for tool in wasm-target 'codex 0.135.0' 'codex 0.169.0' cargo-component wkg auditable2cdx jq registry lintian serve-client acp-clients node jco python postgres pgbouncer; do
     # shellcheck disable=SC2086 # a tool and its version are two words
     if ! scripts/tool.sh $tool >/dev/null; then
       if [ "$tool" = wasm-target ]; then exit 1; fi

@@ -21,6 +21,7 @@
 #   scripts/tool.sh jq                 makes JSON of JSON; prints its path
 #   scripts/tool.sh registry           a registry of containers to start; prints its path
 #   scripts/tool.sh lintian            the checks of Debian packages; prints its path
+#   scripts/tool.sh acp-clients        what tests/suites/acp needs: acpx, and the SDK with the published schema
 #   scripts/tool.sh serve-client       what tests/suites/serve needs: a JSON-RPC client and a validator of schemas
 #
 # Paths go to standard output, everything else to standard error. Exits with 3 when the machine
@@ -41,6 +42,7 @@ cargo_auditable_version=0.7.7
 auditable2cdx_version=0.1.0
 node_version=26.10.0
 serve_client_packages=(json-rpc-2.0@1.8.1 ajv@8.20.0)
+acp_packages=(acpx@0.19.1 @agentclientprotocol/sdk@2.4.0)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -148,15 +150,22 @@ auditable2cdx() {
   noted auditable2cdx "$auditable2cdx_version"
 }
 
-serve_client() {
-  local folder=$tools/serve-client wanted=${serve_client_packages[*]}
+packages() { # folder, packages of npm…
+  local folder=$tools/$1 wanted
+  shift
+  wanted=$*
   if [ "$(cat "$folder/installed" 2>/dev/null)" != "$wanted" ]; then
     command -v npm >/dev/null || { say "npm was not found, and $wanted needs it: install Node.js."; exit 3; }
-    patiently "Installing $wanted from npm" npm install --no-audit --no-fund --prefix "$folder" "${serve_client_packages[@]}"
+    # None of them has to run anything to be installed.
+    patiently "Installing $wanted from npm" npm install --no-audit --no-fund --ignore-scripts --prefix "$folder" "$@"
     printf '%s\n' "$wanted" >"$folder/installed"
   fi
   printf '%s\n' "$folder"
 }
+
+serve_client() { packages serve-client "${serve_client_packages[@]}"; }
+
+acp_clients() { packages acp-clients "${acp_packages[@]}"; }
 
 suspends_wasm() { # node
   [ "$("$1" -p 'typeof WebAssembly.promising' 2>/dev/null)" = function ]
@@ -280,6 +289,7 @@ case ${1-all} in
   registry) registry ;;
   lintian) debian_program lintian ;;
   serve-client) serve_client ;;
+  acp-clients) acp_clients ;;
   node) node ;;
   jco) jco ;;
   python) python ;;
@@ -299,6 +309,7 @@ case ${1-all} in
     registry
     debian_program lintian
     serve_client
+    acp_clients
     node
     jco
     python

@@ -34,6 +34,8 @@ mod engine;
 #[cfg(feature = "fleet")]
 pub mod fleet;
 pub mod grant;
+#[cfg(feature = "doctor")]
+pub mod mcp;
 mod open_files;
 mod places;
 mod provider;
@@ -63,6 +65,7 @@ pub use open_files::raise_limit as raise_open_files_limit;
 pub use provider::Provider;
 pub use session::files::{SESSION_FILE, SessionFiles};
 pub use session::folder::SaveStep;
+pub use session::index::{IndexedSession, SessionIndex, SessionPage, title as session_title};
 pub use session::store::{
     Acquired, Loaded, LostFuture, Session, SessionEntry, SessionError, SessionErrorKind,
     SessionKey, SessionStore, StoreFuture,

@@ -94,7 +94,7 @@ impl Places {
     }
 
     fn under(files: Option<u64>, address_space: Option<u64>, config: &Config) -> Self {
-        let waiting = match config.transport {
+        let waiting = match config.transport() {
             Transport::Exec => 0,
             Transport::AppServer => u64::from(config.server.processes) * HELD_WAITING,
         };
@@ -196,7 +196,7 @@ mod tests {
         config.server.processes = 100;
         let turns = |config: &Config| Places::under(Some(1024), None, config).turns;
         let without = turns(&config);
-        config.transport = Transport::AppServer;
+        config.transport = Some(Transport::AppServer);
         let with = turns(&config);
         assert!(
             (30..=50).contains(&with) && with < without,

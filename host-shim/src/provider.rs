@@ -15,7 +15,7 @@ use crate::contract::request::Request;
 use crate::engine::builtin::COMPONENT;
 use crate::engine::cache::Cache;
 use crate::engine::load_error::LoadError;
-use crate::session::store::SessionStore;
+use crate::session::store::{SessionKey, SessionStore};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::record::Recorder;
 use crate::turn::loaded::Loaded;
@@ -123,6 +123,12 @@ impl Provider {
     /// or the process ends, but nobody waits for that.
     pub async fn close(&self) {
         self.loaded.codex.close().await;
+    }
+
+    /// Ends the codex that waits for the next turn of this conversation (`"transport": "app-server"`), if one does, and
+    /// returns when nothing of it is left. The conversation can still be gone on with.
+    pub async fn release(&self, conversation: &SessionKey) {
+        self.loaded.codex.release(conversation).await;
     }
 
     /// The component's SHA-256, in lower-case hexadecimal.

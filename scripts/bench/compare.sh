@@ -55,7 +55,7 @@ older workspace_programs "$folder/target" tests/tools/memory.rs tests/tools/flee
 older host_benchmarks "$folder/target" host-shim/benches
 older live_side "$folder/bench-target" tests/bench/ours/src tests/bench/ours/Cargo.toml tests/bench/peer-rust
 
-if [ ${#quick[@]} = 0 ]; then amount=(--seconds 90 --streaming 12); else amount=(--quick); fi
+if [ ${#quick[@]} = 0 ]; then amount=(--seconds 120 --streaming 12); else amount=(--quick); fi
 SECONDS=0
 step 'turns'
 "$bench/target/release/bench-peers" --scratch "$bench/tmp" \

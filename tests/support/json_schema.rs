@@ -1,4 +1,4 @@
-//! As much of JSON Schema as the published schemas use, and nothing else.
+//! As much of JSON Schema as the published schemas use, and that of the Agent Client Protocol, and nothing else.
 //!
 //! `jsonschema` would bring thirty crates more, for a dozen keywords that are a page. The suite `json_schema` compares this
 //! with ajv, where Node.js is there.
@@ -48,6 +48,15 @@ impl Check<'_> {
                     let said = format!("fits {fitting} branches of {keyword}");
                     self.require(right, place, &said);
                 }
+                "allOf" => {
+                    for schema in wanted.as_array().expect("schemas are an array") {
+                        self.value(value, schema, place);
+                    }
+                }
+                "not" => {
+                    let fits = self.fits(value, wanted);
+                    self.require(!fits, place, &format!("is {value}, and not {wanted}"));
+                }
                 "properties" => {
                     for (key, schema) in wanted.as_object().expect("properties are an object") {
                         if let Some(value) = value.get(key) {
@@ -70,6 +79,9 @@ impl Check<'_> {
                 }
                 // Text for people, and the definitions that references lead to.
                 "$schema" | "$id" | "$defs" | "title" | "description" | "default" | "format" => {}
+                // Hints for programs that make code of it.
+                "discriminator" => {}
+                hint if hint.starts_with("x-") => {}
                 _ => {
                     let fits = fits_keyword(value, keyword, wanted);
                     self.require(
@@ -139,6 +151,9 @@ fn fits_keyword(value: &Value, keyword: &str, wanted: &Value) -> bool {
         }
         "minimum" => value.as_f64().is_none_or(|number| number >= bound()),
         "maximum" => value.as_f64().is_none_or(|number| number <= bound()),
+        "minLength" => value
+            .as_str()
+            .is_none_or(|text| text.chars().count() >= count()),
         "minItems" => value.as_array().is_none_or(|items| items.len() >= count()),
         "uniqueItems" => value.as_array().is_none_or(|items| {
             let mut earlier = items.iter().enumerate();
@@ -167,6 +182,7 @@ pub const KEYWORDS: &[(&str, &str, &str)] = &[
     ),
     (r#"{"type": "number", "minimum": 1}"#, "1", "0"),
     (r#"{"type": "number", "maximum": 1}"#, "1", "2"),
+    (r#"{"type": "string", "minLength": 1}"#, r#""a""#, r#""""#),
     (r#"{"type": "array", "minItems": 1}"#, "[1]", "[]"),
     (
         r#"{"type": "array", "uniqueItems": true}"#,
@@ -198,6 +214,12 @@ pub const KEYWORDS: &[(&str, &str, &str)] = &[
         "1",
         r#""1""#,
     ),
+    (
+        r#"{"allOf": [{"type": "integer"}, {"type": "integer", "minimum": 1}]}"#,
+        "1",
+        "0",
+    ),
+    (r#"{"not": {"const": 1}}"#, "2", "1"),
     (
         r#"{"oneOf": [{"type": "number", "minimum": 1}, {"type": "number", "minimum": 2}]}"#,
         "1",

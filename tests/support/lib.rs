@@ -25,6 +25,7 @@
 //! - [`cpu_time`]: a clock that another load on the machine does not move.
 //! - [`postgres`]: a PostgreSQL of a test's own.
 //! - [`registry`]: a registry of containers of a test's own.
+//! - [`json_rpc`]: clients of `serve` and `acp`, and what no service may stumble over.
 //! - [`random`]: choices that a seed repeats.
 //! - [`wait`]: for what gives no signal.
 //! - [`transcript`]: the cases of which transcripts of the real codex are kept.
@@ -54,6 +55,7 @@ pub mod fleet_process;
 pub mod hostile;
 pub mod jail;
 pub mod jco_host;
+pub mod json_rpc;
 pub mod json_schema;
 pub mod once;
 pub mod postgres;

@@ -101,6 +101,28 @@ pub fn serve_client(name: &str) -> Option<Command> {
     Some(node)
 }
 
+/// What `scripts/test.sh` installs of others for the Agent Client Protocol: acpx, and the SDK with the published schema, in
+/// a folder `node_modules`; without it the test `name` is to be skipped.
+#[must_use]
+pub fn acp_clients(name: &str) -> Option<PathBuf> {
+    let found = acp_clients_if_there();
+    if found.is_none() {
+        let reason = "acpx and the SDK of the Agent Client Protocol are not installed; run ./scripts/test.sh, which installs them";
+        skip(name, reason);
+    }
+    found
+}
+
+/// The same for what is checked besides, of which another test says that it is not.
+#[must_use]
+pub fn acp_clients_if_there() -> Option<PathBuf> {
+    let folder = target_dir()?.join("tools/acp-clients");
+    folder
+        .join("installed")
+        .is_file()
+        .then(|| folder.join("node_modules"))
+}
+
 /// A Node.js that can suspend WebAssembly, the one that `scripts/test.sh` installs or the one on PATH;
 /// without one the test `name` is to be skipped.
 #[must_use]

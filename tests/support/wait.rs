@@ -1,5 +1,6 @@
 //! Waiting for what gives no signal: another process's files and its end.
 
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// How long something may take that is sure to happen: many times what it takes on a machine that has ten times as much to
@@ -16,6 +17,15 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(began.elapsed() < NEVER, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// How many bytes wait to be read from a pipe or a socket.
+#[must_use]
+pub fn unread(from: &impl AsRawFd) -> i32 {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open, and the call writes the one number that it is given.
+    unsafe { libc::ioctl(from.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    bytes
 }
 
 /// Whether a process runs; one that has ended and is not reaped yet does not.

@@ -77,7 +77,7 @@ impl WarmHost {
     pub fn of(agent: Agent, change: impl FnOnce(&mut Config)) -> Result<Self> {
         let mut config = Config {
             binary: Some(agent.program_with_home()?),
-            transport: Transport::AppServer,
+            transport: Some(Transport::AppServer),
             ..Config::default()
         };
         change(&mut config);

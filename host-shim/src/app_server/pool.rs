@@ -195,6 +195,16 @@ impl Pool {
         wait(closing).await;
     }
 
+    /// Ends the one that waits for this conversation, and waits until nothing of it is left.
+    pub async fn release(&self, key: &SessionKey) {
+        let released = self.remove(|place| place.warm.thread.purpose.key == *key);
+        if let Some(place) = released {
+            self.counters.server_closed(ServerClosed::Released);
+            self.waiting().end_one(place);
+        }
+        self.closed(key).await;
+    }
+
     /// Forgets one that has ended.
     pub fn forget(&self, pid: i32) {
         let ended = |place: &Place| place.warm.server.id() == pid && !place.warm.server.is_alive();

@@ -32,10 +32,19 @@ pub fn escaped(text: &str) -> String {
 
 /// As a shell takes it. Text in angle brackets is a placeholder, not a word.
 pub fn quoted(word: &str) -> String {
-    let plain = |char: char| char.is_ascii_alphanumeric() || "-_=+:,./@%".contains(char);
     let value = word.rsplit('=').next().unwrap_or(word);
     let place = value.starts_with('<') && value.ends_with('>');
-    if place || (!word.is_empty() && word.chars().all(plain)) {
+    if place {
+        word.to_owned()
+    } else {
+        shell_word(word)
+    }
+}
+
+/// A word as a shell takes it, whatever is in it.
+pub fn shell_word(word: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "-_=+:,./@%".contains(char);
+    if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))

@@ -81,7 +81,7 @@ fn configured(config: &Config) -> Vec<Limit> {
             "turns of one codex that stays",
         ),
     ];
-    let stays = config.transport == Transport::AppServer;
+    let stays = config.transport() == Transport::AppServer;
     let mut limits = vec![
         seconds(
             "limits.start_seconds",

@@ -279,7 +279,7 @@ mod tests {
 
     fn explained(line: &str) -> MessageExplanation {
         let config = Config {
-            transport: Transport::AppServer,
+            transport: Some(Transport::AppServer),
             sandbox: Sandbox::ReadOnly,
             ..Config::default()
         };
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn each_message_that_the_host_composes_is_allowed() {
         let config = Config {
-            transport: Transport::AppServer,
+            transport: Some(Transport::AppServer),
             ..Config::default()
         };
         for message in server_grant(&config).unwrap().messages {

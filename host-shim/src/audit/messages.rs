@@ -58,7 +58,7 @@ pub const SCHEMA: &str = "<schema>";
 
 /// What the configuration grants; nothing unless it says that codex may stay.
 pub fn server_grant(config: &Config) -> Option<ServerGrant> {
-    if config.transport != Transport::AppServer {
+    if config.transport() != Transport::AppServer {
         return None;
     }
     let mut all: Vec<Vec<String>> = Vec::new();
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn the_configuration_is_filled_in() {
         let config = Config {
-            transport: Transport::AppServer,
+            transport: Some(Transport::AppServer),
             sandbox: Sandbox::ReadOnly,
             supported_models: ["codex", "m", "n"].map(SupportedModel::new).into(),
             model_args: [("n".to_owned(), vec!["-c".into(), "a=1".into()])].into(),

@@ -25,7 +25,7 @@ pub use comparison::{Difference, Interfaces, InterfacesError};
 pub use component::{Component, Pin};
 pub use environment::environment_lines;
 pub use interface::{Import, Interface};
-pub use layout::{escaped, quoted};
+pub use layout::{escaped, quoted, shell_word};
 pub use limits::{Limit, Unit};
 pub use manifest::{COMPONENT_FILE, Capability, Manifest, ManifestError};
 pub use message_explanation::{ExplainedMember, MessageExplanation};

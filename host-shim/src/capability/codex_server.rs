@@ -149,7 +149,7 @@ impl CodexCtx {
             return Err(stopped());
         }
         let denied = |reason: String| refused(RefusalReason::Denied, reason);
-        if self.config.transport != Transport::AppServer {
+        if self.config.transport() != Transport::AppServer {
             let message = "Codex may not stay: `transport` is \"exec\" in config.json.";
             return Err(denied(message.into()));
         }

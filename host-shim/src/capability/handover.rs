@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::value::RawValue;
 
@@ -26,6 +27,14 @@ pub enum HandoverError {
     /// Its output schema cannot be put where codex can read it.
     #[error("The output schema could not be copied to a temporary file: {0}")]
     Schema(std::io::Error),
+}
+
+/// Removes what killed hosts have left, once in a process. Nothing waits for it.
+fn sweep_once() {
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+    if !BEGUN.swap(true, Ordering::Relaxed) {
+        drop(tokio::task::spawn_blocking(sweep));
+    }
 }
 
 /// What is handed over. Dropping this removes the files.
@@ -53,8 +62,7 @@ impl Handover {
         instructions: Instructions,
         workspace: &Path,
     ) -> Result<Self, HandoverError> {
-        // Nothing waits for it.
-        drop(tokio::task::spawn_blocking(sweep));
+        sweep_once();
         let images = StagedImages::stage(request, workspace).await?;
         let options = &request.options;
         let schema = options.output_schema.as_ref();

@@ -7,7 +7,6 @@ use std::fs::{File, OpenOptions, Permissions, read_dir, set_permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::process::geteuid;
@@ -105,10 +104,9 @@ fn is_at(open: &File, path: &Path) -> bool {
     matches!((open, there), (Ok(open), Ok(there)) if identity(&open) == identity(&there))
 }
 
-/// Removes what killed hosts have left where temporary files go; once in a process.
+/// Removes what killed hosts have left where temporary files go.
 pub fn sweep() {
-    static SWEPT: Once = Once::new();
-    SWEPT.call_once(|| sweep_within(&std::env::temp_dir()));
+    sweep_within(&std::env::temp_dir());
 }
 
 fn sweep_within(place: &Path) {

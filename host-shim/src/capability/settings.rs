@@ -29,7 +29,7 @@ impl settings::Host for CodexCtx {
                 Sandbox::WorkspaceWrite => settings::Sandbox::WorkspaceWrite,
                 Sandbox::ReadOnly => settings::Sandbox::ReadOnly,
             },
-            transport: match config.transport {
+            transport: match config.transport() {
                 Transport::Exec => settings::Transport::Exec,
                 Transport::AppServer => settings::Transport::AppServer,
             },

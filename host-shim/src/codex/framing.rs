@@ -7,6 +7,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// The longest line that is passed on, in bytes; codex prints a 5 MB answer as one line.
 pub const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
 
+/// How much is kept of a line that is too long.
+pub const START_BYTES: usize = 4096;
+
 /// How much is read at a time of a stream that has much to say: what a pipe holds.
 const MOST_BYTES: usize = 64 * 1024;
 
@@ -23,12 +26,25 @@ pub struct Batch {
 }
 
 /// A line that was too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// Where in the bytes of its batch it would begin.
     pub at: usize,
     /// Its length in bytes, without the line feed.
     pub length: u64,
+    /// What it begins with, at most [`START_BYTES`].
+    pub start: Vec<u8>,
+}
+
+impl Skipped {
+    /// A line of which this is the first part.
+    fn beginning_with(part: &[u8]) -> Self {
+        Skipped {
+            at: 0,
+            length: part.len() as u64,
+            start: part.get(..START_BYTES).unwrap_or(part).to_vec(),
+        }
+    }
 }
 
 impl Batch {
@@ -82,8 +98,8 @@ pub struct Framer<R> {
     room: usize,
     /// How many of them are known to hold no line feed.
     scanned: usize,
-    /// How much of an overlong line has been discarded so far.
-    skipping: Option<u64>,
+    /// An overlong line, as far as it has been discarded.
+    skipping: Option<Skipped>,
     /// Overlong lines before what is in the buffer, to be reported with the next batch.
     skipped: Vec<Skipped>,
     ended: bool,
@@ -133,8 +149,9 @@ impl<R: AsyncRead + Unpin> Framer<R> {
     /// Stops reading; what has been read is still handed out.
     pub fn end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
-            if let Some(length) = self.skipping.take() {
-                self.skip(length + self.buffer.len() as u64);
+            if let Some(mut line) = self.skipping.take() {
+                line.length += self.buffer.len() as u64;
+                self.skipped.push(line);
                 self.buffer.clear();
             } else if self.buffer.last().is_some_and(|last| *last != b'\n') {
                 self.buffer.push(b'\n');
@@ -169,29 +186,22 @@ impl<R: AsyncRead + Unpin> Framer<R> {
 
     /// Discards an unfinished line as soon as it is too long, so that it takes no memory.
     fn discard_overlong(&mut self) {
-        if let Some(length) = self.skipping {
-            match memchr(b'\n', &self.buffer) {
-                Some(end) => {
-                    self.skip(length + end as u64);
-                    self.buffer.drain(..=end);
-                    self.skipping = None;
-                }
-                None => {
-                    self.skipping = Some(length + self.buffer.len() as u64);
-                    self.buffer.clear();
-                }
+        if let Some(mut line) = self.skipping.take() {
+            let end = memchr(b'\n', &self.buffer);
+            line.length += end.unwrap_or(self.buffer.len()) as u64;
+            if let Some(end) = end {
+                self.skipped.push(line);
+                self.buffer.drain(..=end);
+            } else {
+                self.skipping = Some(line);
+                self.buffer.clear();
             }
             self.scanned = 0;
         } else if self.buffer.len() > self.max_line && memchr(b'\n', &self.buffer).is_none() {
-            self.skipping = Some(self.buffer.len() as u64);
+            self.skipping = Some(Skipped::beginning_with(&self.buffer));
             self.buffer.clear();
             self.scanned = 0;
         }
-    }
-
-    /// Reports a line before what is in the buffer.
-    fn skip(&mut self, length: u64) {
-        self.skipped.push(Skipped { at: 0, length });
     }
 
     /// A line may also turn out too long in the read that completes it.
@@ -205,10 +215,11 @@ impl<R: AsyncRead + Unpin> Framer<R> {
         }
         let mut bytes = Vec::with_capacity(taken.len());
         for line in taken.split_inclusive(|byte| *byte == b'\n') {
-            if line.len() - 1 > self.max_line {
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
+            if text.len() > self.max_line {
                 skipped.push(Skipped {
                     at: bytes.len(),
-                    length: line.len() as u64 - 1,
+                    ..Skipped::beginning_with(text)
                 });
             } else {
                 bytes.extend_from_slice(line);

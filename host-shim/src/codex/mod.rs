@@ -10,12 +10,14 @@ pub mod home;
 pub mod output;
 pub mod pauses;
 pub mod process;
+pub mod pulse;
 #[cfg(any(feature = "doctor", feature = "fleet"))]
 #[cfg_attr(
     not(feature = "doctor"),
     allow(dead_code, reason = "most of it is for the doctor")
 )]
 pub mod query;
+pub mod remains;
 pub mod spawner;
 pub mod start;
 pub mod stderr;

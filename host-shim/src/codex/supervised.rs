@@ -5,8 +5,6 @@
 //! One that was stopped is told to go on. One that was killed or does not answer is *lost*: this process then does its
 //! work, and ends everything that is left of the turn.
 
-use std::collections::HashSet;
-use std::future::pending;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
@@ -17,25 +15,22 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use plexum_openai_provider_supervisor::{
-    Family, KILL, Mark, Orders, PING, RESUME, Report, STOP, SUSPEND, SWEEP, Stat, TURN, is_held,
-    orders,
+    KILL, Mark, Orders, PING, RESUME, Report, STOP, SUSPEND, SWEEP, TURN, is_held, orders,
 };
 use rustix::io::Errno;
 use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, sendmsg, shutdown,
 };
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpgid, kill_process, kill_process_group,
-    pidfd_open, waitid,
-};
-use tokio::io::unix::AsyncFd;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
 use crate::codex::cgroup::Cgroup;
+use crate::codex::pulse::{Look, Pulse};
+use crate::codex::remains::{GIVE_UP, Remains};
 use crate::codex::spawner::{Child, Command, Gone, SpawnFuture, Spawned, Spawner};
-use crate::codex::supervisor::{Supervisor, held, is_reset, silent, unsaid};
+use crate::codex::supervisor::{Supervisor, is_reset, unsaid};
 use crate::codex::waiting;
 use crate::open_files;
 
@@ -89,18 +84,14 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
             supervisor: Some(waiting.map_or_else(Supervisor::start, Ok)?),
             stays,
             has_said: false,
-            pulse: Pulse::after(BEAT),
+            pulse: Pulse::well(),
             last: None,
             ended: None,
             begins: false,
             sweeps: false,
-            codex: None,
-            // What a process that this one starts may do, this one may.
-            mark: Some(mark).filter(|mark| mark.may_be_put_on()),
-            cgroup: None,
-            is_inside: false,
+            remains: Remains::marked(mark),
             grace: command.grace,
-            lost: None,
+            kill_at: None,
         };
         match child.start(&given, &orders).await {
             // Something has killed it while it waited.
@@ -120,7 +111,7 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
                     Unreported::Unread => return Err(error),
                     Unreported::Reported(report) => report,
                     Unreported::Read(codex) => {
-                        child.codex = codex;
+                        child.remains.started(codex, None, is_inside);
                         let id = codex.map_or(0, |codex| codex.as_raw_nonzero().get());
                         match is_inside {
                             true => Report::StartedInside(id),
@@ -136,10 +127,10 @@ async fn spawn(command: Command<'_>) -> io::Result<Spawned> {
     };
     match report {
         started @ (Report::Started(id) | Report::StartedInside(id)) => {
-            child.is_inside = matches!(started, Report::StartedInside(_));
+            let is_inside = matches!(started, Report::StartedInside(_));
             // A supervisor that is lost may have started it in there.
-            child.cgroup = cgroup.filter(|_| child.is_inside || child.lost.is_some());
-            child.codex = Pid::from_raw(id);
+            let cgroup = cgroup.filter(|_| is_inside || child.is_lost());
+            child.remains.started(Pid::from_raw(id), cgroup, is_inside);
             Ok(Spawned {
                 id,
                 stdin: stdin.map(|stdin| Box::new(stdin) as _),
@@ -208,61 +199,14 @@ struct SupervisedChild {
     begins: bool,
     /// Whether it has been asked to sweep and has not reported yet.
     sweeps: bool,
-    codex: Option<Pid>,
-    /// What codex and all that it starts are marked with, unless a limit forbids that.
-    mark: Option<Mark>,
-    /// What codex and all that it starts is in, where that can be had.
-    cgroup: Option<Cgroup>,
-    /// Whether it is known to be in there.
-    is_inside: bool,
+    remains: Remains,
     grace: Duration,
-    lost: Option<Lost>,
+    /// If it can no longer be relied on, and this process does its work: when what is left is killed. Codex got SIGINT before.
+    kill_at: Option<Instant>,
 }
-
-/// Whether the supervisor still does its work: codex's tools can stop it or trace it.
-struct Pulse {
-    /// When to look again.
-    next: Instant,
-    /// Since when an answer is missing.
-    asked: Option<Instant>,
-    /// Since when something holds it, and it has not answered.
-    held: Option<Instant>,
-}
-
-/// How often the supervisor is asked.
-const BEAT: Duration = Duration::from_millis(500);
-
-/// How often to look after one that has not answered.
-const FAST_BEAT: Duration = Duration::from_millis(100);
-
-/// How long something may hold a supervisor that is told to go on at each of these looks.
-const HELD: Duration = Duration::from_millis(400);
-
-/// How long any other may leave a question unanswered, on a machine that has more to do than it can.
-const SILENT: Duration = Duration::from_secs(10);
-
-/// How late a look may be on a machine that has much to do. If it is later, this process did not run, and perhaps the
-/// supervisor did not either.
-const LATE: Duration = Duration::from_millis(500);
-
-/// How long processes that are killed may take to go.
-const GIVE_UP: Duration = Duration::from_secs(3);
-
-/// How often those that do not go are killed again.
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// The status of a process that SIGKILL ended, in the form of `wait(2)`.
 const KILLED: i32 = 9;
-
-/// The supervisor can no longer be relied on: this process does its work.
-struct Lost {
-    /// When what is left is killed; codex got SIGINT before.
-    kill_at: Instant,
-    /// When killing has lasted long enough.
-    give_up: Option<Instant>,
-    /// What was killed.
-    killed: HashSet<Pid>,
-}
 
 impl Child for SupervisedChild {
     fn stop(&mut self) {
@@ -340,7 +284,7 @@ impl Child for SupervisedChild {
             if let Some(status) = self.ended.take() {
                 return Ok(ExitStatus::from_raw(status));
             }
-            if self.lost.is_none() {
+            if !self.is_lost() {
                 let lost = match self.next_report().await {
                     Ok(Report::Ended(status)) => return Ok(ExitStatus::from_raw(status)),
                     Ok(other) => unexpected(other),
@@ -355,7 +299,7 @@ impl Child for SupervisedChild {
 
     fn gone(&mut self) -> SpawnFuture<'_, Gone> {
         Box::pin(async {
-            if self.lost.is_none() {
+            if !self.is_lost() {
                 match self.goes().await {
                     Ok(gone) => return Ok(gone),
                     Err(error) => self.lose(&error),
@@ -390,7 +334,7 @@ impl SupervisedChild {
             // It has ended with something of this unread: nothing else was said.
             Err(error) if is_reset(&error) => Err(NotSaid(error)),
             report => {
-                self.pulse = Pulse::after(BEAT);
+                self.pulse = Pulse::well();
                 Ok(report)
             }
         }
@@ -399,7 +343,7 @@ impl SupervisedChild {
     /// Kills a supervisor that does not report a start.
     async fn end_unreported(&mut self) -> Unreported {
         // As long as it is there, codex is known by it too, and not only by the mark.
-        let seen = self.unreported();
+        let seen = self.remains.oldest_leader(self.id());
         if let Some(supervisor) = &mut self.supervisor
             && supervisor.process.start_kill().is_ok()
             && exited(&mut supervisor.process).await.is_ok()
@@ -411,20 +355,7 @@ impl SupervisedChild {
                 Ok(Err(_)) | Err(_) => {}
             }
         }
-        Unreported::Read(seen.or_else(|| self.unreported()))
-    }
-
-    /// The oldest process that leads a process group, as each codex does, of those that the supervisor has started.
-    fn unreported(&self) -> Option<Pid> {
-        let family = Family {
-            root: self.id(),
-            mark: self.mark,
-        };
-        let leads = |pid: &Pid| getpgid(Some(*pid)) == Ok(*pid);
-        let leaders = family.members().ok()?.into_iter().filter(leads);
-        let living = leaders.filter_map(|pid| Some((Stat::read(pid)?.started(), pid)));
-        let oldest = living.min_by_key(|(started, pid)| (*started, pid.as_raw_nonzero()));
-        oldest.map(|(_, pid)| pid)
+        Unreported::Read(seen.or_else(|| self.remains.oldest_leader(self.id())))
     }
 
     /// Sends a word to the supervisor.
@@ -447,10 +378,10 @@ impl SupervisedChild {
             tokio::select! {
                 biased;
                 report = supervisor.control.report() => match report? {
-                    Report::Awake => self.pulse = Pulse::after(BEAT),
+                    Report::Awake => self.pulse = Pulse::well(),
                     other => return Ok(other),
                 },
-                () = tokio::time::sleep_until(self.pulse.next) => self.look()?,
+                () = tokio::time::sleep_until(self.pulse.next()) => self.look()?,
             }
         }
     }
@@ -480,14 +411,11 @@ impl SupervisedChild {
             Report::Gone(ended) => Gone::All {
                 ended: ended.unsigned_abs(),
             },
-            Report::Left(count) => self.left(count.unsigned_abs()).await,
+            Report::Left(count) => self.remains.end_in_cgroup(count.unsigned_abs()).await,
             other => return Err(unexpected(other)),
         };
         // Whoever traces a process can have it say anything.
-        if matches!(gone, Gone::All { .. })
-            && let (Some(mark), Some(codex)) = (self.mark, self.codex)
-            && mark.is_on(codex)
-        {
+        if matches!(gone, Gone::All { .. }) && self.remains.codex_runs() {
             let message = "the supervisor says that codex has ended, but codex runs";
             return Err(io::Error::other(message));
         }
@@ -502,8 +430,8 @@ impl SupervisedChild {
                     self.supervisor = None;
                 }
                 // It has nothing more to do than to exit.
-                () = tokio::time::sleep_until(self.pulse.next) => {
-                    self.pulse = Pulse::after(FAST_BEAT);
+                () = tokio::time::sleep_until(self.pulse.next()) => {
+                    self.pulse = Pulse::exiting();
                     if let Some(id) = supervisor.id() && is_held(id) {
                         tracing::warn!("something holds the supervisor; it is killed");
                         supervisor.process.start_kill()?;
@@ -517,7 +445,7 @@ impl SupervisedChild {
     /// Has the supervisor wait for its next codex, if it may; otherwise it is told to exit.
     fn is_kept(&mut self) -> bool {
         // It would take a word that is still on its way for one about its next codex.
-        let may_wait = !self.has_said && self.pulse.asked.is_none();
+        let may_wait = !self.has_said && !self.pulse.is_asked();
         let Some(supervisor) = self.supervisor.take() else {
             return true;
         };
@@ -537,21 +465,6 @@ impl SupervisedChild {
         false
     }
 
-    /// So many processes could not be ended by a signal: they are another user's. The kernel can end them if they are in
-    /// a cgroup.
-    async fn left(&self, count: u32) -> Gone {
-        let give_up = Instant::now() + GIVE_UP;
-        while let Some(cgroup) = &self.cgroup
-            && Instant::now() < give_up
-        {
-            if !cgroup.kill() {
-                return Gone::All { ended: count };
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
-        Gone::Left { count }
-    }
-
     fn id(&self) -> Option<Pid> {
         self.supervisor.as_ref()?.id()
     }
@@ -559,128 +472,49 @@ impl SupervisedChild {
     /// Asks the supervisor whether it does its work, and tells one that was stopped to go on. An error means that it is
     /// lost. Until it has started codex it is not asked, as it owes a report.
     fn look(&mut self) -> io::Result<()> {
-        let now = Instant::now();
-        let pulse = &mut self.pulse;
-        let Some(asked) = pulse.asked else {
-            *pulse = Pulse {
-                asked: Some(now),
-                ..Pulse::after(FAST_BEAT)
-            };
-            if self.codex.is_some() {
-                self.say(PING);
-            }
-            return Ok(());
-        };
-        let late = now.saturating_duration_since(pulse.next) > LATE;
-        pulse.next = now + FAST_BEAT;
-        if late {
-            pulse.asked = Some(now);
-            pulse.held = pulse.held.map(|_| now);
-        } else if pulse.held.is_some_and(|held| now - held >= HELD) {
-            return Err(held());
-        } else if now - asked >= SILENT {
-            return Err(silent());
+        let id = self.id();
+        let is_held = || id.is_some_and(is_held);
+        match self.pulse.look(Instant::now(), is_held)? {
+            Look::Ask if self.remains.has_started() => self.say(PING),
+            Look::Ask | Look::Wait => {}
+            Look::Rouse => self.rouse(),
         }
-        if let Some(supervisor) = self.id()
-            && is_held(supervisor)
-        {
-            if self.pulse.held.is_none() {
-                tracing::warn!("something has stopped the supervisor; it is told to go on");
-                self.pulse.held = Some(now);
-            }
+        Ok(())
+    }
+
+    /// Tells a supervisor that was stopped to go on.
+    fn rouse(&self) {
+        if let Some(supervisor) = self.id() {
             // If it has ended meanwhile, the next read says so.
             let _ = kill_process(supervisor, Signal::CONT);
         }
-        Ok(())
+    }
+
+    fn is_lost(&self) -> bool {
+        self.kill_at.is_some()
     }
 
     /// From here on, this process does what the supervisor should have done.
     fn lose(&mut self, error: &io::Error) {
         tracing::error!(%error, "the supervisor is lost; what is left of codex is ended without it");
         // If it was killed, the kernel has done this.
-        if self.id().is_some()
-            && error.kind() != ErrorKind::UnexpectedEof
-            && !is_reset(error)
-            && let Some(codex) = self.codex()
-            && let Err(error) = kill_process(codex, Signal::INT)
-        {
-            tracing::debug!(%error, "codex has ended already");
+        let was_killed = error.kind() == ErrorKind::UnexpectedEof || is_reset(error);
+        if self.id().is_some() && !was_killed {
+            self.remains.interrupt();
         }
-        self.lost = Some(Lost {
-            kill_at: Instant::now() + self.grace,
-            give_up: None,
-            killed: HashSet::new(),
-        });
-    }
-
-    /// Codex, unless its number is another process's by now.
-    fn codex(&self) -> Option<Pid> {
-        let is_marked = |codex: &Pid| self.mark.is_none_or(|mark| mark.is_on(*codex));
-        self.codex.filter(is_marked)
+        self.kill_at = Some(Instant::now() + self.grace);
     }
 
     /// Waits until codex has exited, at most for the grace period.
-    async fn codex_ends(&mut self) {
-        let (Some(codex), Some(lost)) = (self.codex(), &self.lost) else {
-            return;
-        };
-        let ends = async {
-            let descriptor = match pidfd_open(codex, PidfdFlags::empty()) {
-                Err(Errno::SRCH) => return,
-                opened => opened.map_err(io::Error::from),
-            };
-            let ended = descriptor.and_then(|descriptor| {
-                // SAFETY: an `OwnedFd` is the same descriptor for all its life.
-                let ended =
-                    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
-                ended.map_err(io::Error::from)
-            });
-            match ended {
-                Ok(ended) => drop(ended.readable().await),
-                Err(error) => {
-                    tracing::warn!(%error, "codex cannot be watched; it has the whole grace period");
-                    pending().await
-                }
-            }
-        };
-        // It is killed next, whether or not it has ended.
-        let _in_time = tokio::time::timeout_at(lost.kill_at, ends).await;
+    async fn codex_ends(&self) {
+        if let Some(kill_at) = self.kill_at {
+            self.remains.codex_ends(kill_at).await;
+        }
     }
 
     /// Ends what is left, and then the supervisor. May be dropped while it waits, and called again.
     async fn end_the_rest(&mut self) -> io::Result<Gone> {
-        let family = Family {
-            root: self.id(),
-            mark: self.mark,
-        };
-        let mut ended = 0;
-        while let Some(lost) = &mut self.lost {
-            // First those that are seen, because they are counted.
-            let looked = family
-                .kill(&mut lost.killed)
-                .and_then(|()| family.members());
-            let others = self.cgroup.as_ref().is_some_and(Cgroup::kill);
-            // Those whose parents have ended are children of this process if it is a subreaper or the first of all.
-            for pid in &lost.killed {
-                let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-                let _not_ours = waitid(WaitId::Pid(*pid), options);
-            }
-            let codex = self.codex.filter(|codex| lost.killed.contains(codex));
-            ended = lost.killed.len() - usize::from(codex.is_some());
-            let now = Instant::now();
-            let give_up = *lost.give_up.get_or_insert(now + GIVE_UP);
-            match looked {
-                Ok(left) if left.is_empty() && !others || now >= give_up => break,
-                Ok(_) => tokio::time::sleep(AGAIN).await,
-                Err(error) => {
-                    tracing::error!(%error, "it cannot be seen what is left of codex; only its process group is ended");
-                    if let Some(codex) = self.codex() {
-                        let _ended_already = kill_process_group(codex, Signal::KILL);
-                    }
-                    break;
-                }
-            }
-        }
+        let ended = self.remains.end(self.id()).await;
         // Last, because it holds the workspace's lock, and because its descendants are known by it.
         if let Some(supervisor) = &mut self.supervisor {
             if supervisor.id().is_some() {
@@ -689,12 +523,7 @@ impl SupervisedChild {
             exited(&mut supervisor.process).await?;
             self.supervisor = None;
         }
-        let ended = u32::try_from(ended).unwrap_or(u32::MAX);
-        // Only what has moved out of the cgroup on purpose can be left.
-        let all = self
-            .cgroup
-            .as_ref()
-            .is_some_and(|cgroup| self.is_inside && !cgroup.is_populated());
+        let all = self.remains.cgroup_is_empty();
         Ok(Gone::Lost { ended, all })
     }
 }
@@ -702,20 +531,7 @@ impl SupervisedChild {
 impl Drop for SupervisedChild {
     fn drop(&mut self) {
         // The control socket closes: that is the supervisor's sign to end codex, but not for one that was stopped.
-        if let Some(supervisor) = self.id() {
-            let _ = kill_process(supervisor, Signal::CONT);
-        }
-    }
-}
-
-impl Pulse {
-    /// Of a supervisor that is well, and looked after in a while.
-    fn after(pause: Duration) -> Self {
-        Pulse {
-            next: Instant::now() + pause,
-            asked: None,
-            held: None,
-        }
+        self.rouse();
     }
 }
 

@@ -65,8 +65,10 @@ pub struct Config {
     /// model `codex` gets nothing.
     #[cfg_attr(feature = "schema", schemars(extend("additionalProperties" = schema::arguments())))]
     pub model_args: BTreeMap<String, Vec<String>>,
-    /// How to talk to codex.
-    pub transport: Transport,
+    /// How to talk to codex. Without it, `exec`, and for `acp`, `app-server`.
+    #[cfg_attr(feature = "schema", schemars(with = "Transport"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Transport>,
     /// How long a codex that stays is kept. Only for the transport `app-server`.
     pub server: ServerLimits,
     /// How the prompt reaches `codex exec`.
@@ -104,7 +106,7 @@ impl Default for Config {
             extra_args: Vec::new(),
             supported_models: vec![SupportedModel::new(DEFAULT_MODEL)],
             model_args: BTreeMap::new(),
-            transport: Transport::default(),
+            transport: None,
             server: ServerLimits::default(),
             prompt: PromptTransport::default(),
             sandbox: Sandbox::default(),
@@ -225,6 +227,12 @@ impl Config {
         } else {
             Err(ConfigError::Unusable { problems })
         }
+    }
+
+    /// How to talk to codex.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport.unwrap_or_default()
     }
 
     /// The arguments that select a configured model.

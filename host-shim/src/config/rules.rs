@@ -58,7 +58,7 @@ pub fn broken(config: &Config) -> Vec<BrokenRule> {
         let message = "is not a SHA-256 of 64 hexadecimal digits: copy what `plexum-openai-provider audit` prints";
         found.push(BrokenRule::new(top("component_sha256"), message));
     }
-    if config.transport == Transport::AppServer {
+    if config.transport() == Transport::AppServer {
         server_arguments(&extra_args, &config.extra_args, &mut found);
         for (model, args) in &config.model_args {
             server_arguments(&top("model_args").key(model), args, &mut found);

@@ -13,7 +13,7 @@ pub fn reaches_codex(config: &Config, name: &str) -> bool {
 /// The check for a key that codex would take from the environment.
 pub fn check(config: &Config) -> Vec<Check> {
     // Where codex stays, it does not take the key; the check of the transport says what happens then.
-    if !reaches_codex(config, "CODEX_API_KEY") || config.transport == Transport::AppServer {
+    if !reaches_codex(config, "CODEX_API_KEY") || config.transport() == Transport::AppServer {
         return Vec::new();
     }
     vec![Check::warning(

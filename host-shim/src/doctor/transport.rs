@@ -8,7 +8,7 @@ const ID: &str = "transport";
 
 /// The check of a transport that keeps codex for the next turn.
 pub fn check(config: &Config) -> Option<Check> {
-    if config.transport != Transport::AppServer {
+    if config.transport() != Transport::AppServer {
         return None;
     }
     if reaches_codex(config, "CODEX_API_KEY") {

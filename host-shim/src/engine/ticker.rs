@@ -44,8 +44,14 @@ impl Ticker {
 
     /// Keeps the clock running until what it returns is dropped.
     pub fn tick(&self) -> Ticking {
-        self.0.state().turns += 1;
-        self.0.changed.notify_one();
+        let mut state = self.0.state();
+        state.turns += 1;
+        let is_first = state.turns == 1;
+        drop(state);
+        // Otherwise the thread is awake, or looks within a tick.
+        if is_first {
+            self.0.changed.notify_one();
+        }
         Ticking(Arc::clone(&self.0))
     }
 }
@@ -77,8 +83,8 @@ impl Shared {
 
 impl Drop for Ticking {
     fn drop(&mut self) {
+        // The thread sees it within a tick.
         self.0.state().turns -= 1;
-        self.0.changed.notify_one();
     }
 }
 

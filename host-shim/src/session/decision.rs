@@ -13,6 +13,8 @@ use crate::session::state::{Belongs, Latest, Thread};
 pub enum Found {
     /// Nothing.
     Nothing,
+    /// Nothing, and nothing should be: the conversation is kept outside alone.
+    NoFile,
     /// A small plain file with this text.
     Text(String),
     /// Something that is not read: why.
@@ -149,6 +151,16 @@ pub fn decide(found: Found, known: Known) -> Decision {
                 (Belongs::Unknown, None) => as_named(None, true),
             }
         }
+        // Its name is nobody else's, so the folder's age does not matter.
+        Found::NoFile => match latest {
+            Some((latest, known)) => Decision {
+                thread_id: Some(latest.thread_id),
+                claims: known.is_none(),
+                known,
+                ..begins(File::Stays, None, None)
+            },
+            None => begins(File::Stays, None, None),
+        },
         Found::Nothing => match latest {
             Some(latest) if says_when_born => {
                 let notice = format!(

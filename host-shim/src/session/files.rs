@@ -15,6 +15,10 @@
 //!
 //! The lock is on the workspace's folder itself, or for a conversation that has a name on a file of the state: an agent
 //! cannot remove the one, and has no business at the other.
+//!
+//! Where conversations that have a name are those of an index ([`SessionFiles::indexed`]), they have no file in the
+//! workspace, and their turns take the lock of the workspace: an editor has many of them in one folder, and two that
+//! work on the same files at once would spoil each other's work.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -30,6 +34,7 @@ use crate::scarcity;
 use crate::session::decision::{self, Decision, Found, Known, decide};
 use crate::session::folder::{Folder, SaveStep, Sync, is_obstacle};
 use crate::session::git;
+use crate::session::index::{self, SessionIndex};
 use crate::session::lock;
 use crate::session::place::{blocking, refused};
 use crate::session::rollout::Rollout;
@@ -55,6 +60,16 @@ pub struct SessionFiles {
     codex_home: Option<PathBuf>,
     observer: Option<Observer>,
     syncs: Arc<Semaphore>,
+    names: Names,
+}
+
+/// Where a conversation is kept that has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// In a file of the workspace as well.
+    InWorkspace,
+    /// In the state alone, if the index there has it.
+    InIndex,
 }
 
 /// How many turns may at once leave it to others to wait until the disk has what they saved. Each holds some files open
@@ -73,6 +88,7 @@ impl Default for SessionFiles {
                 .or_else(home),
             observer: None,
             syncs: Arc::new(Semaphore::new(SYNCS)),
+            names: Names::InWorkspace,
         }
     }
 }
@@ -92,6 +108,18 @@ impl SessionFiles {
     pub fn with_codex_home(self, home: impl Into<PathBuf>) -> Self {
         SessionFiles {
             codex_home: Some(home.into()),
+            ..self
+        }
+    }
+
+    /// Conversations that have a name are those of this index, by their ids. They are kept in its state alone, with no
+    /// file in the workspace, and only one turn at a time works in a folder, whatever its conversation is. One that the
+    /// index does not [find](SessionIndex::find) in the folder is refused.
+    #[must_use]
+    pub fn indexed(self, index: &SessionIndex) -> Self {
+        SessionFiles {
+            state: Some(index.state_folder().to_owned()),
+            names: Names::InIndex,
             ..self
         }
     }
@@ -165,6 +193,11 @@ impl SessionFiles {
         locked.set_aside().await
     }
 
+    /// Whether this is a conversation of the index, kept in the state alone.
+    fn is_indexed(&self, key: &SessionKey) -> bool {
+        self.names == Names::InIndex && key.session.is_some()
+    }
+
     fn open(&self, key: &SessionKey, how: OpenState) -> io::Result<Conversation> {
         let folder = Folder::open(&key.workspace)?;
         let here = Owner {
@@ -190,8 +223,15 @@ impl SessionFiles {
             }
             Err(error) => (None, Some(error.to_string())),
         };
+        let in_state = self.is_indexed(key);
+        if in_state && state.is_none() {
+            let why = no_state.unwrap_or_else(|| "there is no folder for it: set HOME".to_owned());
+            return Err(io::Error::other(format!(
+                "the conversation cannot be kept: {why}"
+            )));
+        }
         Ok(Conversation {
-            file: file_name(key),
+            file: (!in_state).then(|| file_name(key)),
             folder,
             here,
             state,
@@ -236,6 +276,20 @@ impl SessionStore for SessionFiles {
             let (locked, loaded) = self.locked(key, Load::Yes).await?;
             Ok(Acquired::new(locked, loaded))
         })
+    }
+
+    fn line(&self, key: &SessionKey) -> SessionKey {
+        if self.is_indexed(key) {
+            // It takes the lock of the workspace.
+            SessionKey::of_workspace(&key.workspace)
+        } else {
+            key.clone()
+        }
+    }
+
+    fn holder(&self, key: &SessionKey) -> Option<String> {
+        self.is_indexed(key)
+            .then(|| format!("another turn works in {}", key.workspace.display()))
     }
 }
 
@@ -302,8 +356,8 @@ impl Session for Locked {
 
 /// A conversation, its workspace held open.
 struct Conversation {
-    /// The session file's name.
-    file: String,
+    /// The session file's name; `None` if it is one of the index, and kept in the state alone.
+    file: Option<String>,
     folder: Folder,
     /// Its place.
     here: Owner,
@@ -319,17 +373,17 @@ struct Conversation {
 }
 
 impl Conversation {
-    /// What to lock, unless it is the workspace's folder. That is the lock of the workspace's own conversation, and of
-    /// all where there is no state.
+    /// What to lock, unless it is the workspace's folder. That is the lock of the workspace's own conversation, of those
+    /// that are kept in the state alone, and of all where there is no state.
     fn own_lock(&self) -> io::Result<Option<File>> {
-        let named = self.here.session.is_some();
+        let named = self.here.session.is_some() && self.file.is_some();
         let state = self.state.as_ref().filter(|_| named);
         state.map(|state| state.lock_file(&self.here)).transpose()
     }
 
     /// Decides what to go on with. Changes nothing.
     fn decision(&self) -> io::Result<Decision> {
-        let read = self.folder.read(&self.file, MAX_FILE_BYTES);
+        let read = self.read_file();
         let named = match (&read, &self.state) {
             (Ok(Some(text)), Some(state)) => state.thread(text.trim(), &self.here)?,
             _ => Belongs::Unknown,
@@ -357,6 +411,7 @@ impl Conversation {
             },
         };
         let found = match read {
+            Ok(None) if self.file.is_none() => Found::NoFile,
             Ok(None) => Found::Nothing,
             Ok(Some(text)) => Found::Text(text),
             Err(error) if is_obstacle(&error) => Found::Obstacle(error.to_string()),
@@ -380,6 +435,10 @@ impl Conversation {
 
     /// Decides what to go on with, and puts right what the decision found wrong.
     fn load(&self) -> Result<Loaded, SessionError> {
+        if let (None, Some(state)) = (&self.file, &self.state) {
+            // Only now: somebody else may have removed it while this turn waited.
+            index::check(state, &self.here)?;
+        }
         let mut decision = self.decision()?;
         let mut notices: Vec<String> = Vec::new();
         notices.extend(self.no_state.as_ref().map(|why| {
@@ -394,7 +453,7 @@ impl Conversation {
             }
         }
         if decision.file == decision::File::SetAside {
-            let aside = self.folder.set_aside(&self.file);
+            let aside = self.set_file_aside();
             notices.extend(aside.err().map(|error| format!("{error}.")));
         }
         if let Some(thread_id) = &decision.thread_id
@@ -451,7 +510,10 @@ impl Conversation {
         } = entry;
         // What is saved must be loaded unchanged; white space at the ends, for example, would be lost.
         if !is_plain(thread_id) {
-            let path = self.folder.path().join(&self.file);
+            let path = self
+                .folder
+                .path()
+                .join(self.file.as_deref().unwrap_or_default());
             let why = "cannot hold this thread id, which is not a plain word of at most 128 bytes";
             return Err(refused(&path, why).into());
         }
@@ -521,6 +583,8 @@ impl Conversation {
                     claimed: false,
                 });
             }
+            // It is kept nowhere else.
+            Err(error) if self.file.is_none() => return Err(error.into()),
             Err(error) => {
                 notices.push(not_kept(&error));
                 false
@@ -535,19 +599,25 @@ impl Conversation {
             }
             Err(error) => return Err(error.into()),
         }
-        if let Err(error) = git::exclude(self.folder.path()) {
+        if self.file.is_none() {
+            // There is no file that would survive a crash of the machine.
+            if let Some(state) = &self.state {
+                state.sync(&self.here, thread_id)?;
+            }
+        } else if let Err(error) = git::exclude(self.folder.path()) {
             tracing::warn!(%error, "git may see the session file");
         }
         *self.held() = Some((thread_id.to_owned(), known));
+        let claimed = claimed && self.file.is_some();
         Ok(Saved { notices, claimed })
     }
 
     /// What the session file names must not be gone on with, because it could not be replaced.
     fn leave_in_file(&self) -> io::Result<()> {
-        let Ok(Some(named)) = self.folder.read(&self.file, MAX_FILE_BYTES) else {
+        let (Some(file), Ok(Some(named))) = (&self.file, self.read_file()) else {
             return Ok(());
         };
-        if self.folder.remove(&self.file).is_ok() {
+        if self.folder.remove(file).is_ok() {
             return Ok(());
         }
         if let Some(state) = &self.state
@@ -622,7 +692,7 @@ impl Conversation {
     }
 
     fn set_aside(&self) -> Result<(), SessionError> {
-        let renamed = self.folder.set_aside(&self.file);
+        let renamed = self.set_file_aside();
         let forgotten = self
             .state
             .as_ref()
@@ -636,8 +706,19 @@ impl Conversation {
         Ok(forgotten?)
     }
 
+    /// What the session file holds; `None` if there is none.
+    fn read_file(&self) -> io::Result<Option<String>> {
+        let file = self.file.as_deref();
+        file.map_or(Ok(None), |file| self.folder.read(file, MAX_FILE_BYTES))
+    }
+
+    fn set_file_aside(&self) -> io::Result<()> {
+        let file = self.file.as_deref();
+        file.map_or(Ok(()), |file| self.folder.set_aside(file))
+    }
+
     fn write_if_other(&self, thread_id: &str) -> io::Result<()> {
-        let read = self.folder.read(&self.file, MAX_FILE_BYTES);
+        let read = self.read_file();
         if matches!(read, Ok(Some(held)) if held == thread_id) {
             return Ok(());
         }
@@ -650,8 +731,11 @@ impl Conversation {
                 observer(path, step);
             }
         };
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
         self.folder
-            .replace(&self.file, thread_id.as_bytes(), Sync::Now, &step)
+            .replace(file, thread_id.as_bytes(), Sync::Now, &step)
     }
 
     fn rollout(&self, thread_id: &str, known: Option<&Rollout>) -> Option<Rollout> {
@@ -677,7 +761,7 @@ impl Conversation {
 #[derive(Default)]
 struct Saved {
     notices: Vec<String>,
-    /// Whether the state has a new thread.
+    /// Whether the state has a new thread, which is not on the disk yet.
     claimed: bool,
 }
 

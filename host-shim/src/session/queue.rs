@@ -1,7 +1,8 @@
 //! The order of turns that wait for the same conversation, within this process.
 //!
 //! A store's lock keeps turns apart, but has no order: a locked file is tried again and again. So the turns of this
-//! process line up here first, and only the foremost of each conversation asks the store. First come, first served.
+//! process line up here first, and only the foremost of each conversation asks the store. First come, first served. Where
+//! conversations share a lock, they share a line ([`SessionStore::line`](crate::SessionStore::line)).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,7 +82,7 @@ impl Drop for Foremost {
     }
 }
 
-/// No turn waits for the conversation or runs in it.
+/// Removes the line: no turn waits for the conversation or runs in it.
 impl Drop for Line {
     fn drop(&mut self) {
         let mut lines = self.queue.lines();

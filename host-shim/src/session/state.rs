@@ -6,8 +6,10 @@
 //! - `threads/ID.json`: whose thread this is, and what it had cost and been told ([`Thread`]);
 //! - `workspaces/DIGEST.json`: which thread a workspace goes on with ([`Latest`]). Its name is made from the folder's
 //!   inode and age, not from its path, so that a workspace may be renamed;
+//! - `sessions/ID.json`: a conversation that a client finds by an id of ours ([`index`](super::index));
 //! - `locks/DIGEST`: keeps the turns of a conversation that has a name apart;
-//! - `claims.lock`: held for the moment in which a thread becomes a workspace's.
+//! - `claims.lock`: held for the moment in which a thread becomes a workspace's;
+//! - `sessions-DIGIT.lock`: held while a file in `sessions` whose name begins with this digit is written or removed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -54,7 +56,8 @@ impl Owner {
         self.session == other.session && self.is_same_folder(other)
     }
 
-    fn is_same_folder(&self, other: &Self) -> bool {
+    /// Whether `other` is in the same folder.
+    pub fn is_same_folder(&self, other: &Self) -> bool {
         self.folder.looks_like(&other.folder)
             && (self.folder.device == other.folder.device || self.path == other.path)
     }
@@ -96,7 +99,7 @@ pub struct Thread {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
-fn is_false(value: &bool) -> bool {
+pub(super) fn is_false(value: &bool) -> bool {
     !value
 }
 
@@ -127,9 +130,16 @@ pub enum Belongs {
 #[derive(Debug)]
 pub struct State(Folder);
 
-/// Held while a thread becomes a place's.
+impl State {
+    /// Its folder.
+    pub(super) fn folder(&self) -> &Folder {
+        &self.0
+    }
+}
+
+/// A lock of the state: nobody else has it meanwhile.
 #[derive(Debug)]
-pub struct Claiming(#[expect(dead_code, reason = "it is held")] File);
+pub struct Held(#[expect(dead_code, reason = "it is held")] File);
 
 impl State {
     /// Where it is, by the environment of this process; `None` if that names no place.
@@ -167,7 +177,7 @@ impl State {
             Some(state) => state,
             None => State(Folder::make(path)?),
         };
-        for folder in ["threads", "workspaces", "locks"] {
+        for folder in ["threads", "workspaces", "sessions", "locks"] {
             state.0.make_own_folder(folder)?;
         }
         Ok(state)
@@ -219,7 +229,7 @@ impl State {
     }
 
     /// What a file of the state says. A damaged one, and whatever else is in its place, says nothing and is replaced.
-    fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
+    pub(super) fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
         let text = match self.0.read(name, MAX_BYTES) {
             Err(error) if is_obstacle(&error) => {
                 tracing::warn!(%error, "something is in the place of a file of the state, which counts as missing");
@@ -297,10 +307,22 @@ impl State {
     }
 
     /// Waits until nobody else claims a thread, and keeps others from it.
-    pub fn claiming(&self) -> io::Result<Claiming> {
-        let file = self.0.lock_file("claims.lock")?;
+    pub fn claiming(&self) -> io::Result<Held> {
+        self.held("claims.lock")
+    }
+
+    /// Waits until nobody else writes or removes the file of this id in `sessions`, and keeps others from it. Ids that
+    /// begin alike share a lock: one for each would stay behind, and one for all would have all wait for each other's
+    /// sync.
+    pub fn writing_session(&self, id: &str) -> io::Result<Held> {
+        let digit = id.get(..1).unwrap_or_default();
+        self.held(&format!("sessions-{digit}.lock"))
+    }
+
+    fn held(&self, name: &str) -> io::Result<Held> {
+        let file = self.0.lock_file(name)?;
         file.lock()?;
-        Ok(Claiming(file))
+        Ok(Held(file))
     }
 
     /// The file to lock for a conversation that has a name.

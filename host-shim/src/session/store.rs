@@ -219,6 +219,13 @@ pub trait SessionStore: Send + Sync + 'static {
     /// returns is dropped, or has finished. The caller gives up by dropping the future.
     fn acquire<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Acquired>;
 
+    /// Where the turns of this conversation line up in this process, before they ask [`acquire`](Self::acquire): in which
+    /// line they run one after the other, first come, first served. A store that lets only one of several conversations
+    /// run at a time names the same line for all of them.
+    fn line(&self, key: &SessionKey) -> SessionKey {
+        key.clone()
+    }
+
     /// Who has the conversation that [`acquire`](Self::acquire) has waited for, in a sentence, if that is known.
     fn holder(&self, key: &SessionKey) -> Option<String> {
         let _ = key;

@@ -82,6 +82,8 @@ pub struct Servers {
 pub enum ServerClosed {
     /// It had waited for `server.idle_seconds`.
     Idle,
+    /// Its conversation was closed.
+    Released,
     /// More than `server.processes` waited.
     Surplus,
     /// It had done `server.turns`.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use crate::capability::CodexCtx;
+use crate::capability::handover::Handover;
 use crate::contract::event::{Event, Failure, FailureKind, NoticeKind, StopReason};
-use crate::session::store::{SessionError, SessionErrorKind};
+use crate::session::store::{NoSession, SessionError, SessionErrorKind};
 
 impl CodexCtx {
     /// Ends every codex that the component has left running, and then the session. Returns what to hand out: notices, and
     /// last the end of the turn, which is another one than `end` if the conversation could not be kept. Call it for every
-    /// turn, however it ends, before you hand out its end.
+    /// turn, however it ends, before you hand out its end. From then on the component can save nothing. Drop this soon: other
+    /// turns wait for its place.
     ///
     /// **Invariant:** an end without a failure is handed out only when the session store has all of the turn.
     pub async fn close(&mut self, end: Event) -> Vec<Event> {
@@ -51,6 +53,10 @@ impl CodexCtx {
         };
         events.extend(notice);
         events.push(end);
+        // Another process may have the conversation, and nothing of the request is left on the disk. This process's next turn
+        // waits until this is dropped.
+        self.session = Arc::new(NoSession);
+        self.handover = Handover::default();
         events
     }
 

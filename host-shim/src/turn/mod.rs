@@ -87,12 +87,10 @@ pub(crate) fn begin(loaded: Loaded, workspace: PathBuf, request: Request) -> Tur
         .counters()
         .turn(&workspace, request.model.as_deref());
     let grace = loaded.codex.grace();
-    let (mut sink, events) = Sink::new(meter.clone(), bounds.clone(), grace);
+    let (sink, events) = Sink::new(meter.clone(), bounds.clone(), grace);
     let span = meter.span().clone();
     let task = async move {
-        // Whatever happens in there, the caller gets exactly one end.
-        let end = run(&loaded, workspace, request, bounds, &meter, &mut sink).await;
-        sink.send_end(end).await;
+        run(&loaded, workspace, request, bounds, &meter, sink).await;
     };
     tokio::spawn(task.instrument(span));
     Turn {

@@ -162,6 +162,12 @@ impl GrantedCodex {
         self.sessions.close().await;
     }
 
+    /// Ends the codex that waits for the next turn of this conversation, if one does, and returns when nothing of it is
+    /// left.
+    pub async fn release(&self, conversation: &SessionKey) {
+        self.servers.release(conversation).await;
+    }
+
     /// The component's SHA-256, in lower-case hexadecimal.
     #[must_use]
     pub fn component_sha256(&self) -> &str {
@@ -236,7 +242,8 @@ impl GrantedCodex {
         let key = SessionKey::new(&workspace, request.session.clone());
         let pauses = Arc::clone(&bounds.stop.pauses);
         let mut busy = self.config.limits.busy();
-        let foremost = pauses.within(&mut busy, self.queue.wait(&key));
+        let line = self.sessions.line(&key);
+        let foremost = pauses.within(&mut busy, self.queue.wait(&line));
         let foremost = bounds
             .within(foremost)
             .await
@@ -304,7 +311,7 @@ impl GrantedCodex {
             ..self.ctx(bounds, meter.clone(), ticking)
         };
         // While the component gets the request. Where codex stays, it is looked for along with all that must not have changed.
-        if self.config.transport == Transport::Exec {
+        if self.config.transport() == Transport::Exec {
             ctx.search = Some(ctx.search());
         }
         Ok((ctx, to_wit(request)))
@@ -361,14 +368,20 @@ impl GrantedCodex {
 
     fn busy(&self, key: &SessionKey) -> Event {
         let seconds = self.config.limits.busy_seconds;
-        let message = if let Some(holder) = self.sessions.holder(key) {
+        let line = self.sessions.line(key);
+        let message = if self.queue.is_held_up(&line) {
+            let (turns, remedy) = (self.places.turns, self.places.remedy());
+            let of = if line == *key {
+                "of this conversation"
+            } else {
+                "in this folder"
+            };
+            format!(
+                "An earlier turn {of} has been waiting for more than {seconds} s, because {turns} turns are running elsewhere. Run fewer turns at once, or {remedy}."
+            )
+        } else if let Some(holder) = self.sessions.holder(key) {
             format!(
                 "The turn has waited for its conversation for more than {seconds} s: {holder}. Try again later, or raise `limits.busy_seconds` in config.json."
-            )
-        } else if self.queue.is_held_up(key) {
-            let (turns, remedy) = (self.places.turns, self.places.remedy());
-            format!(
-                "An earlier turn of this conversation has been waiting for more than {seconds} s, because {turns} turns are running elsewhere. Run fewer turns at once, or {remedy}."
             )
         } else {
             format!(

@@ -1,6 +1,8 @@
 //! A turn from the workspace's lock to the component's last event.
 
+use std::future::ready;
 use std::path::PathBuf;
+use std::pin::pin;
 
 use wasmtime::{Store, Trap};
 
@@ -17,33 +19,48 @@ use crate::contract::thread_id;
 use crate::engine::load_error::ran_out;
 use crate::telemetry::metrics::Meter;
 
-/// Runs the component, and returns the end of the turn.
+/// Runs the component. Whatever happens in there, the caller gets exactly one end.
 pub(super) async fn run(
     loaded: &Loaded,
     workspace: PathBuf,
     request: Request,
     bounds: Bounds,
     meter: &Meter,
-    sink: &mut Sink,
-) -> Event {
+    mut sink: Sink,
+) {
     let codex = &loaded.codex;
     let ticking = Some(loaded.tick());
     let prepared = codex.prepare(workspace, request, bounds, meter, ticking);
     let (ctx, request) = match prepared.await {
         Ok(prepared) => prepared,
-        Err(end) => return end,
+        Err(end) => return sink.send_end(end).await,
     };
     let mut store = loaded.store(ctx);
-    let end = drive(loaded, &mut store, &request, sink).await;
-    // Whoever hears of the end finds nothing of the turn running, the conversation kept, and free.
+    let end = drive(loaded, &mut store, &request, &mut sink).await;
+    // Whoever hears of the end finds nothing of the turn running, and the conversation kept.
     let mut events = store.data_mut().close(end.unwrap_or_else(|end| end)).await;
-    drop(store);
     let end = events.pop().unwrap_or_else(unsaid);
-    for notice in events {
-        // A caller that does not take it gets the end all the same.
-        let _taken = sink.send(notice, 0).await;
+    let mut sending = pin!(async {
+        for notice in events {
+            // A caller that does not take it gets the end all the same.
+            let _taken = sink.send(notice, 0).await;
+        }
+        sink.send_end(end).await;
+    });
+    let at_once = tokio::select! {
+        biased;
+        () = &mut sending => true,
+        () = ready(()) => false,
+    };
+    if at_once {
+        // To give the component's memory back takes a twentieth of a short turn. The caller need not wait for it.
+        tokio::task::yield_now().await;
     }
-    end
+    // With it go the turn's slot and its place in the queue. A caller that takes no events must not hold up other turns.
+    drop(store);
+    if !at_once {
+        sending.await;
+    }
 }
 
 /// Runs the component in its store, which may leave a codex running, and returns how the turn ends. An error is an end that

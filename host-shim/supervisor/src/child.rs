@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
@@ -49,21 +49,31 @@ impl Child {
             .map_or_else(|| File::open("/dev/null").map(OwnedFd::from), Ok)?;
         let argv = orders.command.pointers();
         let environment = orders.environment.pointers();
-        let mut start = Start {
+        // The pipe closes when the program begins.
+        let (mut reader, writer) = io::pipe()?;
+        let start = Start {
             argv: argv.as_ptr(),
             environment: environment.as_ptr(),
             stdio: [&stdin, &stdio.stdout, &stdio.stderr].map(AsRawFd::as_raw_fd),
             parent: getpid(),
             control: control.as_raw_fd(),
             mark: orders.mark,
-            error: 0,
+            failure: writer.as_raw_fd(),
         };
         let inside = cgroup.and_then(|cgroup| start.inside(&cgroup));
         let is_inside = inside.is_some();
         let pid = match inside {
-            Some(started) => started?,
+            Some(pid) => pid,
             None => start.anywhere()?,
         };
+        drop(writer);
+        // The kernel holds this process until the child is codex. qemu does not: there the child is a copy, and this process
+        // goes on at once. But it must not read the socket before the child has taken the orders' last byte.
+        let mut error = [0; 4];
+        if reader.read_exact(&mut error).is_ok() {
+            waitpid(Some(pid), WaitOptions::empty())?;
+            return Err(io::Error::from_raw_os_error(c_int::from_ne_bytes(error)));
+        }
         Ok((Child { pid, reaped: false }, is_inside))
     }
 
@@ -106,7 +116,7 @@ const STACK_SIZE: usize = 16 * 1024;
 #[repr(align(16))]
 struct Stack([u8; STACK_SIZE]);
 
-/// What the child needs, and what it reports.
+/// What the child needs.
 struct Start {
     /// Ends with a null pointer, as does the next.
     argv: *const *const c_char,
@@ -118,8 +128,8 @@ struct Start {
     /// The socket to the host, in which the last byte of the orders waits.
     control: RawFd,
     mark: Mark,
-    /// Why it has not become codex, an error number; 0 when it has.
-    error: c_int,
+    /// Takes the number of the error if it cannot become codex.
+    failure: RawFd,
 }
 
 impl Start {
@@ -127,8 +137,7 @@ impl Start {
     ///
     /// It is born there: to move a process can take ten milliseconds, because the kernel waits until no other one is
     /// being moved or started.
-    fn inside(&mut self, cgroup: &OwnedFd) -> Option<io::Result<Pid>> {
-        let (mut reader, mut writer) = io::pipe().ok()?;
+    fn inside(&self, cgroup: &OwnedFd) -> Option<Pid> {
         let arguments = CloneArguments {
             flags: CLONE_INTO_CGROUP | u64::from(libc::CLONE_VFORK.cast_unsigned()),
             exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
@@ -144,25 +153,14 @@ impl Start {
             )
         };
         if pid == 0 {
-            let error = self.become_codex();
-            // If the supervisor is gone, nothing reads it.
-            let _ = writer.write_all(&error.to_ne_bytes());
-            // SAFETY: ends this process only, and runs none of the parent's destructors.
-            unsafe { libc::_exit(127) }
+            self.become_codex();
         }
         // An older kernel, a sandbox without this call, or a cgroup that takes no processes.
-        let pid = Pid::from_raw(i32::try_from(pid).ok().filter(|pid| *pid > 0)?)?;
-        drop(writer);
-        let mut error = [0; 4];
-        // The pipe closes when the program begins.
-        Some(match reader.read_exact(&mut error) {
-            Ok(()) => has_ended(pid, c_int::from_ne_bytes(error)),
-            Err(_) => Ok(pid),
-        })
+        Pid::from_raw(i32::try_from(pid).ok().filter(|pid| *pid > 0)?)
     }
 
     /// Starts it where this process is.
-    fn anywhere(&mut self) -> io::Result<Pid> {
+    fn anywhere(&self) -> io::Result<Pid> {
         let mut stack = Box::new(Stack([0; STACK_SIZE]));
         // Not `fork`, which would copy the page tables only for `exec` to throw them away.
         // SAFETY: the child uses memory of this process, with a stack of its own, while this one stands still: until
@@ -172,20 +170,15 @@ impl Start {
                 run,
                 stack.0.as_mut_ptr_range().end.cast(),
                 libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-                ptr::from_mut(self).cast(),
+                ptr::from_ref(self).cast_mut().cast(),
             )
         };
-        let Some(pid) = (pid > 0).then(|| Pid::from_raw(pid)).flatten() else {
-            return Err(io::Error::last_os_error());
-        };
-        match self.error {
-            0 => Ok(pid),
-            error => has_ended(pid, error),
-        }
+        let pid = (pid > 0).then(|| Pid::from_raw(pid)).flatten();
+        pid.ok_or_else(io::Error::last_os_error)
     }
 
-    /// In the child: becomes the program, or returns why it cannot. Allocates nothing.
-    fn become_codex(&self) -> c_int {
+    /// In the child: becomes the program, or says why it cannot and ends. Allocates nothing.
+    fn become_codex(&self) -> ! {
         let error = match self.prepare() {
             Ok(()) => {
                 // SAFETY: the words are strings that outlive the call, and the last of each is a null pointer.
@@ -194,7 +187,13 @@ impl Start {
             }
             Err(error) => error,
         };
-        error.raw_os_error().unwrap_or(libc::EIO)
+        let error = error.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes();
+        // SAFETY: the bytes are on this stack. If the supervisor is gone, nothing reads them. The second call ends this
+        // process only, and runs none of the parent's destructors.
+        unsafe {
+            libc::write(self.failure, error.as_ptr().cast(), error.len());
+            libc::_exit(127)
+        }
     }
 
     /// Sets this process up for codex. Allocates nothing: the memory is the parent's.
@@ -237,17 +236,10 @@ impl Start {
 
 /// In the child that shares this process's memory.
 extern "C" fn run(start: *mut c_void) -> c_int {
-    // SAFETY: the parent hands over its `Start`, which nothing else uses until this has ended.
-    let start = unsafe { &mut *start.cast::<Start>() };
-    start.error = start.become_codex();
-    // SAFETY: ends this process only, and runs none of the parent's destructors.
-    unsafe { libc::_exit(127) }
-}
-
-/// Waits for a child that could not become codex, for this reason.
-fn has_ended(pid: Pid, error: c_int) -> io::Result<Pid> {
-    waitpid(Some(pid), WaitOptions::empty())?;
-    Err(io::Error::from_raw_os_error(error))
+    // SAFETY: the parent hands over its `Start`, and stands still until this is codex or has ended. (In
+    // qemu, it is a copy.)
+    let start = unsafe { &*start.cast::<Start>() };
+    start.become_codex()
 }
 
 /// `CLONE_INTO_CGROUP` of `linux/sched.h`.

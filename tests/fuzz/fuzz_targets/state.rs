@@ -98,7 +98,13 @@ fuzz_target!(|data: &[u8]| {
         entry.totals = Some(Usage::default());
         save(&*session, entry.clone()).expect("it is saved");
         drop(session);
-        assert_eq!(workspaces[0].turn_begins(), Some(entry), "it was not kept");
+        let begun = workspaces[0].turn_begins();
+        if is_same(&b, &Some(entry.clone())) {
+            // B's file named the thread before codex did, as no file does that codex has not written.
+            assert!(!is_same(&begun, &b), "both go on with the thread {NEW}");
+        } else {
+            assert_eq!(begun, Some(entry), "it was not kept");
+        }
         let b_again = workspaces[1].turn_begins();
         assert_eq!(b_again, b, "a turn in A has changed B");
     }

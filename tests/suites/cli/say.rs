@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 use plexum_openai_provider::{Event, FailureKind, NoticeKind, StopReason};
 use plexum_openai_provider_tests::fake_codex::{Step, Usage};
 use plexum_openai_provider_tests::jail;
-use plexum_openai_provider_tests::wait::{is_running, processes_with, wait_until};
+use plexum_openai_provider_tests::wait::{is_running, processes_with, unread, wait_until};
 use plexum_openai_provider_tests::workspace::{Said, Workspace, cache_home, program};
 use serde_json::json;
 
@@ -70,6 +70,29 @@ fn the_answer_is_on_stdout_and_the_next_turn_goes_on() {
         ]
     );
     assert_eq!(calls[0].cwd, workspace.path().canonicalize().unwrap());
+}
+
+/// Longer than a supervisor may leave a question of the host unanswered. Several turns, as the host's first question must
+/// not be taken for the end of the orders, and emulators differ in who reads first.
+#[test]
+fn a_codex_that_is_silent_for_long_is_waited_for() {
+    let silent = [
+        Step::ThreadStarted,
+        Step::Pause { millis: 12_000 },
+        Step::message("hi"),
+        Step::TurnCompleted,
+    ];
+    std::thread::scope(|threads| {
+        for _ in 0..6 {
+            threads.spawn(|| {
+                let workspace = scripted(silent.clone());
+                assert_eq!(
+                    run(&mut workspace.say(["hello"])),
+                    ("hi\n".into(), String::new(), Some(0))
+                );
+            });
+        }
+    });
 }
 
 #[test]
@@ -629,13 +652,9 @@ fn sigterm_ends_a_turn_although_nobody_reads_its_answer() {
 
 /// Whether a pipe is as good as full: it keeps what is written in pages, some of which stay half empty.
 fn is_full(pipe: &impl std::os::fd::AsRawFd) -> bool {
-    let mut held: libc::c_int = 0;
-    // SAFETY: the descriptor is open, and the second call writes the one number that it is given.
-    let size = unsafe {
-        libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut held);
-        libc::fcntl(pipe.as_raw_fd(), libc::F_GETPIPE_SZ)
-    };
-    held > size / 2
+    // SAFETY: the descriptor is open.
+    let size = unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_GETPIPE_SZ) };
+    unread(pipe) > size / 2
 }
 
 #[test]

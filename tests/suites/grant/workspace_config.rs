@@ -179,7 +179,7 @@ fn effects(
     let mut trap = Trap::set(&agent, planted);
     let mut config = Config::default();
     change(&mut config);
-    let stays = config.transport == Transport::AppServer;
+    let stays = config.transport() == Transport::AppServer;
     let turn = |host: &mut WarmHost, is_resumed: bool, prompt: String| {
         let said = host.say(&prompt);
         assert_eq!(said.text(), "done", "{}: {said:?}", codex.version);
@@ -202,7 +202,7 @@ fn effects(
 
 fn over(transport: Transport, sandbox: Sandbox) -> impl Fn(&mut Config) {
     move |config| {
-        config.transport = transport;
+        config.transport = Some(transport);
         config.sandbox = sandbox;
     }
 }
@@ -278,7 +278,7 @@ fn the_operators_own_configuration_shows_that_the_rest_of_the_trap_works() {
         if !codex.version.starts_with("0.135.") {
             let all = effects(&codex, Planted::TrustedWorkspace, true, |config| {
                 config.extra_args = vec!["--dangerously-bypass-hook-trust".to_owned()];
-                config.transport = Transport::Exec;
+                config.transport = Some(Transport::Exec);
             });
             for effects in all {
                 assert!(effects.contains(HOOK), "{effects:?}");

@@ -15,8 +15,9 @@ use std::process::{Child, Command};
 
 use plexum_openai_provider_tests::attack::supervisor_of;
 use plexum_openai_provider_tests::fake_codex::Step;
+use plexum_openai_provider_tests::tool::{current_test, skip};
 use plexum_openai_provider_tests::wait::wait_until;
-use plexum_openai_provider_tests::workspace::{Said, Workspace};
+use plexum_openai_provider_tests::workspace::{Said, Workspace, program};
 
 /// A user without any rights.
 const NOBODY: u32 = 65534;
@@ -64,6 +65,13 @@ fn the_environment_of_the_host_is_not_for_tools() {
         for folder in owned {
             chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
         }
+    }
+    let mut enter = Command::new("test");
+    enter.arg("-x").arg(program());
+    if !as_common_user(&mut enter).status().unwrap().success() {
+        let reason = "root runs the tests in a folder that no other user may enter, such as /root";
+        skip(&current_test(), reason);
+        return;
     }
     let mut say = workspace.say(["--json", "hello"]);
     say.env("XDG_CACHE_HOME", cache.path())

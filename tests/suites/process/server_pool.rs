@@ -31,7 +31,7 @@ impl Pool {
         change(&mut server);
         let config = Config {
             binary: Some(codex.to_owned()),
-            transport: Transport::AppServer,
+            transport: Some(Transport::AppServer),
             server,
             ..Config::default()
         };

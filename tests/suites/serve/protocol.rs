@@ -1,8 +1,17 @@
 //! What is said about messages, good and bad.
 
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::thread;
+
 use plexum_openai_provider::{COMPONENT, Config, Event, Provider, StopReason};
 use plexum_openai_provider_tests::fake_codex::Step;
-use plexum_openai_provider_tests::workspace::Workspace;
+use plexum_openai_provider_tests::json_rpc::garbage::{garbage, survives, survives_long_lines};
+use plexum_openai_provider_tests::wait::{unread, wait_until};
+use plexum_openai_provider_tests::workspace::{Workspace, program};
 use serde_json::{Value, json};
 
 use super::client::{Server, fake_codex, scripted};
@@ -94,137 +103,30 @@ fn before_initialize_nothing_else_is_answered() {
 
 #[test]
 fn garbage_of_every_kind_is_answered_and_the_next_request_too() {
-    let deep = "[".repeat(200_000);
     let deep_params = format!(
         r#"{{"jsonrpc":"2.0","id":7,"method":"turn/start","params":{{"messages":{}}}}}"#,
         "[".repeat(500) + &"]".repeat(500)
     );
-    let long_name = format!(
-        r#"{{"jsonrpc":"2.0","id":7,"method":"{}"}}"#,
-        "x".repeat(1_000_000)
-    );
-    let garbage: &[(&[u8], Value, i64)] = &[
-        (b"hello", Value::Null, -32700),
-        (b"\0", Value::Null, -32700),
-        (b"\xff\xfe\xfd", Value::Null, -32700),
+    let besides = [
+        (&*deep_params, -32602),
+        (r#"{"jsonrpc":"2.0","id":7,"method":"turn/start"}"#, -32602),
         (
-            b"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"pi\xc3ng\"}",
-            Value::Null,
-            -32700,
-        ),
-        (b"{", Value::Null, -32700),
-        (
-            b"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":",
-            Value::Null,
-            -32700,
-        ),
-        (b"Content-Length: 52\r", Value::Null, -32700),
-        (deep.as_bytes(), Value::Null, -32700),
-        (b"7", Value::Null, -32600),
-        (b"null", Value::Null, -32600),
-        (b"\"ping\"", Value::Null, -32600),
-        (b"[]", Value::Null, -32600),
-        (
-            br#"[{"jsonrpc":"2.0","id":7,"method":"ping"}]"#,
-            Value::Null,
-            -32600,
-        ),
-        (br#"["2.0",7,"ping"]"#, Value::Null, -32600),
-        (b"{}", Value::Null, -32600),
-        (br#"{"id":7,"method":"ping"}"#, json!(7), -32600),
-        (
-            br#"{"jsonrpc":"2.0","id":7,"method":null}"#,
-            json!(7),
-            -32600,
-        ),
-        (
-            br#"{"jsonrpc":"2.0","id":[7],"method":"ping"}"#,
-            Value::Null,
-            -32600,
-        ),
-        (
-            br#"{"jsonrpc":"2.0","id":7,"method":"ping","params":"x"}"#,
-            json!(7),
-            -32600,
-        ),
-        (
-            br#"{"jsonrpc":"2.0","id":7,"method":"Ping"}"#,
-            json!(7),
-            -32601,
-        ),
-        (br#"{"jsonrpc":"2.0","id":7,"method":""}"#, json!(7), -32601),
-        (long_name.as_bytes(), json!(7), -32601),
-        (
-            br#"{"jsonrpc":"2.0","id":7,"method":"ping","params":[1]}"#,
-            json!(7),
-            -32602,
-        ),
-        (deep_params.as_bytes(), json!(7), -32602),
-        (
-            br#"{"jsonrpc":"2.0","id":7,"method":"turn/start"}"#,
-            json!(7),
-            -32602,
-        ),
-        (
-            br#"{"jsonrpc":"2.0","id":7,"method":"turn/cancel","params":{"turnId":"x"}}"#,
-            json!(7),
+            r#"{"jsonrpc":"2.0","id":7,"method":"turn/cancel","params":{"turnId":"x"}}"#,
             -32003,
         ),
     ];
+    let besides = besides.map(|(line, code)| garbage(line, json!(7), code));
     let workspace = workspace();
     let mut server = Server::initialized(&workspace);
-    for (line, id, code) in garbage {
-        let shown = String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned();
-        server.write(&[line, b"\n \r\n\n".as_slice()].concat());
-        let answer = server.receive();
-        assert_eq!(answer["jsonrpc"], "2.0", "{shown}");
-        assert_eq!(&answer["id"], id, "{shown}: {answer}");
-        assert_eq!(answer["error"]["code"], *code, "{shown}: {answer}");
-        let message = answer["error"]["message"].as_str().unwrap();
-        assert!(
-            !message.is_empty() && message.len() < 2000,
-            "{shown}: {message}"
-        );
-        server.call("ping", json!({}));
-    }
-    // Answering these could go on forever, or is forbidden.
-    for line in [
-        r#"{"jsonrpc":"2.0","id":7,"result":{}}"#,
-        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#,
-        r#"{"jsonrpc":"2.0","method":"nonsense"}"#,
-        r#"{"jsonrpc":"2.0","method":"turn/start","params":{}}"#,
-    ] {
-        server.line(line);
-        server.call("ping", json!({}));
-    }
+    survives(&mut server, "ping", besides.into());
+    server.line(r#"{"jsonrpc":"2.0","method":"turn/start","params":{}}"#);
+    server.still_answers("ping");
 }
 
 #[test]
 fn a_line_that_is_too_long_is_left_out() {
-    const MIB: usize = 1024 * 1024;
     let workspace = workspace();
-    let mut server = Server::initialized(&workspace);
-    server.write(br#"{"jsonrpc":"2.0","id":7,"method":"ping","params":{"x":""#);
-    for _ in 0..80 {
-        server.write(&vec![b'x'; MIB]);
-    }
-    server.write(b"\"}}\n");
-    let answer = server.receive();
-    assert_eq!(answer["id"], Value::Null);
-    assert_eq!(answer["error"]["code"], -32004);
-    assert_eq!(answer["error"]["data"]["bytes"], 80 * MIB + 58);
-    assert_eq!(answer["error"]["data"]["maxBytes"], 64 * MIB);
-    server.call("ping", json!({}));
-    // What still fits is read.
-    server.write(br#"{"jsonrpc":"2.0","id":7,"method":"ping","params":{"x":""#);
-    for _ in 0..63 {
-        server.write(&vec![b'x'; MIB]);
-    }
-    server.write(b"\"}}\n");
-    assert_eq!(
-        server.receive(),
-        json!({ "jsonrpc": "2.0", "id": 7, "result": {} })
-    );
+    survives_long_lines(&mut Server::initialized(&workspace), "ping");
 }
 
 #[test]
@@ -237,6 +139,101 @@ fn a_byte_order_mark_before_the_first_message_is_no_part_of_it() {
     let answer = server.receive();
     assert_eq!(answer["id"], 1, "{answer}");
     assert_eq!(answer["result"]["protocolVersion"], 1, "{answer}");
+}
+
+/// What standard input or output is: our end and the program's. In a file they are the same.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stream {
+    Pipe,
+    /// A pipe with a name, for which the kernel has fewer calls.
+    Fifo,
+    Socket,
+    File,
+}
+
+impl Stream {
+    const KINDS: [Self; 4] = [Stream::Pipe, Stream::Fifo, Stream::Socket, Stream::File];
+
+    /// The end that reads, and the one that writes.
+    fn ends(self) -> (File, OwnedFd) {
+        let (read, write): (OwnedFd, OwnedFd) = match self {
+            Stream::Pipe => {
+                let (read, write) = io::pipe().unwrap();
+                (read.into(), write.into())
+            }
+            Stream::Fifo => {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("fifo");
+                let made = Command::new("mkfifo").arg(&path).status().unwrap();
+                assert!(made.success());
+                // Neither end waits for the other while this is open.
+                let _both = File::options().read(true).write(true).open(&path);
+                let write = File::options().write(true).open(&path).unwrap();
+                (File::open(&path).unwrap().into(), write.into())
+            }
+            Stream::Socket => {
+                let (read, write) = UnixStream::pair().unwrap();
+                (read.into(), write.into())
+            }
+            Stream::File => {
+                let file = tempfile::tempfile().unwrap();
+                (file.try_clone().unwrap().into(), file.into())
+            }
+        };
+        (read.into(), write)
+    }
+}
+
+#[test]
+fn standard_input_and_output_may_be_of_any_kind() {
+    // More than a pipe or a socket holds, so that the server has to wait for its client too.
+    const PINGS: usize = 10_000;
+    let workspace = workspace();
+    let mut said =
+        json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": { "protocolVersion": 1 } })
+            .to_string();
+    for id in 1..=PINGS {
+        said += &format!("\n{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}");
+    }
+    let kinds = Stream::KINDS.iter();
+    for (input, output) in kinds.flat_map(|input| Stream::KINDS.map(|output| (*input, output))) {
+        let (mut stdin, ours) = input.ends();
+        let mut ours = File::from(ours);
+        let (mut answers, stdout) = output.ends();
+        let said = said.clone();
+        let mut say = move || {
+            ours.write_all(said.as_bytes()).unwrap();
+        };
+        if input == Stream::File {
+            say();
+            stdin.rewind().unwrap();
+        } else {
+            // If the server does not read, nobody waits for this.
+            thread::spawn(say);
+        }
+        let mut command = Command::new(program());
+        command.arg("serve").arg("--config").arg(workspace.config());
+        command.env("XDG_STATE_HOME", workspace.state_home());
+        let mut server = command.stdin(stdin).stdout(stdout).spawn().unwrap();
+        // It has the program's ends too.
+        drop(command);
+        let mut read = String::new();
+        if output == Stream::File {
+            assert!(server.wait().unwrap().success());
+            answers.rewind().unwrap();
+        } else {
+            wait_until("the server waits for its client", || {
+                unread(&answers) > 32 << 10
+            });
+        }
+        answers.read_to_string(&mut read).unwrap();
+        assert!(server.wait().unwrap().success());
+        let ids = read.lines().map(|line| {
+            let answer: Value = serde_json::from_str(line).unwrap();
+            answer["id"].as_u64().unwrap()
+        });
+        assert!(ids.eq(0..=PINGS as u64), "{input:?} {output:?}");
+    }
 }
 
 #[test]

@@ -174,7 +174,7 @@ async fn had(
 fn config(program: &Path) -> Config {
     Config {
         binary: Some(program.to_owned()),
-        transport: Transport::AppServer,
+        transport: Some(Transport::AppServer),
         // With it, no turn would go over app-server.
         env: vec!["!CODEX_API_KEY".to_owned()],
         ..Config::default()

@@ -5,11 +5,13 @@
     reason = "clippy does not know a test's helpers as tests"
 )]
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use plexum_openai_provider::{
-    Config, Event, FailureKind, Provider, Request, SessionFiles, StopReason, Turn,
+    Config, Content, Event, FailureKind, ImageSource, Message, Provider, Request, Role,
+    SessionFiles, StopReason, Turn,
 };
 use plexum_openai_provider_tests::fake_codex::{ChildGroup, Step, children};
 use plexum_openai_provider_tests::wait::{is_running, wait_until};
@@ -101,6 +103,101 @@ async fn texts_of_every_length_arrive_whole() {
     for (index, expected) in (1..).zip(&texts) {
         assert_eq!(turn.next().await, text(expected, index));
     }
+}
+
+/// Looked at as soon as the end is heard: the turn's own task has not run since.
+#[tokio::test]
+async fn who_hears_of_the_end_finds_the_conversation_free_and_no_image() {
+    let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
+    let workspace =
+        Workspace::scripted(codex, [(); 2].map(|()| Step::turn("hello").to_vec())).unwrap();
+    let config = Config {
+        binary: Some(codex.into()),
+        ..Config::default()
+    };
+    let text = "look".into();
+    let data = "R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=".into();
+    let source = ImageSource::Base64 {
+        media_type: None,
+        data,
+    };
+    let content = vec![Content::Text { text }, Content::Image { source }];
+    let request = Request::new(vec![Message::new(Role::User, content)]);
+    let provider = Provider::new(config)
+        .unwrap()
+        .with_session_store(SessionFiles::default().without_state());
+    // The first turn has its thread's id written to the disk, which its end does not wait for, but the next turn does.
+    for request in [Request::prompt("hello"), request] {
+        let mut turn = provider.turn(workspace.path(), request);
+        let failure = loop {
+            if let Some(Event::MessageEnd { failure, .. }) = turn.next().await {
+                break failure;
+            }
+        };
+        assert_eq!(failure, None);
+    }
+    File::open(workspace.path()).unwrap().try_lock().unwrap();
+    let call = &workspace.calls().unwrap()[1];
+    let image = call.argv.iter().find(|word| word.ends_with(".gif"));
+    let image = Path::new(image.unwrap());
+    assert!(image.is_absolute() && !image.exists(), "{image:?}");
+}
+
+#[tokio::test]
+async fn a_turn_whose_events_nobody_takes_holds_up_no_other() {
+    let codex = Path::new(env!("CARGO_BIN_EXE_fake-codex"));
+    // More events than may wait, and fewer bytes than a pipe takes.
+    let flood = Step::Flood {
+        bytes: 20_000,
+        line_len: 200,
+    };
+    let first = vec![
+        Step::ThreadStarted,
+        Step::TurnStarted,
+        flood,
+        Step::touch("said"),
+        Step::Forever,
+    ];
+    let workspace = Workspace::scripted(codex, [first, Step::turn("hello").to_vec()]).unwrap();
+    let mut config = Config {
+        binary: Some(codex.into()),
+        ..Config::default()
+    };
+    config.limits.grace_seconds = 1;
+    config.limits.turns = 1;
+    let provider = Provider::new(config)
+        .unwrap()
+        .with_session_store(SessionFiles::default().without_state());
+    let mut first = provider.turn(workspace.path(), Request::prompt("one"));
+    assert!(matches!(
+        first.next().await,
+        Some(Event::MessageStart { .. })
+    ));
+    let said = workspace.path().join("said");
+    let is_said = move || wait_until("codex has said all", || said.exists());
+    tokio::task::spawn_blocking(is_said).await.unwrap();
+    first.cancel();
+    let mut second = provider.turn(workspace.path(), Request::prompt("two"));
+    let ends = async {
+        loop {
+            if let Some(Event::MessageEnd { failure, .. }) = second.next().await {
+                return failure;
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(HANGS, ends).await, Ok(None));
+    // Its end waits for whoever takes it, however late.
+    let mut last = None;
+    while let Some(event) = first.next().await {
+        last = Some(event);
+    }
+    assert!(matches!(
+        last,
+        Some(Event::MessageEnd {
+            stop_reason: StopReason::Aborted,
+            ..
+        })
+    ));
 }
 
 #[tokio::test]

@@ -292,7 +292,7 @@ fn config(fault: ServerFault, codex: &Path) -> Config {
     };
     Config {
         binary: Some(codex.to_owned()),
-        transport: Transport::AppServer,
+        transport: Some(Transport::AppServer),
         limits,
         server,
         ..Config::default()

@@ -12,6 +12,7 @@ use plexum_openai_provider::SESSION_FILE;
 use plexum_openai_provider_tests::attack::{Attack, supervisor_of};
 use plexum_openai_provider_tests::fake_codex::calls;
 use plexum_openai_provider_tests::random::Random;
+use plexum_openai_provider_tests::wait::is_running;
 use tempfile::TempDir;
 
 use crate::fault::{Fault, GO, READY};
@@ -84,9 +85,11 @@ impl Place {
             Fault::SupervisorStopped => attack(&here, Attack::Stop).await?,
             Fault::SupervisorFlooded => attack(&here, Attack::Flood).await?,
             Fault::SupervisorKeptStopped => {
-                let supervisor = supervisor(&here)?;
-                // It goes on until the supervisor is gone.
-                tokio::task::spawn_blocking(move || Attack::KeepStopped.on(supervisor));
+                let (supervisor, codex) = (supervisor(&here)?, codex(&here)?);
+                // Until this codex is gone: the supervisor may serve another turn then, whose fault is another one.
+                tokio::task::spawn_blocking(move || {
+                    while is_running(codex) && Attack::Stop.on(supervisor).is_ok() {}
+                });
             }
             Fault::StateDamaged | Fault::StateObstructed if !self.later => {
                 self.hit_state(fault, random)?;

@@ -1,5 +1,6 @@
 //! The command-line program: the host for operators, for scripts, and for runtimes that are not Rust.
 
+mod acp;
 mod address_space;
 mod audit;
 mod cache;
@@ -11,6 +12,7 @@ mod explain;
 mod fleet;
 mod harmless;
 mod ignored_signals;
+mod json_rpc;
 mod man;
 mod manifest;
 mod models;
@@ -70,6 +72,7 @@ struct Cli {
 enum Command {
     Say(say::Say),
     Serve(serve::Serve),
+    Acp(acp::Acp),
     Servers(servers::Servers),
     Audit(audit::AuditCommand),
     Explain(explain::Explain),
@@ -121,6 +124,7 @@ fn command() -> ExitCode {
     let result = started.and_then(|()| match cli.command {
         Command::Say(say) => say.run(),
         Command::Serve(serve) => serve.run(),
+        Command::Acp(acp) => acp.run(),
         Command::Servers(servers) => servers.run(),
         Command::Audit(audit) => audit.run(),
         Command::Explain(explain) => explain.run(),
@@ -315,7 +319,8 @@ mod tests {
         let help = Cli::command().render_help().to_string();
         let listed = |name: &str| help.lines().any(|line| line.trim_start().starts_with(name));
         for name in [
-            "say", "serve", "audit", "explain", "session", "fleet", "setup", "doctor", "models",
+            "say", "serve", "acp", "audit", "explain", "session", "fleet", "setup", "doctor",
+            "models",
         ] {
             assert!(listed(name), "{name}: {help}");
         }

@@ -7,7 +7,7 @@ use clap::Args;
 use plexum_openai_provider::config::{RecordRule, Sandbox, default_path};
 use plexum_openai_provider::grant::permission::ways_to_change;
 use plexum_openai_provider::grant::program::resolve;
-use plexum_openai_provider::{COMPONENT, Cache, Config, Provider, Recorder};
+use plexum_openai_provider::{COMPONENT, Cache, Config, Provider, Recorder, Transport};
 
 use super::harmless::harmless;
 
@@ -29,10 +29,33 @@ pub struct ProviderArgs {
 }
 
 impl ProviderArgs {
-    /// Loads the provider; for the turns of one workspace, if there is only that.
-    pub fn provider(&self, workspace: Option<&Path>) -> Result<Provider> {
+    /// The configuration. Whoever has it runs its codex: not if every user of this machine could decide what that is.
+    pub fn configuration(&self) -> Result<Config> {
         let config = super::config(self.config.as_deref())?;
         self.check_who_may_change(&config)?;
+        Ok(config)
+    }
+
+    /// Loads the provider; for the turns of one workspace, if there is only that.
+    pub fn provider(&self, workspace: Option<&Path>) -> Result<Provider> {
+        self.load(self.configuration()?, workspace)
+    }
+
+    /// Loads the provider, with this transport unless the configuration states one, or states arguments that only the
+    /// other one takes.
+    pub fn provider_over(&self, transport: Transport) -> Result<Provider> {
+        let mut config = self.configuration()?;
+        if config.transport.is_none() {
+            config.transport = Some(transport);
+            if let Err(error) = config.check() {
+                tracing::warn!(%error, "app-server does not take these arguments, so `exec` is used, and answers come in one piece");
+                config.transport = None;
+            }
+        }
+        self.load(config, None)
+    }
+
+    fn load(&self, config: Config, workspace: Option<&Path>) -> Result<Provider> {
         if config.record == RecordRule::Required && self.record.is_none() {
             bail!(
                 "the configuration requires a record (`record`): name its file with --record FILE"

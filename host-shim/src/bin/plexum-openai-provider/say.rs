@@ -84,7 +84,7 @@ impl Say {
         request.options.effort = self.effort;
         request.options.output_schema = self.output_schema.as_deref().map(schema).transpose()?;
         let json = self.json;
-        let streams = provider.config().transport == Transport::AppServer;
+        let streams = provider.config().transport() == Transport::AppServer;
         let runtime = super::runtime_with(1 + EventWriter::THREADS, MOST_THREADS)?;
         let followed = runtime.block_on(async {
             let writer = if json {

@@ -1,6 +1,9 @@
 //! `postgres://user:password@host:port/database?parameter=value`, as libpq reads it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use percent_encoding::percent_decode_str;
 
 use super::settings_error::SettingsError;
 
@@ -89,26 +92,16 @@ fn decoded(text: &str, what: &str) -> Result<String, SettingsError> {
             "The {what} in the URL of PostgreSQL is not well encoded: after each % there must be two hexadecimal digits, and a % itself is written %25."
         ))
     };
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || {
-            let digit = char::from(rest.next()?).to_digit(16)?;
-            u8::try_from(digit).ok()
-        };
-        let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err(malformed());
-        };
-        bytes.push(high << 4 | low);
+    let is_code = |after: &str| {
+        let digits = after.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(is_code) {
+        return Err(malformed());
     }
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|text| !text.contains('\0'))
-        .ok_or_else(malformed)
+    let decoded = percent_decode_str(text).decode_utf8();
+    let decoded = decoded.ok().filter(|text| !text.contains('\0'));
+    decoded.map(Cow::into_owned).ok_or_else(malformed)
 }
 
 #[cfg(test)]

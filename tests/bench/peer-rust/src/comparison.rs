@@ -6,8 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::statistics::Spread;
 
-/// Worse by more than this is marked, if the spread does not explain it.
+/// Worse by more than this is marked, if chance does not explain it.
 const MOST_WORSE: f64 = 1.03;
+
+/// Rounds that agree as well as these is what chance gives two equal versions in fewer than one case in sixty: six of six,
+/// or sixteen of twenty-one.
+const CHANCE: f64 = 1.0 / 60.0;
+
+/// Of fewer rounds, chance could always be the reason. They are measured where the figure hardly varies, as memory does.
+const ROUNDS_OF_CHANCE: usize = 6;
+
+/// Of more rounds, chance is as good as normally distributed, and no float holds its smallest part.
+const ROUNDS_TO_COUNT: usize = 100;
 
 /// The figures of both versions: the first of the one belongs to the first of the other, which was measured next to it.
 /// Less is better.
@@ -70,14 +80,38 @@ impl Comparison {
                 false => Verdict::Gone,
             };
         };
-        if ratio.median > MOST_WORSE && ratio.low > 1.0 {
+        let pairs = || self.before.iter().zip(&self.after);
+        let not_worse = pairs().filter(|(before, after)| after <= before).count();
+        let not_better = pairs().filter(|(before, after)| after >= before).count();
+        let rounds = pairs().count();
+        if ratio.median > MOST_WORSE && is_no_chance(not_worse, rounds) {
             Verdict::Worse
-        } else if ratio.median < 1.0 / MOST_WORSE && ratio.high < 1.0 {
+        } else if ratio.median < 1.0 / MOST_WORSE && is_no_chance(not_better, rounds) {
             Verdict::Better
         } else {
             Verdict::Alike
         }
     }
+}
+
+/// Whether no more than `against` of so many rounds would speak against a difference by chance: the sign test.
+fn is_no_chance(against: usize, rounds: usize) -> bool {
+    if rounds < ROUNDS_OF_CHANCE {
+        return against == 0;
+    }
+    if rounds > ROUNDS_TO_COUNT {
+        // The normal distribution, whose 59 of 60 lie below this many standard deviations.
+        let deviation = (rounds as f64).sqrt() / 2.0;
+        return (rounds as f64 / 2.0 - against as f64 - 0.5) / deviation > 2.128;
+    }
+    // How many of the ways in which the rounds can fall out have no more against it.
+    let mut ways = 0.5_f64.powi(i32::try_from(rounds).unwrap_or(i32::MAX));
+    let mut chance = ways;
+    for one in 1..=against {
+        ways *= (rounds - one + 1) as f64 / one as f64;
+        chance += ways;
+    }
+    chance < CHANCE
 }
 
 /// The comparisons for people to read, in Markdown.
@@ -129,7 +163,7 @@ fn short(figure: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Comparison, Verdict};
+    use super::{Comparison, Verdict, is_no_chance};
 
     fn comparison(before: &[f64], after: &[f64]) -> Comparison {
         Comparison {
@@ -141,7 +175,7 @@ mod tests {
 
     #[test]
     fn only_what_the_rounds_agree_on_is_worse_or_better() {
-        let all = [10.0, 20.0, 30.0, 40.0, 50.0];
+        let all = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0];
         let times = |factor: f64| all.map(|figure| figure * factor);
         for (after, verdict) in [
             (times(1.0), Verdict::Alike),
@@ -149,12 +183,33 @@ mod tests {
             (times(1.04), Verdict::Worse),
             (times(1.02), Verdict::Alike),
             (times(0.96), Verdict::Better),
-            ([9.0, 21.0, 28.0, 43.0, 55.0], Verdict::Alike),
+            // Two of seven speak against it.
+            ([9.0, 21.0, 28.0, 43.0, 55.0, 66.0, 77.0], Verdict::Alike),
         ] {
             assert_eq!(comparison(&all, &after).verdict(), verdict, "{after:?}");
         }
         assert_eq!(comparison(&[], &all).verdict(), Verdict::New);
         assert_eq!(comparison(&all, &[]).verdict(), Verdict::Gone);
         assert_eq!(comparison(&[0.0], &[0.0]).verdict(), Verdict::Alike);
+    }
+
+    #[test]
+    fn few_rounds_must_all_agree_and_many_more_than_chance_has_it() {
+        for (against, rounds, is_none) in [
+            (0, 1, true),
+            (1, 2, false),
+            (0, 6, true),
+            (1, 6, false),
+            (5, 21, true),
+            (6, 21, false),
+            (380, 800, false),
+            (360, 800, true),
+        ] {
+            assert_eq!(
+                is_no_chance(against, rounds),
+                is_none,
+                "{against} of {rounds}"
+            );
+        }
     }
 }

@@ -12,7 +12,8 @@ use super::ROOT;
 use super::text::Block;
 
 /// Programs that are not ours.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
+    "acpx",
     "cat",
     "git",
     "node",

@@ -6,12 +6,13 @@ use std::path::Path;
 use super::ROOT;
 
 /// All texts, in reading order: what one installs, the next may use.
-pub const TEXTS: [&str; 15] = [
+pub const TEXTS: [&str; 16] = [
     "README.md",
     "host-shim/docs/operator.md",
     "host-shim/docs/embedding.md",
     "host-shim/docs/fleet.md",
     "host-shim/docs/serve.md",
+    "host-shim/docs/acp.md",
     "host-shim/docs/app-server.md",
     "host-shim/docs/audit.md",
     "host-shim/docs/architecture.md",

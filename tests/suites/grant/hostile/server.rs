@@ -23,7 +23,7 @@ impl Server {
         let agent = Agent::new(codex).unwrap();
         let config = Config {
             binary: Some(agent.program_with_home().unwrap()),
-            transport,
+            transport: Some(transport),
             guest: GuestLimits {
                 spawns: 3,
                 ..GuestLimits::default()

@@ -26,7 +26,7 @@ fn a_host_whose_lease_was_taken_stops_codex_and_writes_nothing() {
             let store = MemoryStore::default();
             let of_a = FaultyFleet::new(store.clone());
             let a = FleetHost::new("a", &codex, &model, of_a.clone(), |config, _| {
-                config.transport = transport;
+                config.transport = Some(transport);
             })
             .unwrap();
             let b = FleetHost::new("b", &codex, &model, store.clone(), |_, _| {}).unwrap();
@@ -79,7 +79,7 @@ fn without_its_store_a_turn_ends_before_its_lease_can() {
         let model = MockModel::start_with(Options::default()).unwrap();
         let store = FaultyFleet::new(MemoryStore::default());
         let a = FleetHost::new("a", codex, &model, store.clone(), |config, _| {
-            config.transport = transport;
+            config.transport = Some(transport);
         })
         .unwrap();
         assert_eq!(a.turn("one").text(), "echo: one");

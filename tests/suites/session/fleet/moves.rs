@@ -18,7 +18,7 @@ fn a_conversation_goes_from_host_to_host_and_back_with_all_that_was_said_and_spe
             let store = MemoryStore::default();
             let host = |name| {
                 FleetHost::new(name, &codex, &model, store.clone(), |config, _| {
-                    config.transport = transport;
+                    config.transport = Some(transport);
                 })
                 .unwrap()
             };

@@ -121,7 +121,7 @@ impl Talk {
         }
         let mut config = Config {
             binary: Some(agent.program_with_home().unwrap()),
-            transport,
+            transport: Some(transport),
             extra_args: RETRIES.map(str::to_owned).to_vec(),
             limits,
             // With it, no turn would go over app-server.
@@ -141,7 +141,7 @@ impl Talk {
 
     /// Goes on over this transport, without what the earlier turns have left running.
     pub fn go_on(&mut self, transport: Transport) {
-        self.config.transport = transport;
+        self.config.transport = Some(transport);
         self.provider = provider(&self.agent, &self.config);
     }
 

@@ -9,8 +9,9 @@ use plexum_openai_provider::{Message, Request};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::error::RpcError;
-use super::message::said;
+use super::error::unsupported_version;
+use crate::json_rpc::error::RpcError;
+use crate::json_rpc::message::said;
 
 /// The version of this protocol. It grows when a message changes its meaning; members and events may
 /// be added without.
@@ -47,7 +48,7 @@ pub fn initialize(params: Option<&RawValue>) -> Result<Option<ClientInfo>, RpcEr
     let params: InitializeParams = read(params)?;
     match params.protocol_version {
         Some(PROTOCOL_VERSION) => Ok(params.client_info),
-        Some(other) => Err(RpcError::unsupported_version(other, PROTOCOL_VERSION)),
+        Some(other) => Err(unsupported_version(other, PROTOCOL_VERSION)),
         None => Err(missing(
             "protocolVersion",
             &format!("write {PROTOCOL_VERSION}"),

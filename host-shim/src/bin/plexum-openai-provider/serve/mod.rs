@@ -1,33 +1,29 @@
 //! `serve`: turns for a runtime that is not Rust, in JSON-RPC 2.0 over standard input and output.
 //!
 //! ```text
-//! stdin ─▶ line ─▶ message ─▶ requests ─▶ turns ─▶ output ─▶ stdout
-//!                                 └────── answers ────▶┘
+//! stdin ─▶ json_rpc ─▶ requests ─▶ turns ─▶ json_rpc ─▶ stdout
+//!                          └────── answers ────▶┘
 //! ```
 
-mod connection;
 mod error;
-mod hangup;
-mod json_line;
-mod line;
 mod message;
 mod method;
 mod metrics_page;
-mod outgoing;
-mod output;
 mod requests;
 mod success;
 mod turns;
 
-use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::ignored_signals;
+use self::requests::Requests;
+use self::turns::Turns;
+use super::json_rpc::connection;
+use super::json_rpc::standard_streams::{STANDARD_STREAMS, StandardInput, StandardOutput};
+use super::json_rpc::stdio::{Signals, exit_code};
 use super::provider_args::ProviderArgs;
 
 /// Run turns for another program: JSON-RPC 2.0, one message a line on standard input and output.
@@ -70,9 +66,6 @@ pub struct Serve {
     metrics_listen: Option<SocketAddr>,
 }
 
-/// Standard input is read, and standard output written, on a thread each.
-const STANDARD_STREAMS: usize = 2;
-
 impl Serve {
     pub fn run(self) -> Result<ExitCode> {
         super::keep_private();
@@ -80,25 +73,11 @@ impl Serve {
         let provider = self.provider.provider(None)?;
         let runtime = super::runtime(1 + STANDARD_STREAMS)?;
         let served = runtime.block_on(async {
-            // All are watched from here on, so that none ends the program in another way.
-            let mut interrupt =
-                signal(SignalKind::interrupt()).context("Ctrl-C cannot be watched")?;
-            let mut terminate =
-                signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
-            let mut terminal =
-                ignored_signals::watch_hangup().context("SIGHUP cannot be watched")?;
+            let signals = Signals::watch()?;
             let description = provider
                 .describe()
                 .await
                 .map_err(|error| anyhow!("the component cannot describe itself: {error:#}"))?;
-            let stopped = async {
-                tokio::select! {
-                    _ = interrupt.recv() => "Ctrl-C",
-                    _ = terminate.recv() => "SIGTERM",
-                    () = ignored_signals::arrives(&mut terminal) => "SIGHUP",
-                    () = hangup::hangup() => "nobody reads standard output any more",
-                }
-            };
             let metrics = match self.metrics_listen {
                 Some(address) => {
                     let listener = metrics_page::listen(address).await?;
@@ -113,28 +92,20 @@ impl Serve {
                 }
                 None => None,
             };
-            let (reader, writer) = (tokio::io::stdin(), tokio::io::stdout());
-            let provider_of_turns = provider.clone();
-            let served = connection::serve(provider_of_turns, description, reader, writer, stopped);
-            let served = served.await;
+            let (reader, writer) = (StandardInput::new(), StandardOutput::new());
+            let service = |events| {
+                let turns = Turns::new(provider.clone(), events);
+                Requests::new(&provider, description, turns)
+            };
+            let served = connection::serve(service, reader, writer, signals.stopped()).await;
             provider.close().await;
             if let Some(metrics) = metrics {
                 metrics.abort();
             }
             anyhow::Ok(served)
         })?;
-        // A read of standard input cannot be cancelled, and waiting for it would mean waiting for the client.
+        // On a thread, a read of standard input cannot be cancelled, and waiting for it would mean waiting for the client.
         runtime.shutdown_background();
-        match served {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                tracing::info!("the client was gone before everything was written");
-                Ok(ExitCode::SUCCESS)
-            }
-            Err(error) => {
-                eprintln!("error: not everything could be written to standard output: {error}");
-                Ok(ExitCode::FAILURE)
-            }
-            Ok(()) => Ok(ExitCode::SUCCESS),
-        }
+        Ok(exit_code(served))
     }
 }

@@ -1,18 +1,16 @@
 //! Handles each request, one after the other.
 
-use std::borrow::Cow;
-
 use plexum_openai_provider::{Capability, Description, Provider};
 use serde_json::value::RawValue;
 
-use super::error::RpcError;
-use super::line::Line;
-use super::message::{Call, Id, Incoming, Malformed};
+use super::error::{SHORTER_LINES, not_initialized, unknown_turn};
+use super::message::{Message, TurnEvent};
 use super::method::{self, METHODS, TurnStart};
-use super::outgoing::Outgoing;
 use super::success::{self, ComponentInfo, Model, Success};
 use super::turns::Turns;
-use crate::surrogates;
+use crate::json_rpc::error::RpcError;
+use crate::json_rpc::outgoing::Outgoing;
+use crate::json_rpc::service::{Reply, Service, Taken};
 
 /// The state of the conversation with the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,22 +23,6 @@ enum Phase {
     ShuttingDown,
 }
 
-/// The result of a message.
-pub enum Reply {
-    /// Nothing is said.
-    Nothing,
-    /// This is said.
-    Answer(Outgoing),
-    /// A turn begins; what is said has to be said first.
-    Begin {
-        answer: Option<Outgoing>,
-        turn_id: String,
-        start: TurnStart,
-    },
-    /// The server is to end, and then to answer this, if it has an id.
-    ShutDown(Option<Id>),
-}
-
 /// Answers messages.
 pub struct Requests {
     phase: Phase,
@@ -48,13 +30,7 @@ pub struct Requests {
     capabilities: Vec<Capability>,
     component: ComponentInfo,
     models: Vec<Model>,
-    pub turns: Turns,
-}
-
-/// The text without what some clients put into it and no reader of JSON takes: a byte order mark, halves of characters.
-fn readable(text: &str) -> Cow<'_, str> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    surrogates::replaced(text).map_or(Cow::Borrowed(text), Cow::Owned)
+    turns: Turns,
 }
 
 /// What a request was about.
@@ -84,58 +60,6 @@ impl Requests {
         }
     }
 
-    /// Takes one line of the client.
-    pub fn take(&mut self, line: &Line) -> Reply {
-        let error = match line {
-            Line::Text(text) => match Incoming::parse(&readable(text)) {
-                Ok(Incoming::Call(call)) => return self.take_call(call),
-                Ok(Incoming::Answer) => {
-                    tracing::warn!("the client sent an answer without a question; it is ignored");
-                    return Reply::Nothing;
-                }
-                Err(Malformed { id, error }) => {
-                    return Reply::Answer(Outgoing::answer(id, Err(error)));
-                }
-            },
-            Line::NotUtf8 => RpcError::parse_error("the line is not UTF-8"),
-            Line::TooLong { bytes } => RpcError::line_too_long(*bytes),
-        };
-        Reply::Answer(Outgoing::answer(Id::null(), Err(error)))
-    }
-
-    fn take_call(&mut self, call: Call<'_>) -> Reply {
-        let Call { id, method, params } = call;
-        let result = match self.outcome(&method, params) {
-            Ok(Outcome::ShutDown) => return Reply::ShutDown(id),
-            Ok(Outcome::Begin(start)) => {
-                let turn_id = self.turns.next_id();
-                let answer = id.map(|id| {
-                    let turn_id = turn_id.clone();
-                    Outgoing::answer(id, Ok(Success::TurnStarted { turn_id }))
-                });
-                return Reply::Begin {
-                    answer,
-                    turn_id,
-                    start,
-                };
-            }
-            Ok(Outcome::Done(success)) => Ok(success),
-            Err(error) => Err(error),
-        };
-        match (id, result) {
-            (Some(id), result) => Reply::Answer(Outgoing::answer(id, result)),
-            (None, Ok(_)) => Reply::Nothing,
-            (None, Err(error)) => {
-                tracing::warn!(
-                    method,
-                    error = error.message,
-                    "a notification had no effect"
-                );
-                Reply::Nothing
-            }
-        }
-    }
-
     fn outcome(&mut self, method: &str, params: Option<&RawValue>) -> Result<Outcome, RpcError> {
         let not_twice = |what| Err(RpcError::invalid_request(what));
         match (self.phase, method) {
@@ -149,7 +73,7 @@ impl Requests {
                     &self.capabilities,
                 )))
             }
-            (Phase::New, _) => Err(RpcError::not_initialized()),
+            (Phase::New, _) => Err(not_initialized()),
             (Phase::ShuttingDown, _) => not_twice("the server is shutting down"),
             (Phase::Ready, "initialize") => not_twice("the server is initialized already"),
             (Phase::Ready, "models/list") => {
@@ -168,7 +92,7 @@ impl Requests {
                 if self.turns.cancel(&turn_id) {
                     Ok(Outcome::Done(Success::Done {}))
                 } else {
-                    Err(RpcError::unknown_turn(&turn_id))
+                    Err(unknown_turn(&turn_id))
                 }
             }
             (Phase::Ready, "ping") => {
@@ -182,5 +106,51 @@ impl Requests {
             }
             (Phase::Ready, _) => Err(RpcError::method_not_found(method, &METHODS)),
         }
+    }
+}
+
+impl Service for Requests {
+    type Success = Success;
+    type Told = TurnEvent;
+
+    const SHORTER_LINES: &'static str = SHORTER_LINES;
+
+    fn take(
+        &mut self,
+        method: &str,
+        params: Option<&RawValue>,
+        reply: Reply<'_, Success, TurnEvent>,
+    ) -> Taken<Message> {
+        match self.outcome(method, params) {
+            Ok(Outcome::ShutDown) => {
+                let done = |id| Outgoing::answer(id, Ok(Success::Done {}));
+                return Taken::Ends(reply.later().map(done));
+            }
+            Ok(Outcome::Begin(start)) => {
+                let turn_id = self.turns.next_id();
+                // Before its events.
+                reply.now(Ok(Success::TurnStarted {
+                    turn_id: turn_id.clone(),
+                }));
+                self.turns.begin(turn_id, start);
+            }
+            Ok(Outcome::Done(success)) => reply.now(Ok(success)),
+            Err(error) => reply.now(Err(error)),
+        }
+        Taken::GoesOn
+    }
+
+    fn cancel_all(&mut self) {
+        // However the end was asked for.
+        self.phase = Phase::ShuttingDown;
+        self.turns.cancel_all();
+    }
+
+    fn is_idle(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    async fn some_is_over(&mut self) {
+        self.turns.one_over().await;
     }
 }

@@ -3,8 +3,8 @@
 use plexum_openai_provider::{Capability, Metrics};
 use serde::Serialize;
 
-use super::line::MAX_LINE_BYTES;
 use super::method::PROTOCOL_VERSION;
+use crate::json_rpc::line::MAX_LINE_BYTES;
 
 /// The `result` of an answer.
 #[derive(Debug, Serialize)]

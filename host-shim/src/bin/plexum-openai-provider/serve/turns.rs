@@ -6,13 +6,13 @@ use plexum_openai_provider::{Event, Failure, FailureKind, Provider, StopReason, 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::message::{Message, turn_event};
 use super::method::TurnStart;
-use super::outgoing::Outgoing;
 
 /// Runs turns and sends their events.
 pub struct Turns {
     provider: Provider,
-    events: mpsc::Sender<Outgoing>,
+    events: mpsc::Sender<Message>,
     /// How to cancel a turn, by its id. Closed when the turn has ended.
     open: HashMap<String, watch::Sender<bool>>,
     tasks: JoinSet<()>,
@@ -22,7 +22,7 @@ pub struct Turns {
 
 impl Turns {
     /// Makes turns with `provider`, and sends what happens in them to `events`.
-    pub fn new(provider: Provider, events: mpsc::Sender<Outgoing>) -> Self {
+    pub fn new(provider: Provider, events: mpsc::Sender<Message>) -> Self {
         Turns {
             provider,
             events,
@@ -80,7 +80,7 @@ impl Turns {
 async fn follow(
     mut turn: Turn,
     id: String,
-    events: mpsc::Sender<Outgoing>,
+    events: mpsc::Sender<Message>,
     cancelled: watch::Receiver<bool>,
 ) {
     // Dropped before the end is sent: from then on there is nothing to cancel.
@@ -102,7 +102,7 @@ async fn follow(
                 if matches!(event, Event::MessageEnd { .. }) {
                     cancelled = None;
                 }
-                waiting = Some(Outgoing::turn_event(&id, event));
+                waiting = Some(turn_event(&id, event));
             }
             room = events.reserve(), if waiting.is_some() => match (room, waiting.take()) {
                 (Ok(room), Some(event)) => room.send(event),
@@ -125,7 +125,7 @@ async fn asked(cancelled: Option<&mut watch::Receiver<bool>>) {
 
 /// The end of a turn that was lost, so that the client does not wait forever.
 fn unsaid_end() -> Event {
-    let message = "The turn ended without saying how: report this, with the server's log.";
+    let message = "The turn ended without a result: report this, with the server's log.";
     Event::end_with(
         StopReason::Error,
         Failure::new(FailureKind::Internal, message),

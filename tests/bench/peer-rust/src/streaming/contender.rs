@@ -16,6 +16,8 @@ use super::dialect::Dialect;
 pub const DIRECT: &str = "direct";
 /// This project, with a new codex for each turn.
 pub const EXEC: &str = "ours-exec";
+/// This project, for a client of the Agent Client Protocol.
+const ACP: &str = "ours-acp";
 
 /// What is told in place of a version where codex answers at once.
 const FAKE: &str = "fake";
@@ -139,8 +141,13 @@ fn of(
         let Some(program) = program else { continue };
         let config = scratch.join(format!("streaming/{name}-{version}.json"));
         fs::write(&config, settings.to_string())?;
-        let words = vec!["serve".into(), "--config".into(), config];
+        let words = vec!["serve".into(), "--config".into(), config.clone()];
         add(name, Dialect::Serve, program, words)?;
+        // Beside codex-acp, and so where that is measured, and to see what it adds to `serve`.
+        if name == OURS && (driven.others || driven.config.is_none()) && !arguments.compares() {
+            let words = vec!["acp".into(), "--config".into(), config];
+            add(ACP, Dialect::Acp, program, words)?;
+        }
     }
     if let (true, Some(node), Some(_)) = (driven.others, &arguments.node, &arguments.node_modules) {
         let folder = scratch.join(sides::SCRIPTS_FOLDER);

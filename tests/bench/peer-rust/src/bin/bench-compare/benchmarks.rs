@@ -46,7 +46,7 @@ const PARTS: [Part; 2] = [
         filter: "^stream/turn$",
         // As few times as it can be.
         options: &["--quick"],
-        rounds: 3,
+        rounds: 6,
         unit: "s",
         factor: GIB,
     },

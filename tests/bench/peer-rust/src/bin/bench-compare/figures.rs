@@ -65,9 +65,10 @@ const TOOLS: [Tool; 5] = [
     },
     Tool {
         program: "fleet-load",
-        words: &["1"],
-        quick_words: &["1"],
-        rounds: 3,
+        // Without the load, of which nothing is compared.
+        words: &["0"],
+        quick_words: &["0"],
+        rounds: 8,
         figures: &[
             (
                 "a turn with files, no process",

@@ -6,6 +6,8 @@ use crate::line::{Aim, Line, TIMES};
 use crate::measured::Measured;
 
 const OURS: &str = "ours";
+/// The same for a client of the Agent Client Protocol.
+const ACP: &str = "ours-acp";
 /// The version of a codex that answers at once.
 const FAKE: &str = "fake";
 /// Those that pass text on as it is written, with a codex that stays.
@@ -90,10 +92,16 @@ pub fn lines(measured: &Measured) -> Vec<Line> {
         let others = BESIDE_OTHERS.iter().map(|compared| (compared, OTHERS));
         let staying = BESIDE_STAYING.iter().map(|compared| (compared, STAYING));
         let compared = others.chain(staying);
-        lines
-            .extend(compared.filter_map(|(compared, others)| {
-                beside_others(measured, codex, *compared, others)
-            }));
+        lines.extend(compared.filter_map(|(compared, others)| {
+            beside_others(measured, codex, OURS, *compared, others)
+        }));
+        // In the same language.
+        let compared = BESIDE_OTHERS.iter().chain(&BESIDE_STAYING);
+        lines.extend(
+            compared.filter_map(|compared| {
+                beside_others(measured, codex, ACP, *compared, &["codex-acp"])
+            }),
+        );
     }
     lines
 }
@@ -168,20 +176,25 @@ fn beside_codex(measured: &Measured, codex: &str) -> Vec<Line> {
     lines
 }
 
-/// Ours beside the best of the others.
+/// Ours, which is this side, beside the best of the others.
 fn beside_others(
     measured: &Measured,
     codex: &str,
+    name: &str,
     (what, work, folders, key): Compared,
     others: &[&str],
 ) -> Option<Line> {
     let of = |side| measured.streamed(side, codex, work, folders, key);
-    let ours = of(OURS)?;
+    let ours = of(name)?;
     let others = others.iter().filter_map(|side| Some((side, of(side)?)));
     let (side, best) = others.min_by(|(_, one), (_, other)| one.total_cmp(other))?;
     let unit = if key.ends_with("_kib") { "MiB" } else { "ms" };
+    let what = match name {
+        ACP => format!("acp, {what} : codex-acp"),
+        _ => format!("streaming, {what} : best of the others"),
+    };
     Some(Line {
-        what: format!("streaming, {what} : best of the others"),
+        what,
         ours: format!("{} {unit}", shown(key, ours)),
         beside: format!("{} {unit}, {side}", shown(key, best)),
         figure: ours / best,

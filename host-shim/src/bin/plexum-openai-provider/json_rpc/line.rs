@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use memchr::memchr;
-use plexum_openai_provider::framing::{Framer, Skipped};
+use plexum_openai_provider::framing::{Framer, START_BYTES, Skipped};
 use tokio::io::AsyncRead;
 
 /// The longest line that is read, in bytes. Images come in base64, and one may have 20 MiB.
@@ -19,12 +19,24 @@ pub enum Line {
     /// Text.
     Text(String),
     /// Something that is not UTF-8. Nothing in it is replaced: a prompt would be changed by that.
-    NotUtf8,
+    NotUtf8 {
+        /// What it begins with, as far as that is text.
+        start: String,
+    },
     /// One that was too long, and was discarded as it came.
     TooLong {
         /// How long it was.
         bytes: u64,
+        /// What it begins with, as far as that is text.
+        start: String,
     },
+}
+
+/// The text at the start of these bytes.
+fn start(bytes: &[u8]) -> String {
+    let bytes = bytes.get(..START_BYTES).unwrap_or(bytes);
+    let text = bytes.utf8_chunks().next().map(|chunk| chunk.valid());
+    text.unwrap_or_default().to_owned()
 }
 
 /// Reads one line after the other, and passes over blank ones.
@@ -70,14 +82,19 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     fn take(&mut self) -> Option<Line> {
         loop {
             if let Some(line) = self.skipped.pop_front_if(|line| line.at <= self.taken) {
-                return Some(Line::TooLong { bytes: line.length });
+                return Some(Line::TooLong {
+                    bytes: line.length,
+                    start: start(&line.start),
+                });
             }
             let rest = self.bytes.get(self.taken..)?;
             let line = rest.get(..memchr(b'\n', rest)?)?;
             self.taken += line.len() + 1;
             if !line.iter().all(u8::is_ascii_whitespace) {
-                let line = String::from_utf8(line.to_vec());
-                return Some(line.map_or(Line::NotUtf8, Line::Text));
+                let text = String::from_utf8(line.to_vec());
+                return Some(
+                    text.map_or_else(|_| Line::NotUtf8 { start: start(line) }, Line::Text),
+                );
             }
         }
     }
@@ -108,6 +125,26 @@ mod tests {
         Line::Text(text.into())
     }
 
+    /// The line that was too long, without as much of it as happened to be read.
+    fn without_start(line: Line) -> Line {
+        match line {
+            Line::TooLong { bytes, start } => {
+                assert!(start.len() > 8, "{start:?}");
+                assert!(
+                    "123456789012345678901234567890".starts_with(&start),
+                    "{start:?}"
+                );
+                too_long(bytes)
+            }
+            line => line,
+        }
+    }
+
+    fn too_long(bytes: u64) -> Line {
+        let start = String::new();
+        Line::TooLong { bytes, start }
+    }
+
     #[tokio::test]
     async fn lines_come_whole_however_the_bytes_arrive() {
         let bytes = "{\"a\":1}\r\n\n \t\r\nzwölf\u{2028}\nlast".as_bytes();
@@ -125,16 +162,17 @@ mod tests {
     async fn a_line_that_is_too_long_costs_only_itself() {
         let bytes = b"12345678\n123456789\nok\n123456789012345678901234567890\nok\n123456789";
         for piece in 1..=bytes.len() {
-            let found = lines(bytes, piece, 8).await;
+            let found = lines(bytes, piece, 8).await.into_iter();
+            let found: Vec<_> = found.map(without_start).collect();
             assert_eq!(
                 found,
                 [
                     text("12345678"),
-                    Line::TooLong { bytes: 9 },
+                    too_long(9),
                     text("ok"),
-                    Line::TooLong { bytes: 30 },
+                    too_long(30),
                     text("ok"),
-                    Line::TooLong { bytes: 9 },
+                    too_long(9),
                 ],
                 "pieces of {piece}"
             );
@@ -143,7 +181,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_utf8_costs_only_its_line() {
+        let not_utf8 = |start: &str| Line::NotUtf8 {
+            start: start.to_owned(),
+        };
         let found = lines(b"a\xffb\nok\n\xc3", 64, 100).await;
-        assert_eq!(found, [Line::NotUtf8, text("ok"), Line::NotUtf8]);
+        assert_eq!(found, [not_utf8("a"), text("ok"), not_utf8("")]);
     }
 }

@@ -3,12 +3,12 @@
 use std::io;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::json_line::write_line;
-use super::outgoing::Outgoing;
 
 /// How many answers may wait. Answers are small: no more than a few KiB each.
 const WAITING_ANSWERS: usize = 256;
@@ -24,16 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The way to the client. The writer ends when both senders are gone; when it has ended before, both are
 /// closed.
-pub struct Output {
+pub struct Output<M> {
     /// Answers overtake events, so that a flood of these holds up no answer.
-    pub answers: mpsc::Sender<Outgoing>,
+    pub answers: mpsc::Sender<M>,
     /// Events come in the order in which they are sent.
-    pub events: mpsc::Sender<Outgoing>,
+    pub events: mpsc::Sender<M>,
     /// What became of the writer.
     pub writer: JoinHandle<io::Result<()>>,
 }
 
-impl Output {
+impl<M: Serialize + Send + 'static> Output<M> {
     /// Starts the writer. Once `finishing` is true, it gives up with [`io::ErrorKind::TimedOut`] when the client stops
     /// reading; until then it waits forever.
     pub fn to(
@@ -63,14 +63,14 @@ impl Output {
 }
 
 /// What waits to be written.
-struct Queue {
-    answers: mpsc::Receiver<Outgoing>,
-    events: mpsc::Receiver<Outgoing>,
+struct Queue<M> {
+    answers: mpsc::Receiver<M>,
+    events: mpsc::Receiver<M>,
 }
 
-impl Queue {
+impl<M> Queue<M> {
     /// The next message; `None` when no more can come.
-    async fn next(&mut self) -> Option<Outgoing> {
+    async fn next(&mut self) -> Option<M> {
         tokio::select! {
             biased;
             Some(answer) = self.answers.recv() => Some(answer),
@@ -80,14 +80,14 @@ impl Queue {
     }
 
     /// The next message, if there is one already.
-    fn ready(&mut self) -> Option<Outgoing> {
+    fn ready(&mut self) -> Option<M> {
         let answer = self.answers.try_recv();
         answer.or_else(|_| self.events.try_recv()).ok()
     }
 }
 
-async fn write(
-    mut queue: Queue,
+async fn write<M: Serialize>(
+    mut queue: Queue<M>,
     mut writer: impl AsyncWrite + Unpin,
     mut finishing: watch::Receiver<bool>,
     patience: Duration,
@@ -121,15 +121,19 @@ async fn out_of(patience: Duration, finishing: &mut watch::Receiver<bool>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Id;
-    use super::super::success::Success;
     use super::*;
-    use plexum_openai_provider::Event;
     use tokio::io::AsyncReadExt;
 
-    fn event(index: u32) -> Outgoing {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Sent {
+        Event { index: u32, text: String },
+        Answer { result: () },
+    }
+
+    fn event(index: u32) -> Sent {
         let text = "x".repeat(1000);
-        Outgoing::turn_event("1", Event::TextDelta { index, text })
+        Sent::Event { index, text }
     }
 
     #[tokio::test]
@@ -153,7 +157,7 @@ mod tests {
         );
         output
             .answers
-            .send(Outgoing::answer(Id::null(), Ok(Success::Done {})))
+            .send(Sent::Answer { result: () })
             .await
             .unwrap();
         drop((output.answers, output.events));
@@ -172,7 +176,7 @@ mod tests {
         assert!(answer + WAITING_EVENTS / 2 < lines.len(), "{answer}");
         let indexes = lines.iter().filter_map(|line| {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
-            value["params"]["event"]["index"].as_u64()
+            value["index"].as_u64()
         });
         assert!(
             indexes.eq(0..u64::from(sent)),
