@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::value::RawValue;
 
 use super::image::{ImageError, StagedImages};
-use super::private_folder::{PrivateFolder, SCHEMA, sweep};
+use super::private_folder::{PrivateFolder, SCHEMA, sweep_once};
 use crate::config::Instructions;
 use crate::contract::effort::is_effort;
 use crate::contract::request::Request;
@@ -27,14 +26,6 @@ pub enum HandoverError {
     /// Its output schema cannot be put where codex can read it.
     #[error("The output schema could not be copied to a temporary file: {0}")]
     Schema(std::io::Error),
-}
-
-/// Removes what killed hosts have left, once in a process. Nothing waits for it.
-fn sweep_once() {
-    static BEGUN: AtomicBool = AtomicBool::new(false);
-    if !BEGUN.swap(true, Ordering::Relaxed) {
-        drop(tokio::task::spawn_blocking(sweep));
-    }
 }
 
 /// What is handed over. Dropping this removes the files.

@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions, Permissions, read_dir, set_permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::process::geteuid;
@@ -104,9 +105,14 @@ fn is_at(open: &File, path: &Path) -> bool {
     matches!((open, there), (Ok(open), Ok(there)) if identity(&open) == identity(&there))
 }
 
-/// Removes what killed hosts have left where temporary files go.
-pub fn sweep() {
-    sweep_within(&std::env::temp_dir());
+/// Removes what killed hosts have left where temporary files go, once in a process. Nothing waits for it. Needs a runtime.
+pub fn sweep_once() {
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+    if !BEGUN.swap(true, Ordering::Relaxed) {
+        drop(tokio::task::spawn_blocking(|| {
+            sweep_within(&std::env::temp_dir());
+        }));
+    }
 }
 
 fn sweep_within(place: &Path) {

@@ -58,6 +58,17 @@ async fn until(turn: &mut Turn, event: Option<Event>) {
     }
 }
 
+/// Takes events up to the turn's end, and says how it ended.
+async fn end(turn: &mut Turn) -> StopReason {
+    loop {
+        let event = turn.next().await;
+        if let Some(Event::MessageEnd { stop_reason, .. }) = event {
+            return stop_reason;
+        }
+        assert!(event.is_some(), "the turn has no end");
+    }
+}
+
 #[tokio::test]
 async fn an_event_arrives_while_codex_waits() {
     let (workspace, mut turn) = paused([
@@ -129,12 +140,7 @@ async fn who_hears_of_the_end_finds_the_conversation_free_and_no_image() {
     // The first turn has its thread's id written to the disk, which its end does not wait for, but the next turn does.
     for request in [Request::prompt("hello"), request] {
         let mut turn = provider.turn(workspace.path(), request);
-        let failure = loop {
-            if let Some(Event::MessageEnd { failure, .. }) = turn.next().await {
-                break failure;
-            }
-        };
-        assert_eq!(failure, None);
+        assert_eq!(end(&mut turn).await, StopReason::EndTurn);
     }
     File::open(workspace.path()).unwrap().try_lock().unwrap();
     let call = &workspace.calls().unwrap()[1];
@@ -178,26 +184,10 @@ async fn a_turn_whose_events_nobody_takes_holds_up_no_other() {
     tokio::task::spawn_blocking(is_said).await.unwrap();
     first.cancel();
     let mut second = provider.turn(workspace.path(), Request::prompt("two"));
-    let ends = async {
-        loop {
-            if let Some(Event::MessageEnd { failure, .. }) = second.next().await {
-                return failure;
-            }
-        }
-    };
-    assert_eq!(tokio::time::timeout(HANGS, ends).await, Ok(None));
+    let ends = tokio::time::timeout(HANGS, end(&mut second)).await;
+    assert_eq!(ends, Ok(StopReason::EndTurn));
     // Its end waits for whoever takes it, however late.
-    let mut last = None;
-    while let Some(event) = first.next().await {
-        last = Some(event);
-    }
-    assert!(matches!(
-        last,
-        Some(Event::MessageEnd {
-            stop_reason: StopReason::Aborted,
-            ..
-        })
-    ));
+    assert_eq!(end(&mut first).await, StopReason::Aborted);
 }
 
 #[tokio::test]
@@ -297,16 +287,7 @@ async fn a_process_that_codex_left_behind_does_not_hold_the_end_up() {
         group: ChildGroup::Session,
     };
     let (workspace, mut turn) = paused([child, Step::TurnCompleted]);
-    let end = async {
-        loop {
-            let event = turn.next().await;
-            if let Some(Event::MessageEnd { stop_reason, .. }) = event {
-                return stop_reason;
-            }
-            assert!(event.is_some(), "the turn is over");
-        }
-    };
-    let end = tokio::time::timeout(HANGS, end).await;
+    let end = tokio::time::timeout(HANGS, end(&mut turn)).await;
     assert_eq!(
         end,
         Ok(StopReason::EndTurn),

@@ -1,5 +1,5 @@
-//! The events of a turn without what no two turns have in common: ids, folders, addresses, and into how many pieces a
-//! text is cut.
+//! The events of a turn without what no two turns have in common: ids, folders, addresses, into how many pieces a text is
+//! cut, and what is chance.
 
 use plexum_openai_provider::Event;
 use plexum_openai_provider_tests::agent::Agent;
@@ -19,7 +19,8 @@ pub fn events(events: &[Event], agent: &Agent) -> Vec<Value> {
             _ => canonical.push(event),
         }
     }
-    let canonical = with_numbered_tools(tools_together(canonical));
+    let mut canonical = with_numbered_tools(tools_together(canonical));
+    forget_states_of_new_agents(&mut canonical);
     let text = Value::Array(canonical).to_string();
     let text = text
         .replace(&agent.workspace.path().display().to_string(), "WORKSPACE")
@@ -84,4 +85,21 @@ fn with_numbered_tools(mut events: Vec<Value>) -> Vec<Value> {
         }
     }
     events
+}
+
+/// How far an agent has come at the moment in which the tool that starts it returns is chance: `pending_init` mostly,
+/// `running` on a busy machine. Only who was started is compared.
+fn forget_states_of_new_agents(events: &mut [Value]) {
+    let starts = events.iter().filter(|event| kind(event) == "tool_start");
+    let spawns = starts.filter(|start| start["title"] == "spawn_agent");
+    let ids: Vec<Value> = spawns.map(|start| start["id"].clone()).collect();
+    let ends = events
+        .iter_mut()
+        .filter(|event| kind(event) == "tool_end" && ids.contains(&event["id"]));
+    for end in ends {
+        let output = end["output"].as_str().map(serde_json::from_str);
+        if let Some(Ok(Value::Object(agents))) = output {
+            end["output"] = agents.keys().map(String::as_str).collect();
+        }
+    }
 }

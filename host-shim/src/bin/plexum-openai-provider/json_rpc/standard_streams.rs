@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut, IsTerminal as _, Write as _};
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, retry_on_intr};
@@ -18,7 +19,7 @@ pub const STANDARD_STREAMS: usize = 2;
 const HERE: u64 = u64::MAX;
 
 /// Whether the kernel looks at the flags of a call at all. gVisor does not, and would let a call block that must not.
-fn flags_count() -> bool {
+static FLAGS_COUNT: LazyLock<bool> = LazyLock::new(|| {
     let unknown = ReadWriteFlags::from_bits_retain(1 << 30);
     let Ok((reader, mut writer)) = io::pipe() else {
         return false;
@@ -26,7 +27,7 @@ fn flags_count() -> bool {
     let mut byte = [0];
     writer.write_all(&byte).is_ok()
         && preadv2(reader, &mut [IoSliceMut::new(&mut byte)], HERE, unknown).is_err()
-}
+});
 
 /// Whether this says that the call cannot be made so, and not what became of it.
 fn is_refusal(error: Errno) -> bool {
@@ -49,7 +50,7 @@ impl StandardInput {
     pub fn new() -> Self {
         let stdin = io::stdin();
         // A terminal stops who reads it in the background, which a person should see at once.
-        if stdin.is_terminal() || !flags_count() {
+        if stdin.is_terminal() || !*FLAGS_COUNT {
             return StandardInput::OnThread(tokio::io::stdin());
         }
         // SAFETY: it is descriptor 0 for all of the program's life.
@@ -114,7 +115,7 @@ impl StandardOutput {
         StandardOutput {
             on_thread: tokio::io::stdout(),
             is_writing: false,
-            always: !flags_count(),
+            always: !*FLAGS_COUNT,
         }
     }
 
