@@ -18,10 +18,10 @@ const CASES: [(&str, i64, &str, &str); 8] = [
         "model_unsupported",
         "is not supported",
     ),
-    ("mock:e429quota", -32603, "usage_limit", "usage limit"),
+    ("mock:e429quota", -32050, "usage_limit", "usage limit"),
     ("mock:e429", -32603, "rate_limited", "429"),
     ("mock:overloaded", -32603, "overloaded", "at capacity"),
-    ("mock:ctx", -32603, "context_overflow", "context window"),
+    ("mock:ctx", -32050, "context_overflow", "context window"),
     ("mock:drop", -32603, "network", "stream disconnected"),
     (
         "mock:e400plain",
@@ -40,6 +40,11 @@ fn is_told(answer: &Value, code: i64, kind: &str, words: &str) {
     );
     let message = error["message"].as_str().unwrap();
     assert!(message.contains(words), "{answer}");
+    let data = &error["data"];
+    assert_eq!(code == -32603, data["retryable"] == true, "{answer}");
+    assert_eq!(code == -32000, data["authRequired"] == true, "{answer}");
+    // acpx would show that in the place of the message.
+    assert!(data["details"].is_null(), "{answer}");
     assert!(message.ends_with(&format!("({kind})")), "{answer}");
 }
 
@@ -108,7 +113,7 @@ fn a_codex_that_is_not_there_is_told_with_what_to_do() {
     let (_, answer) = agent.turn(&session, "x");
     is_told(
         &answer,
-        -32603,
+        -32050,
         "not_installed",
         "npm install -g @openai/codex",
     );

@@ -39,7 +39,7 @@ fn a_client_gets_the_servers_that_codex_has_and_is_told_how_to_add_others() {
             ),
             (
                 json!({ "type": "sse", "name": "web", "url": "http://127.0.0.1:1/sse", "headers": [] }),
-                "take \"web\" out of the client's settings for this agent, as codex has no servers over SSE".to_owned(),
+                "(`acp --leave-out-mcp-servers`), as codex has no servers over SSE".to_owned(),
             ),
             (
                 json!({ "type": "http", "name": "web", "url": "http://127.0.0.1:1/mcp", "headers": [] }),
@@ -50,6 +50,39 @@ fn a_client_gets_the_servers_that_codex_has_and_is_told_how_to_add_others() {
             let message = error["message"].as_str().unwrap();
             assert!(message.contains(&command), "{message}");
             assert!(!message.contains("secret"), "{message}");
+        }
+    });
+}
+
+#[test]
+fn an_agent_that_leaves_servers_out_says_which() {
+    side_by_side(real_codex!(), |codex| {
+        let real = Real::new(&codex).unwrap();
+        let toml = "[mcp_servers.lab]\ncommand = \"/bin/lab\"\n";
+        real.home.append_config(toml).unwrap();
+        let mut agent = Agent::spawn(on_real_codex(&real).arg("--leave-out-mcp-servers"));
+        agent.call("initialize", json!({ "protocolVersion": 1 }));
+        let server = |name: &str, headers: serde_json::Value| json!({ "type": "http", "name": name, "url": "http://127.0.0.1:1/mcp", "headers": headers });
+        let secret = json!([{ "name": "A", "value": "secret" }]);
+        let lab = json!({ "name": "lab", "command": "/bin/lab", "args": [], "env": [] });
+        let wanted = json!({ "cwd": real.workspace.path(), "mcpServers": [server("web", secret), lab, server("net", json!([]))] });
+        let answer = agent.call("session/new", wanted);
+        let session = answer["sessionId"].as_str().unwrap().to_owned();
+        for (prompt, warnings) in [("mock:text=one", 1), ("mock:text=two", 0)] {
+            let id = agent.prompt(&session, prompt);
+            let answer = agent.answer(id);
+            assert_eq!(answer["result"]["stopReason"], "end_turn", "{answer}");
+            let updates = agent.updates(&session);
+            let said: Vec<&str> = updates
+                .iter()
+                .filter(|update| update["sessionUpdate"] == "agent_thought_chunk")
+                .filter_map(|update| update["content"]["text"].as_str())
+                .filter(|text| text.contains("MCP servers"))
+                .collect();
+            assert_eq!(said.len(), warnings, "{updates:?}");
+            for text in said {
+                assert!(text.contains(": web, net. "), "{text}");
+            }
         }
     });
 }

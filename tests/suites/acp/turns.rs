@@ -61,7 +61,7 @@ fn a_turn_with_everything_in_it() {
             chunk("agent_thought_chunk", "thought-0", "hm"),
             json!({ "sessionUpdate": "tool_call", "toolCallId": "item_1", "title": "ls", "kind": "execute", "status": "in_progress", "rawInput": { "command": "ls" } }),
             json!({ "sessionUpdate": "tool_call_update", "toolCallId": "item_1", "status": "completed",
-                "content": [{ "type": "content", "content": { "type": "text", "text": "```\na\n```" } }], "rawOutput": { "exitCode": 0 } }),
+                "content": [{ "type": "content", "content": { "type": "text", "text": "```\na\n```" } }] }),
             json!({ "sessionUpdate": "tool_call", "toolCallId": "item_2", "title": "add /w/a", "kind": "edit", "status": "in_progress",
                 "locations": [{ "path": "/w/a" }], "rawInput": { "changes": [{ "path": "/w/a", "kind": "add" }] } }),
             json!({ "sessionUpdate": "tool_call_update", "toolCallId": "item_2", "status": "completed" }),

@@ -50,6 +50,8 @@ struct State {
     before: Vec<PathBuf>,
     /// Whether it takes no prompts any more.
     is_closing: bool,
+    /// What the next turn begins with.
+    warning: Option<String>,
     waiting: VecDeque<Prompt>,
     /// The prompt whose turn runs, and how to cancel that.
     running: Option<(Id, watch::Sender<bool>)>,
@@ -102,6 +104,7 @@ impl Conversation {
                 record,
                 before: Vec::new(),
                 is_closing: false,
+                warning: None,
                 waiting: VecDeque::new(),
                 running: None,
             }),
@@ -150,6 +153,11 @@ impl Conversation {
         state.record.effort = before.effort;
         state.record.begun |= before.begun;
         state.record.title = state.record.title.take().or(before.title);
+    }
+
+    /// Has the next turn begin with this, and with nothing that was to be said there before.
+    pub fn warn(&self, warning: Option<String>) {
+        self.state().warning = warning;
     }
 
     /// Has a prompt wait for its turn. Returns the work of this session if none was under way.
@@ -382,7 +390,11 @@ impl Conversation {
         let mut updates = Updates::new(name, self.0.shows_notices, record.begun);
         let mut begun = Some(begun).filter(|_| !record.begun);
         let mut stopping = false;
-        let mut waiting = VecDeque::new();
+        let warning = self.state().warning.take();
+        let mut waiting: VecDeque<_> = warning
+            .map(|said| updates.warning(said))
+            .into_iter()
+            .collect();
         let end = loop {
             tokio::select! {
                 asked = cancelled.wait_for(|cancelled| *cancelled), if !stopping => {

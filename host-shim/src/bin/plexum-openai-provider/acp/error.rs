@@ -9,8 +9,10 @@ use crate::json_rpc::error::{INVALID_PARAMS, INVALID_REQUEST, RpcError, shortene
 const AUTHENTICATION_REQUIRED: i32 = -32000;
 /// There is no such session.
 const RESOURCE_NOT_FOUND: i32 = -32002;
-/// What happened is in the message.
+/// What happened is in the message. Some clients repeat a request that is answered so.
 const INTERNAL_ERROR: i32 = -32603;
+/// Somebody has to do what the message says, or ask for something else: the same request would fail again. Of this agent.
+const IN_VAIN: i32 = -32050;
 
 /// What to do about a line that is too long.
 pub const SHORTER_LINES: &str = "send smaller images, or fewer";
@@ -35,6 +37,11 @@ pub fn internal(message: &str) -> RpcError {
     RpcError::new(INTERNAL_ERROR, message, None)
 }
 
+/// Something on this machine has to be put right first.
+pub fn in_vain(message: &str) -> RpcError {
+    RpcError::new(IN_VAIN, message, None)
+}
+
 /// The agent has too much to do: a client that does not read, or does not wait.
 pub fn too_much(message: &str) -> RpcError {
     let data = json!({ "retryable": true });
@@ -54,8 +61,10 @@ pub fn ending() -> RpcError {
 pub fn of_store(error: &SessionError) -> RpcError {
     let code = match error.kind {
         SessionErrorKind::Lost => RESOURCE_NOT_FOUND,
-        SessionErrorKind::Denied => INVALID_PARAMS,
-        _ => INTERNAL_ERROR,
+        SessionErrorKind::Busy | SessionErrorKind::Moved | SessionErrorKind::Unavailable => {
+            INTERNAL_ERROR
+        }
+        _ => IN_VAIN,
     };
     RpcError::new(code, &error.message, None)
 }
@@ -76,7 +85,10 @@ pub fn of_turn(failure: Failure) -> RpcError {
         FailureKind::InvalidRequest
         | FailureKind::PromptTooLarge
         | FailureKind::ModelUnsupported => INVALID_PARAMS,
-        _ => INTERNAL_ERROR,
+        _ if retryable => INTERNAL_ERROR,
+        // Ours to put right.
+        FailureKind::Internal => INTERNAL_ERROR,
+        _ => IN_VAIN,
     };
     let mut data = Map::new();
     data.insert("kind".to_owned(), json!(kind));
@@ -84,8 +96,13 @@ pub fn of_turn(failure: Failure) -> RpcError {
     if let Some(milliseconds) = retry_after_ms {
         data.insert("retryAfterMs".to_owned(), json!(milliseconds));
     }
+    // Not `details`, which some clients show in the place of the message.
     if let Some(detail) = detail {
-        data.insert("details".to_owned(), json!(shortened(&detail)));
+        data.insert("detail".to_owned(), json!(shortened(&detail)));
+    }
+    // By this, some clients tell that somebody has to log in.
+    if kind == FailureKind::Auth {
+        data.insert("authRequired".to_owned(), json!(true));
     }
     let name = json!(kind);
     let name = name.as_str().unwrap_or_default();

@@ -363,6 +363,9 @@ pub enum ToolContent {
 #[derive(Debug, Serialize)]
 pub struct Location {
     pub path: String,
+    /// Counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
 }
 
 /// A step of the plan.

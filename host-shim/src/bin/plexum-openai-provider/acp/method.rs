@@ -2,10 +2,12 @@
 //!
 //! Members that are not named here are passed over, as the protocol asks of an agent: clients of later versions send more.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::content::Block;
@@ -112,7 +114,7 @@ pub struct McpServer {
     pub command: Option<String>,
     #[serde(default)]
     pub args: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "variables")]
     pub env: Vec<Variable>,
     #[serde(default)]
     pub url: Option<String>,
@@ -211,6 +213,36 @@ where
     Ok(serde_json::from_str(raw.get()).unwrap_or_default())
 }
 
+/// Variables as the protocol has them, a list, or as some clients have them: an object with their values.
+fn variables<'de, D>(deserializer: D) -> Result<Vec<Variable>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    struct Read;
+
+    impl<'de> Visitor<'de> for Read {
+        type Value = Vec<Variable>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an array of variables")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+            Deserialize::deserialize(SeqAccessDeserializer::new(list))
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+            let mut variables = Vec::new();
+            while let Some((name, value)) = object.next_entry()? {
+                variables.push(Variable { name, value });
+            }
+            Ok(variables)
+        }
+    }
+
+    deserializer.deserialize_any(Read)
+}
+
 /// A member that may be null instead of empty (`x-deserialize-default-on-null`).
 fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
@@ -256,6 +288,9 @@ mod tests {
         let read: NewSession = of(params).unwrap();
         let names: Vec<_> = read.mcp_servers.iter().map(|s| &*s.name).collect();
         assert_eq!(names, ["a", "b"]);
+        let params = r#"{"cwd":"/w","mcpServers":[{"name":"a","command":"/bin/a","env":[{"name":"A","value":"b"}]},{"name":"a","command":"/bin/a","env":{"A":"b"}}]}"#;
+        let other: NewSession = of(params).unwrap();
+        assert_eq!(other.mcp_servers[0], other.mcp_servers[1]);
         let web = &read.mcp_servers[1];
         assert_eq!(
             (&web.command, web.url.as_deref()),
@@ -264,6 +299,10 @@ mod tests {
         for (params, field) in [
             (r#"{"cwd":7}"#, "`cwd`"),
             (r#"{"cwd":"/w","mcpServers":[7]}"#, "`mcpServers[0]`"),
+            (
+                r#"{"cwd":"/w","mcpServers":[{"name":"a","env":{"A":7}}]}"#,
+                "`mcpServers[0].env.A`",
+            ),
             (
                 r#"{"cwd":"/w","mcpServers":[{"command":"/bin/a"}]}"#,
                 "`mcpServers[0]`",

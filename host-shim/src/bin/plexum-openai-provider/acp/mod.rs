@@ -26,6 +26,7 @@ use clap::Args;
 use plexum_openai_provider::{SessionFiles, SessionIndex, Transport};
 
 use self::requests::Requests;
+use self::servers::Others;
 use self::sessions::Sessions;
 use super::json_rpc::connection;
 use super::json_rpc::standard_streams::{STANDARD_STREAMS, StandardInput, StandardOutput};
@@ -60,6 +61,10 @@ pub struct Acp {
     /// Run `codex login` in this terminal instead; editors that offer to log in do this
     #[arg(long)]
     login: bool,
+    /// Open sessions without those of the client's MCP servers that codex is not configured with, and say so, instead of
+    /// refusing
+    #[arg(long)]
+    leave_out_mcp_servers: bool,
 }
 
 impl Acp {
@@ -83,8 +88,13 @@ impl Acp {
                 .await
                 .map_err(|error| anyhow!("the component cannot describe itself: {error:#}"))?;
             let (reader, writer) = (StandardInput::new(), StandardOutput::new());
+            let others = if self.leave_out_mcp_servers {
+                Others::LeftOut
+            } else {
+                Others::Refused
+            };
             let service = |events| {
-                let sessions = Sessions::new(provider.clone(), index, &description, events);
+                let sessions = Sessions::new(provider.clone(), index, &description, others, events);
                 Requests::new(description, sessions)
             };
             let served = connection::serve(service, reader, writer, signals.stopped()).await;

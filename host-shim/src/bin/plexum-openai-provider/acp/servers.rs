@@ -1,40 +1,65 @@
 //! The MCP servers that a client wants codex to have.
 //!
 //! **Invariant:** a client does not decide which programs run here. Codex has those that the operator has configured.
+//! Others are refused, or left out: which of the two, the command line says.
 
 use plexum_openai_provider::audit::shell_word;
 use plexum_openai_provider::{Config, mcp};
 
 use super::error;
 use super::method::{McpServer, Variable};
-use crate::json_rpc::error::RpcError;
+use crate::json_rpc::error::{RpcError, shortened};
 
-/// Whether codex has these servers already, because the operator has configured them.
+/// What becomes of a session with servers that codex does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// It is not opened.
+    Refused,
+    /// It does without them.
+    LeftOut,
+}
+
+/// Whether codex has these servers already, because the operator has configured them. If others are left out, returns what
+/// to say about that.
 ///
 /// # Errors
-/// If it does not have one, or if that is not known.
-pub async fn check(config: &Config, wanted: &[McpServer]) -> Result<(), RpcError> {
+/// If it does not have one and others are refused, or if that is not known.
+pub async fn check(
+    config: &Config,
+    wanted: &[McpServer],
+    others: Others,
+) -> Result<Option<String>, RpcError> {
     let configured = mcp::servers(config).await;
     // No fault of the client's.
     let configured = configured.map_err(|problem| {
-        error::internal(&format!(
+        error::in_vain(&format!(
             "which MCP servers codex has is not known: {problem}; `codex mcp list` in a terminal shows it"
         ))
     })?;
+    let mut left_out = Vec::new();
     for (position, server) in wanted.iter().enumerate() {
         if configured.iter().any(|known| is_it(known, server)) {
+            continue;
+        }
+        if others == Others::LeftOut {
+            left_out.push(shortened(&server.name));
             continue;
         }
         let field = format!("mcpServers[{position}]");
         // The command comes last, as it may be long and be cut off.
         let problem = format!(
-            "a client does not decide which MCP servers codex has: take {:?} out of the client's settings for this agent{}",
+            "a client does not decide which MCP servers codex has: take {:?} out of the client's settings, or have this agent do without it (`acp --leave-out-mcp-servers`){}",
             server.name,
             remedy(server)
         );
         return Err(RpcError::invalid_params(&field, &problem));
     }
-    Ok(())
+    Ok((!left_out.is_empty()).then(|| {
+        format!(
+            "Codex does without these MCP servers of the client, as it is not configured with them: {}. `codex mcp add` in a terminal adds one.",
+            left_out.join(", ")
+        )
+    }))
 }
 
 /// Whether codex's server does what the client wants of its own.

@@ -14,7 +14,7 @@ use super::error;
 use super::message::{Message, Success};
 use super::method::{ListSessions, NewSession, absolute};
 use super::options::Chosen;
-use super::servers;
+use super::servers::{self, Others};
 use crate::json_rpc::error::RpcError;
 use crate::json_rpc::line::MAX_LINE_BYTES;
 use crate::json_rpc::message::Id;
@@ -39,6 +39,8 @@ struct Inner {
     provider: Provider,
     index: SessionIndex,
     models: Vec<Model>,
+    /// The MCP servers that codex does not have.
+    others: Others,
     events: mpsc::Sender<Message>,
     open: Mutex<HashMap<String, Conversation>>,
     /// How much more the prompts that wait or run may hold, in bytes.
@@ -53,6 +55,7 @@ impl Sessions {
         provider: Provider,
         index: SessionIndex,
         description: &Description,
+        others: Others,
         events: mpsc::Sender<Message>,
     ) -> Self {
         Sessions {
@@ -60,6 +63,7 @@ impl Sessions {
                 provider,
                 index,
                 models: description.models.clone(),
+                others,
                 events,
                 open: Mutex::default(),
                 room: Arc::new(Semaphore::new(MOST_WAITING_BYTES)),
@@ -72,11 +76,11 @@ impl Sessions {
     pub fn create(&mut self, id: Id, params: NewSession, shows_notices: bool) {
         let inner = Arc::clone(&self.inner);
         self.answer(id, async move {
-            let workspace = inner.checked(params).await?;
+            let (workspace, warning) = inner.checked(params).await?;
             let created = inner.index.create(workspace).await;
             let record = created.map_err(|error| error::of_store(&error))?;
             let session_id = record.id.clone();
-            inner.open(record, shows_notices);
+            inner.open(record, shows_notices, warning);
             Ok(Success::NewSession {
                 session_id,
                 config_options: Chosen::default().options(&inner.models),
@@ -88,12 +92,12 @@ impl Sessions {
     pub fn resume(&mut self, id: Id, session_id: String, params: NewSession, shows_notices: bool) {
         let inner = Arc::clone(&self.inner);
         self.answer(id, async move {
-            let workspace = inner.checked(params).await?;
+            let (workspace, warning) = inner.checked(params).await?;
             let conversation = loop {
                 inner.until_closed(&session_id).await;
                 let found = inner.index.find(&session_id, &workspace).await;
                 let record = found.map_err(|error| error::of_store(&error))?;
-                if let Some(conversation) = inner.open(record, shows_notices) {
+                if let Some(conversation) = inner.open(record, shows_notices, warning.clone()) {
                     break conversation;
                 }
             };
@@ -296,12 +300,19 @@ impl Inner {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a session, unless it is being closed. If it is open already, its folder may have been renamed since.
-    fn open(&self, record: IndexedSession, shows_notices: bool) -> Option<Conversation> {
+    /// Opens a session, unless it is being closed. If it is open already, its folder may have been renamed since. Its next
+    /// turn begins with the warning.
+    fn open(
+        &self,
+        record: IndexedSession,
+        shows_notices: bool,
+        warning: Option<String>,
+    ) -> Option<Conversation> {
         let mut open = self.open_sessions();
         if let Some(conversation) = open.get(&record.id) {
             return (!conversation.is_closing()).then(|| {
                 conversation.take_record(record);
+                conversation.warn(warning);
                 conversation.clone()
             });
         }
@@ -314,6 +325,7 @@ impl Inner {
             shows_notices,
             record,
         );
+        conversation.warn(warning);
         open.insert(id, conversation.clone());
         Some(conversation)
     }
@@ -329,8 +341,8 @@ impl Inner {
         }
     }
 
-    /// The folder of a session that may be opened.
-    async fn checked(&self, params: NewSession) -> Result<PathBuf, RpcError> {
+    /// The folder of a session that may be opened, and what its user should know.
+    async fn checked(&self, params: NewSession) -> Result<(PathBuf, Option<String>), RpcError> {
         absolute("cwd", &params.cwd)?;
         let cwd = params.cwd.clone();
         let looked = spawn_blocking(move || cwd.read_dir().map(drop)).await;
@@ -344,9 +356,11 @@ impl Inner {
             let problem = "codex works in `cwd` alone: leave out `additionalDirectories`";
             return Err(RpcError::invalid_params("additionalDirectories", problem));
         }
-        if !params.mcp_servers.is_empty() {
-            servers::check(self.provider.config(), &params.mcp_servers).await?;
-        }
-        Ok(params.cwd)
+        let warning = if params.mcp_servers.is_empty() {
+            None
+        } else {
+            servers::check(self.provider.config(), &params.mcp_servers, self.others).await?
+        };
+        Ok((params.cwd, warning))
     }
 }

@@ -7,8 +7,8 @@ use plexum_openai_provider::{
     ToolStatus,
 };
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
 
 use super::message::{self, Location, PlanEntry, Priority, Severity, ToolContent, Update};
 
@@ -72,6 +72,11 @@ impl Updates {
         let mut updates: Vec<_> = self.end().into_iter().collect();
         updates.extend(self.of_event(event));
         updates
+    }
+
+    /// What to send first, when there is something that the user should know before the turn.
+    pub fn warning(&mut self, said: String) -> Update {
+        self.notice(Severity::Warning, said)
     }
 
     /// What is still to be sent at the end of the turn.
@@ -225,11 +230,7 @@ impl Updates {
             },
             status: message::ToolStatus::InProgress,
             content: changes.changes.iter().filter_map(Change::diff).collect(),
-            locations: changes
-                .changes
-                .into_iter()
-                .map(|change| Location { path: change.path })
-                .collect(),
+            locations: changes.changes.into_iter().map(Change::location).collect(),
             raw_input: raw(input.get()),
         }
     }
@@ -261,10 +262,8 @@ impl Updates {
         let tool = self.tools.remove(id);
         let kind = tool.as_ref().map_or(ToolKind::Other, |tool| tool.kind);
         let was_shown = tool.is_some_and(|tool| !tool.output.is_empty());
-        let mut raw_output = Map::new();
-        if let Some(code) = exit_code {
-            raw_output.insert("exitCode".to_owned(), json!(code));
-        }
+        // Some clients show this before what the command has printed, so it is left out where it says nothing new.
+        let exit_code = exit_code.filter(|code| *code != 0);
         let content = match output {
             // The change itself is shown already.
             _ if kind == ToolKind::FileChange => None,
@@ -278,7 +277,7 @@ impl Updates {
                 _ => message::ToolStatus::Failed,
             }),
             content,
-            raw_output: (!raw_output.is_empty()).then_some(Value::Object(raw_output)),
+            raw_output: exit_code.map(|code| json!({ "exitCode": code })),
         }
     }
 }
@@ -345,6 +344,17 @@ struct Change {
 }
 
 impl Change {
+    /// Where it is.
+    fn location(self) -> Location {
+        Location {
+            line: match &*self.kind {
+                "add" | "delete" => None,
+                _ => self.diff.as_deref().and_then(first_line),
+            },
+            path: self.path,
+        }
+    }
+
     /// What was there and what is there now. Of a file that was changed, these are the lines of the diff: all others are
     /// the same.
     fn diff(&self) -> Option<ToolContent> {
@@ -364,6 +374,14 @@ impl Change {
             new_text,
         })
     }
+}
+
+/// The line at which a unified diff begins, in the new file: `@@ -1,2 +3,4 @@` begins at 3. None of an empty file.
+fn first_line(diff: &str) -> Option<u32> {
+    let hunk = diff.lines().find_map(|line| line.strip_prefix("@@ "))?;
+    let new = hunk.split(' ').find_map(|side| side.strip_prefix('+'))?;
+    let line = new.split(',').next()?.parse().ok()?;
+    (line > 0).then_some(line)
 }
 
 /// The two sides of a unified diff: what is before its first hunk names files.
@@ -394,6 +412,8 @@ fn sides(diff: &str) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     /// What is sent for these events, without the members that are the same in all.
@@ -521,7 +541,7 @@ mod tests {
     fn a_change_of_files_names_them_and_shows_both_sides() {
         let changes = json!({"changes": [
             {"path": "/w/a", "kind": "add", "diff": "x\n"},
-            {"path": "/w/b", "kind": "update", "diff": "--- b\n+++ b\n@@ -1,2 +1,2 @@\n same\n\n--- old\n+new\n\\ No newline\n"},
+            {"path": "/w/b", "kind": "update", "diff": "--- b\n+++ b\n@@ -1,2 +3,2 @@\n same\n\n--- old\n+new\n\\ No newline\n"},
             {"path": "/w/c", "kind": "delete"},
         ]});
         let start = json!({"type": "tool_start", "id": "f", "kind": "file_change", "title": "t", "input": changes});
@@ -529,7 +549,7 @@ mod tests {
         assert_eq!(told[0]["kind"], "edit");
         assert_eq!(
             told[0]["locations"],
-            json!([{"path": "/w/a"}, {"path": "/w/b"}, {"path": "/w/c"}])
+            json!([{"path": "/w/a"}, {"path": "/w/b", "line": 3}, {"path": "/w/c"}])
         );
         assert_eq!(
             told[0]["content"],
