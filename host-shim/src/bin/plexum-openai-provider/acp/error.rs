@@ -61,6 +61,7 @@ pub fn ending() -> RpcError {
 pub fn of_store(error: &SessionError) -> RpcError {
     let code = match error.kind {
         SessionErrorKind::Lost => RESOURCE_NOT_FOUND,
+        SessionErrorKind::Denied => INVALID_PARAMS,
         SessionErrorKind::Busy | SessionErrorKind::Moved | SessionErrorKind::Unavailable => {
             INTERNAL_ERROR
         }
