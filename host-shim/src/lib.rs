@@ -65,6 +65,7 @@ pub use open_files::raise_limit as raise_open_files_limit;
 pub use provider::Provider;
 pub use session::files::{SESSION_FILE, SessionFiles};
 pub use session::folder::SaveStep;
+pub use session::history::{History, Said};
 pub use session::index::{IndexedSession, SessionIndex, SessionPage, title as session_title};
 pub use session::store::{
     Acquired, Loaded, LostFuture, Session, SessionEntry, SessionError, SessionErrorKind,

@@ -34,6 +34,7 @@ use crate::scarcity;
 use crate::session::decision::{self, Decision, Found, Known, decide};
 use crate::session::folder::{Folder, SaveStep, Sync, is_obstacle};
 use crate::session::git;
+use crate::session::history::{self, History};
 use crate::session::index::{self, SessionIndex};
 use crate::session::lock;
 use crate::session::place::{blocking, refused};
@@ -164,6 +165,27 @@ impl SessionFiles {
     pub(crate) fn peek_blocking(&self, key: &SessionKey) -> io::Result<Loaded> {
         let conversation = self.open(key, OpenState::IfThere)?;
         Ok(conversation.loaded(&conversation.decision()?))
+    }
+
+    /// What was said in the conversation, from codex's own record of its thread. Changes nothing, and does not wait for a
+    /// running turn.
+    ///
+    /// # Errors
+    /// As those of [`Self::peek`]; [`SessionErrorKind::Lost`] if codex has no record of it,
+    /// [`SessionErrorKind::Unreadable`] if its record cannot be read or has another form than those that are known.
+    pub async fn history(&self, key: &SessionKey) -> Result<History, SessionError> {
+        let (this, key) = (self.clone(), key.clone());
+        blocking(move || {
+            let Some(entry) = this.peek_blocking(&key)?.entry else {
+                return Ok(History::default());
+            };
+            let Some(home) = &this.codex_home else {
+                let message = "where codex keeps its records is not known: set HOME, or CODEX_HOME";
+                return Err(SessionError::new(SessionErrorKind::Unreadable, message));
+            };
+            history::of_thread(home, &entry.thread_id)
+        })
+        .await
     }
 
     /// Makes a thread this conversation's, as a person orders; whose it was before is told.

@@ -4,6 +4,7 @@ pub mod decision;
 pub mod files;
 pub mod folder;
 mod git;
+pub mod history;
 pub mod index;
 pub mod lock;
 pub mod place;

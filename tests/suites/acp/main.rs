@@ -11,6 +11,7 @@ mod acpx;
 mod client;
 mod ending;
 mod failures;
+mod history;
 mod library;
 mod login;
 mod protocol;

@@ -19,7 +19,7 @@ fn initialize_says_what_the_agent_can_do() {
         json!({
             "protocolVersion": 1,
             "agentCapabilities": {
-                "loadSession": false,
+                "loadSession": true,
                 "promptCapabilities": { "image": true, "audio": false, "embeddedContext": true },
                 "mcpCapabilities": { "http": false, "sse": false },
                 "sessionCapabilities": { "resume": {}, "list": {}, "close": {}, "delete": {} },
@@ -71,7 +71,7 @@ fn garbage_of_every_kind_is_answered_and_the_next_request_too() {
     );
     let besides = [
         (
-            r#"{"jsonrpc":"2.0","id":7,"method":"session/load","params":{"sessionId":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"method":"session/set_mode","params":{"sessionId":"x"}}"#,
             -32601,
         ),
         (&deep_params, -32602),

@@ -39,6 +39,7 @@ pub fn check(message: &Value, method: Option<&str>) {
             Some("initialize") => "InitializeResponse",
             Some("authenticate") => "AuthenticateResponse",
             Some("session/new") => "NewSessionResponse",
+            Some("session/load") => "LoadSessionResponse",
             Some("session/resume") => "ResumeSessionResponse",
             Some("session/list") => "ListSessionsResponse",
             Some("session/close") => "CloseSessionResponse",

@@ -29,7 +29,7 @@ pub enum Success {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         config_options: Vec<ConfigOption>,
     },
-    /// Of `session/resume` and `session/set_config_option`.
+    /// Of `session/load`, `session/resume` and `session/set_config_option`.
     Options { config_options: Vec<ConfigOption> },
     /// Of `session/list`.
     Sessions {
@@ -61,7 +61,7 @@ impl Success {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentCapabilities {
-    /// Codex keeps the history and does not tell it in this form, so it cannot be told again.
+    /// Whether it tells what was said before in a session.
     load_session: bool,
     prompt_capabilities: PromptCapabilities,
     mcp_capabilities: McpCapabilities,
@@ -139,11 +139,11 @@ pub struct Implementation {
 }
 
 /// The answer to `initialize`.
-pub fn initialized(has_terminal_login: bool, images: bool) -> Success {
+pub fn initialized(has_terminal_login: bool, images: bool, history: bool) -> Success {
     Success::Initialized {
         protocol_version: PROTOCOL_VERSION,
         agent_capabilities: AgentCapabilities {
-            load_session: false,
+            load_session: history,
             prompt_capabilities: PromptCapabilities {
                 image: images,
                 audio: false,
@@ -262,6 +262,8 @@ pub struct Updated {
     rename_all_fields = "camelCase"
 )]
 pub enum Update {
+    /// Text of a prompt of before.
+    UserMessageChunk { content: Text, message_id: String },
     /// Text of the answer.
     AgentMessageChunk { content: Text, message_id: String },
     /// Text of the reasoning, or about what happens.

@@ -18,10 +18,11 @@ use crate::json_rpc::message::said;
 pub const PROTOCOL_VERSION: u16 = 1;
 
 /// The names of the methods.
-pub const METHODS: [&str; 11] = [
+pub const METHODS: [&str; 12] = [
     "initialize",
     "authenticate",
     "session/new",
+    "session/load",
     "session/resume",
     "session/list",
     "session/close",
@@ -92,7 +93,7 @@ pub struct ClientInfo {
     pub version: Option<String>,
 }
 
-/// The params of `session/new`, and with the id of a session beside them, those of `session/resume`.
+/// The params of `session/new`, and with the id of a session beside them, those of `session/load` and `session/resume`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewSession {

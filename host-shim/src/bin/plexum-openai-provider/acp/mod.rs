@@ -10,6 +10,7 @@
 mod content;
 mod conversation;
 mod error;
+mod history;
 mod login;
 mod message;
 mod method;
@@ -77,8 +78,11 @@ impl Acp {
         let mut provider = self.provider.provider_over(Transport::AppServer)?;
         let index = SessionIndex::of_user()
             .context("there is no place to keep sessions: set HOME, or XDG_STATE_HOME")?;
-        if provider.config().sessions.postgres.is_none() {
-            provider = provider.with_session_store(SessionFiles::default().indexed(&index));
+        // With a fleet, what codex has recorded may be on another machine.
+        let files = provider.config().sessions.postgres.is_none();
+        let files = files.then(|| SessionFiles::default().indexed(&index));
+        if let Some(files) = &files {
+            provider = provider.with_session_store(files.clone());
         }
         let runtime = super::runtime(1 + STANDARD_STREAMS)?;
         let served = runtime.block_on(async {
@@ -94,7 +98,8 @@ impl Acp {
                 Others::Refused
             };
             let service = |events| {
-                let sessions = Sessions::new(provider.clone(), index, &description, others, events);
+                let sessions =
+                    Sessions::new(provider.clone(), index, files, &description, others, events);
                 Requests::new(description, sessions)
             };
             let served = connection::serve(service, reader, writer, signals.stopped()).await;

@@ -73,6 +73,11 @@ impl Requests {
                 return Ok(Some(Success::Done {}));
             }
             "session/new" => self.sessions.create(id, read(params)?, shows_notices),
+            "session/load" => {
+                let OfSession { session_id } = read(params)?;
+                self.sessions
+                    .load(id, session_id, read(params)?, shows_notices)?;
+            }
             "session/resume" => {
                 let OfSession { session_id } = read(params)?;
                 self.sessions
@@ -128,7 +133,11 @@ impl Requests {
         if let Some(client) = client_info {
             tracing::info!(name = client.name, version = client.version, "the client");
         }
-        let success = initialized(client_capabilities.has_terminal_login(), self.takes_images);
+        let success = initialized(
+            client_capabilities.has_terminal_login(),
+            self.takes_images,
+            self.sessions.have_history(),
+        );
         self.client = Some(client_capabilities);
         Ok(success)
     }

@@ -5,13 +5,16 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use plexum_openai_provider::{Description, IndexedSession, Model, Provider, SessionIndex};
+use plexum_openai_provider::{
+    Description, IndexedSession, Model, Provider, SessionFiles, SessionIndex, SessionKey,
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::conversation::Conversation;
 use super::error;
-use super::message::{Message, Success};
+use super::history;
+use super::message::{Message, Success, updated};
 use super::method::{ListSessions, NewSession, absolute};
 use super::options::Chosen;
 use super::servers::{self, Others};
@@ -38,6 +41,8 @@ pub struct Sessions {
 struct Inner {
     provider: Provider,
     index: SessionIndex,
+    /// Where their conversations are kept, if what was said in them can be told.
+    files: Option<SessionFiles>,
     models: Vec<Model>,
     /// The MCP servers that codex does not have.
     others: Others,
@@ -54,6 +59,7 @@ impl Sessions {
     pub fn new(
         provider: Provider,
         index: SessionIndex,
+        files: Option<SessionFiles>,
         description: &Description,
         others: Others,
         events: mpsc::Sender<Message>,
@@ -62,6 +68,7 @@ impl Sessions {
             inner: Arc::new(Inner {
                 provider,
                 index,
+                files,
                 models: description.models.clone(),
                 others,
                 events,
@@ -92,24 +99,45 @@ impl Sessions {
     pub fn resume(&mut self, id: Id, session_id: String, params: NewSession, shows_notices: bool) {
         let inner = Arc::clone(&self.inner);
         self.answer(id, async move {
-            let (workspace, warning) = inner.checked(params).await?;
-            let conversation = loop {
-                inner.until_closed(&session_id).await;
-                let found = inner.index.find(&session_id, &workspace).await;
-                let record = found.map_err(|error| error::of_store(&error))?;
-                if let Some(conversation) = inner.open(record, shows_notices, warning.clone()) {
-                    break conversation;
-                }
-            };
-            // What is not on offer any more is not chosen any more.
-            let before = conversation.chosen();
-            let chosen = before.clone().on_offer(&inner.models);
-            let config_options = chosen.options(&inner.models);
-            if chosen != before {
-                conversation.choose(chosen).await;
-            }
-            Ok(Success::Options { config_options })
+            let resumed = inner.resume(&session_id, params, shows_notices).await;
+            resumed.map(|(_, options)| options)
         });
+    }
+
+    /// Whether what was said in them can be told.
+    pub fn have_history(&self) -> bool {
+        self.inner.files.is_some()
+    }
+
+    /// Goes on with a session, and tells what was said in it before.
+    ///
+    /// # Errors
+    /// If that cannot be told here.
+    pub fn load(
+        &mut self,
+        id: Id,
+        session_id: String,
+        params: NewSession,
+        shows_notices: bool,
+    ) -> Result<(), RpcError> {
+        let Some(files) = self.inner.files.clone() else {
+            let message = "with a fleet, this agent cannot tell what was said before: open the session with `session/resume`";
+            return Err(error::in_vain(message));
+        };
+        let inner = Arc::clone(&self.inner);
+        self.answer(id, async move {
+            let (conversation, options) = inner.resume(&session_id, params, shows_notices).await?;
+            let record = conversation.record();
+            if record.begun {
+                let key = SessionKey::new(record.workspace(), Some(session_id.clone()));
+                for update in history::updates(files.history(&key).await) {
+                    // The client is gone if it cannot be sent.
+                    let _ = inner.events.send(updated(&session_id, update)).await;
+                }
+            }
+            Ok(options)
+        });
+        Ok(())
     }
 
     /// Lists sessions, a page at a time.
@@ -339,6 +367,32 @@ impl Inner {
                 None => return,
             }
         }
+    }
+
+    /// Opens a session of before. Returns it with what there is to choose for it.
+    async fn resume(
+        &self,
+        session_id: &str,
+        params: NewSession,
+        shows_notices: bool,
+    ) -> Result<(Conversation, Success), RpcError> {
+        let (workspace, warning) = self.checked(params).await?;
+        let conversation = loop {
+            self.until_closed(session_id).await;
+            let found = self.index.find(session_id, &workspace).await;
+            let record = found.map_err(|error| error::of_store(&error))?;
+            if let Some(conversation) = self.open(record, shows_notices, warning.clone()) {
+                break conversation;
+            }
+        };
+        // What is not on offer any more is not chosen any more.
+        let before = conversation.chosen();
+        let chosen = before.clone().on_offer(&self.models);
+        let config_options = chosen.options(&self.models);
+        if chosen != before {
+            conversation.choose(chosen).await;
+        }
+        Ok((conversation, Success::Options { config_options }))
     }
 
     /// The folder of a session that may be opened, and what its user should know.
