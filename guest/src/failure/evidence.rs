@@ -294,6 +294,11 @@ mod tests {
                 Kind::Resources,
             ),
             (
+                "failed to initialize sqlite state runtime: (code: 13) database or disk is full",
+                FAILED,
+                Kind::Resources,
+            ),
+            (
                 "Error: failed to initialize in-process app-server client: Permission denied (os error 13)",
                 FAILED,
                 Kind::Config,

@@ -44,7 +44,7 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::ContextOverflow => (
             false,
             "The conversation no longer fits the model's context window",
-            "Begin a new conversation, for example with `plexum-openai-provider session reset`.",
+            "Begin a new conversation: in an editor a new session, and for the workspace's own `plexum-openai-provider session reset`.",
         ),
         Kind::Network => (
             true,
@@ -59,7 +59,7 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::SessionLost => (
             false,
             "Codex no longer has the stored conversation",
-            "Begin a new one, for example with `plexum-openai-provider session reset`, or restore codex's `sessions` folder.",
+            "Restore codex's `sessions` folder, or begin a new conversation: in an editor a new session, and for the workspace's own `plexum-openai-provider session reset`.",
         ),
         Kind::SessionBusy => (
             true,
@@ -69,12 +69,12 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::SessionArchived => (
             false,
             "The conversation was archived",
-            "Run `codex unarchive` with the id of the thread, or begin a new conversation, for example with `plexum-openai-provider session reset`.",
+            "Run `codex unarchive` with the id of the thread, or begin a new conversation: in an editor a new session, and for the workspace's own `plexum-openai-provider session reset`.",
         ),
         Kind::SessionUnreadable => (
             false,
             "The record of the conversation cannot be read or written",
-            "Correct what the text names, or begin a new conversation, for example with `plexum-openai-provider session reset`, which keeps the old one.",
+            "Correct what the text names, or begin a new conversation: in an editor a new session, and for the workspace's own `plexum-openai-provider session reset`, which keeps the old one.",
         ),
         Kind::SessionMoved => (
             true,
@@ -89,7 +89,7 @@ pub fn meaning(kind: Kind) -> Meaning {
         Kind::SessionTooLarge => (
             false,
             "The conversation is larger than the store accepts",
-            "Begin a new one, for example with `plexum-openai-provider session reset`, or raise the limit that the text names.",
+            "Raise the limit that the text names, or begin a new conversation: in an editor a new session, and for the workspace's own `plexum-openai-provider session reset`.",
         ),
         Kind::Resources => (
             true,

@@ -27,6 +27,7 @@ const PHRASES: &[(Kind, &[&str])] = &[
             "(os error 28)",
             "(os error 122)",
             "no space left on device",
+            "database or disk is full",
             "disk quota exceeded",
             "too many open files",
             "cannot allocate memory",

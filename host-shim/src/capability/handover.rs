@@ -1,5 +1,6 @@
 //! What a turn's request hands over to codex, held ready where the component cannot change it.
 
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -9,9 +10,11 @@ use super::image::{ImageError, StagedImages};
 use super::private_folder::{PrivateFolder, SCHEMA, sweep_once};
 use crate::config::Instructions;
 use crate::contract::effort::is_effort;
+use crate::contract::event::{Failure, FailureKind};
 use crate::contract::request::Request;
 use crate::grant::Allowed;
 use crate::grant::request_word::{RequestWord, RequestWords, TooLong};
+use crate::scarcity;
 
 /// The longest output schema, in bytes. The component has the same limit in `guest/src/request/output_schema.rs`,
 /// written twice on purpose.
@@ -25,7 +28,29 @@ pub enum HandoverError {
     Image(#[from] ImageError),
     /// Its output schema cannot be put where codex can read it.
     #[error("The output schema could not be copied to a temporary file: {0}")]
-    Schema(std::io::Error),
+    Schema(#[source] io::Error),
+}
+
+impl HandoverError {
+    /// What the turn fails with.
+    pub fn failure(&self) -> Failure {
+        let (HandoverError::Image(ImageError::NotCopied { source: place, .. })
+        | HandoverError::Schema(place)) = self
+        else {
+            return Failure::new(FailureKind::InvalidRequest, self.to_string());
+        };
+        // Nothing is wrong with the request.
+        match scarcity::remedy(place) {
+            Some(remedy) => Failure {
+                retryable: true,
+                ..Failure::new(FailureKind::Resources, format!("{self}: {remedy}."))
+            },
+            None => {
+                let remedy = "set TMPDIR to a folder that is there and that this user can write to";
+                Failure::new(FailureKind::Config, format!("{self}: {remedy}."))
+            }
+        }
+    }
 }
 
 /// What is handed over. Dropping this removes the files.
@@ -62,7 +87,7 @@ impl Handover {
             None => None,
             Some(schema) => {
                 let staged = tokio::task::spawn_blocking(move || stage(schema)).await;
-                let staged = staged.map_err(std::io::Error::other).flatten();
+                let staged = staged.map_err(io::Error::other).flatten();
                 Some(staged.map_err(HandoverError::Schema)?)
             }
         };
@@ -132,7 +157,7 @@ impl Handover {
 }
 
 /// Writes a schema where only this user, and so codex, can read it.
-fn stage(text: Box<RawValue>) -> std::io::Result<StagedSchema> {
+fn stage(text: Box<RawValue>) -> io::Result<StagedSchema> {
     let folder = PrivateFolder::new()?;
     Ok(StagedSchema {
         path: folder.write(SCHEMA, text.get().as_bytes())?,
@@ -164,6 +189,31 @@ mod tests {
         let schema = RawValue::from_string(r#"{ "type": "object" }"#.into());
         request.options.output_schema = Some(schema.unwrap());
         request
+    }
+
+    #[test]
+    fn a_place_that_is_missing_is_no_fault_of_the_request() {
+        let of = |errno: rustix::io::Errno| {
+            let source = io::Error::from(errno);
+            HandoverError::from(ImageError::NotCopied { number: 2, source }).failure()
+        };
+        let full = of(rustix::io::Errno::NOSPC);
+        assert_eq!((full.kind, full.retryable), (FailureKind::Resources, true));
+        assert!(
+            full.message.contains("the disk is full: free some of it"),
+            "{full:?}"
+        );
+        let missing = of(rustix::io::Errno::NOENT);
+        assert_eq!(
+            (missing.kind, missing.retryable),
+            (FailureKind::Config, false)
+        );
+        assert!(missing.message.contains("TMPDIR"), "{missing:?}");
+        let schema = HandoverError::Schema(rustix::io::Errno::DQUOT.into()).failure();
+        assert_eq!(schema.kind, FailureKind::Resources);
+        let problem = "is not base64".to_owned();
+        let unusable = HandoverError::from(ImageError::Unusable { number: 1, problem });
+        assert_eq!(unusable.failure().kind, FailureKind::InvalidRequest);
     }
 
     #[tokio::test]

@@ -21,14 +21,30 @@ pub(crate) const MAX_IMAGE_BYTES: u64 = 20 * 1024 * 1024;
 /// How many are handed over: each takes two of codex's arguments, of which there may be 4096.
 pub(crate) const MAX_IMAGES: usize = 1000;
 
-/// Why an image cannot be handed over. Codex itself would only tell the model that it could not
+/// Why an image cannot be handed over, its number counted from 1. Codex itself would only tell the model that it could not
 /// read it.
 #[derive(Debug, thiserror::Error)]
-#[error("Image {number} of the last user message {problem}")]
-pub struct ImageError {
-    /// Counted from 1.
-    number: usize,
-    problem: String,
+pub enum ImageError {
+    /// What is wrong with it.
+    #[error("Image {number} of the last user message {problem}")]
+    Unusable { number: usize, problem: String },
+    /// There is no place for a copy of it.
+    #[error(
+        "Image {number} of the last user message could not be copied to a temporary file: {source}"
+    )]
+    NotCopied { number: usize, source: io::Error },
+}
+
+/// The same of an image whose number is known elsewhere.
+enum Problem {
+    OfImage(String),
+    OfPlace(io::Error),
+}
+
+impl From<String> for Problem {
+    fn from(problem: String) -> Self {
+        Problem::OfImage(problem)
+    }
 }
 
 /// Copies of a request's images. Dropping this removes them.
@@ -56,32 +72,30 @@ impl StagedImages {
         let staged =
             tokio::task::spawn_blocking(move || Self::copy(first, &sources, &workspace)).await;
         staged.unwrap_or_else(|error| {
-            Err(ImageError {
+            Err(ImageError::NotCopied {
                 number: 1,
-                problem: format!("could not be copied: {error}"),
+                source: io::Error::other(error),
             })
         })
     }
 
     fn copy(first: usize, sources: &[ImageSource], workspace: &Path) -> Result<Self, ImageError> {
         if sources.len() > MAX_IMAGES {
-            return Err(ImageError {
+            return Err(ImageError::Unusable {
                 number: MAX_IMAGES + 1,
                 problem: format!("is one too many: send at most {MAX_IMAGES}"),
             });
         }
-        let folder = PrivateFolder::new().map_err(|error| ImageError {
-            number: 1,
-            problem: format!("could not be copied: {error}"),
-        })?;
+        let folder =
+            PrivateFolder::new().map_err(|source| ImageError::NotCopied { number: 1, source })?;
         let mut paths = Vec::new();
         for (index, source) in sources.iter().enumerate() {
-            let path =
-                stage_one(source, workspace, &folder, index).map_err(|problem| ImageError {
-                    number: index + 1,
-                    problem,
-                })?;
-            paths.push(path);
+            let number = index + 1;
+            let staged = stage_one(source, workspace, &folder, index);
+            paths.push(staged.map_err(|problem| match problem {
+                Problem::OfImage(problem) => ImageError::Unusable { number, problem },
+                Problem::OfPlace(source) => ImageError::NotCopied { number, source },
+            })?);
         }
         Ok(StagedImages {
             first,
@@ -126,7 +140,7 @@ fn stage_one(
     workspace: &Path,
     folder: &PrivateFolder,
     index: usize,
-) -> Result<PathBuf, String> {
+) -> Result<PathBuf, Problem> {
     let (bytes, origin) = match source {
         ImageSource::Path { path } => {
             let path = workspace.join(path);
@@ -142,10 +156,9 @@ fn stage_one(
         ),
     };
     if bytes.len() as u64 > MAX_IMAGE_BYTES {
-        return Err(format!(
-            "({origin}) is larger than {} MiB: send a smaller one",
-            MAX_IMAGE_BYTES >> 20
-        ));
+        let most = MAX_IMAGE_BYTES >> 20;
+        let problem = format!("({origin}) is larger than {most} MiB: send a smaller one");
+        return Err(problem.into());
     }
     let extension = extension(&bytes).map_err(|unusable| match unusable {
         Unusable::Foreign => format!("({origin}) is not a PNG, JPEG, GIF or WebP image"),
@@ -155,7 +168,7 @@ fn stage_one(
     })?;
     let name = format!("image-{index}.{extension}");
     let written = folder.write(&name, &bytes);
-    written.map_err(|error| format!("could not be copied to a temporary file: {error}"))
+    written.map_err(Problem::OfPlace)
 }
 
 /// The data of a `data:` URL, which browsers make of images; anything else is data already.

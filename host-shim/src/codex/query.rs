@@ -117,12 +117,14 @@ async fn ask_within(
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| NoAnswer::failed(&format!("`{shown}` cannot be started"), &error))?;
-    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let answered = tokio::time::timeout(patience, async {
         let (stdout, stderr) =
             tokio::try_join!(read(stdout, most_bytes), read(stderr, most_bytes))?;
         let status = child.wait().await?;
+        // Its number may be another's from here on.
+        group.0 = None;
         io::Result::Ok(Answer {
             status,
             stdout,
@@ -137,16 +139,24 @@ async fn ask_within(
             Err(NoAnswer::failed(&what, &error))
         }
         Err(_) => {
-            // Processes that it started may hold the pipes open and keep running.
-            if let Some(pid) = pid
-                && let Err(error) = kill_process_group(pid, Signal::KILL)
-            {
-                tracing::debug!(%error, "the process group has already ended");
-            }
             let patience = patience.as_secs();
             Err(NoAnswer::new(format!(
                 "`{shown}` did not exit within {patience} seconds"
             )))
+        }
+    }
+}
+
+/// The process group of a program. Dropping this kills what is in it, also when nobody waits for the answer any more:
+/// processes that the program started may hold the pipes open and keep running.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0
+            && let Err(error) = kill_process_group(pid, Signal::KILL)
+        {
+            tracing::debug!(%error, "the process group has already ended");
         }
     }
 }

@@ -217,6 +217,8 @@ impl Folder {
             // The error that counts is the first; a leftover is only untidy.
             return Err(match self.remove(&temporary_name) {
                 Ok(()) => error,
+                // There is no leftover.
+                Err(leftover) if leftover.kind() == ErrorKind::ReadOnlyFilesystem => error,
                 Err(leftover) => io::Error::new(error.kind(), format!("{error}; {leftover}")),
             });
         }

@@ -331,7 +331,7 @@ impl SessionIndex {
             return Err(unknown(id));
         };
         let _writing = state.writing_session(id)?;
-        let mut session = read(&state, id)?.ok_or_else(|| unknown(id))?;
+        let mut session = read_known(&state, id)?;
         change(&mut session);
         write(&state, &session)?;
         Ok(session)
@@ -344,7 +344,7 @@ impl SessionIndex {
 /// As [`SessionIndex::find`] says.
 pub(super) fn check(state: &State, here: &Owner) -> Result<IndexedSession, SessionError> {
     let id = here.session.as_deref().unwrap_or_default();
-    let found = read(state, id)?.ok_or_else(|| unknown(id))?;
+    let found = read_known(state, id)?;
     if here.is(&found.owner) {
         return Ok(found);
     }
@@ -360,6 +360,25 @@ pub(super) fn check(state: &State, here: &Owner) -> Result<IndexedSession, Sessi
         );
         SessionError::new(SessionErrorKind::Denied, message)
     })
+}
+
+/// The conversation of this id.
+///
+/// # Errors
+/// [`SessionErrorKind::Lost`] if there is none, [`SessionErrorKind::Unreadable`] if what is kept of it is damaged.
+fn read_known(state: &State, id: &str) -> Result<IndexedSession, SessionError> {
+    if let Some(found) = read(state, id)? {
+        return Ok(found);
+    }
+    let path = file_name(id).map(|name| state.folder().path().join(name));
+    let Some(path) = path.filter(|path| path.symlink_metadata().is_ok()) else {
+        return Err(unknown(id));
+    };
+    let message = format!(
+        "what is kept of the session {id} in {} is damaged: restore that file, or begin a new session",
+        path.display()
+    );
+    Err(SessionError::new(SessionErrorKind::Unreadable, message))
 }
 
 fn unknown(id: &str) -> SessionError {
@@ -491,6 +510,18 @@ mod tests {
         for unknown in ["", "../state", "01a2b3c4-0000-7000-8000-000000000001"] {
             let error = index.find(unknown, &workspace).await.unwrap_err();
             assert_eq!(error.kind, SessionErrorKind::Lost, "{unknown}: {error}");
+        }
+        let damaged = index.create(&workspace).await.unwrap();
+        let record = index.state.join(file_name(&damaged.id).unwrap());
+        for content in ["", "{\"id\":", "{}"] {
+            std::fs::write(&record, content).unwrap();
+            let error = index.find(&damaged.id, &workspace).await.unwrap_err();
+            assert_eq!(
+                error.kind,
+                SessionErrorKind::Unreadable,
+                "{content}: {error}"
+            );
+            assert!(error.message.contains(record.to_str().unwrap()), "{error}");
         }
         let elsewhere = folder.path().join("elsewhere");
         std::fs::create_dir(&elsewhere).unwrap();

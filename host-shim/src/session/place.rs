@@ -25,6 +25,9 @@ pub fn at(path: &Path, what: &str, source: io::Error) -> io::Error {
         ),
         _ if what.contains("locked") && is_forbidden(&source) => Some(FLOCK_FORBIDDEN.to_owned()),
         Some(Errno::ACCESS | Errno::PERM) => owner(path),
+        Some(Errno::ROFS) => Some(
+            "this file system is read-only: mount it for writing, or choose another place".to_owned(),
+        ),
         _ => scarcity::limit(&source).map(str::to_owned),
     };
     let remedy = remedy.map_or(String::new(), |remedy| format!(": {remedy}"));

@@ -282,10 +282,17 @@ impl GrantedCodex {
                 if is_folder.map_err(|cause| gave_up_waiting(cause, "the file system"))? {
                     return Err(no_session(error));
                 }
-                let message = format!(
-                    "The workspace {} is not a folder: create it, or name another one.",
-                    workspace.display()
-                );
+                let shown = workspace.display();
+                // A session of an editor belongs to the folder itself, and not to another one in its place.
+                let message = if key.session.is_some() {
+                    format!(
+                        "The workspace {shown} is not a folder: put it back if it was moved or renamed, and create it only if there never was one."
+                    )
+                } else {
+                    format!(
+                        "The workspace {shown} is not a folder: create it, or name another one."
+                    )
+                };
                 return Err(failed(FailureKind::InvalidRequest, message));
             }
         };
@@ -295,7 +302,7 @@ impl GrantedCodex {
             .within(handover)
             .await
             .map_err(|cause| gave_up_waiting(cause, "its images to be copied"))?
-            .map_err(|error| failed(FailureKind::InvalidRequest, error.to_string()))?;
+            .map_err(|error| Event::end_with(StopReason::Error, error.failure()))?;
         let mut ctx = CodexCtx {
             watch: Watch::over(&session, &bounds.stop),
             record: self.record(&workspace),

@@ -1,11 +1,16 @@
 //! MCP servers: those that the operator has given to codex, and no others.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
 use plexum_openai_provider_tests::agent::Agent as Real;
 use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::side_by_side::side_by_side;
+use plexum_openai_provider_tests::wait::{is_running, wait_until};
 use serde_json::json;
 
-use super::client::{Agent, on_real_codex};
+use super::client::{Agent, on_real_codex, over_exec, scripted};
 
 #[test]
 fn a_client_gets_the_servers_that_codex_has_and_is_told_how_to_add_others() {
@@ -52,6 +57,36 @@ fn a_client_gets_the_servers_that_codex_has_and_is_told_how_to_add_others() {
             assert!(!message.contains("secret"), "{message}");
         }
     });
+}
+
+#[test]
+fn a_codex_that_does_not_say_what_it_has_does_not_hold_up_the_end() {
+    let workspace = scripted([]);
+    let hanging = workspace.outside("hanging");
+    let began = workspace.outside("began");
+    let script = format!(
+        "#!/bin/sh\nsleep 1000 &\necho $! > {0}.new\nmv {0}.new {0}\nsleep 1000\n",
+        began.display()
+    );
+    fs::write(&hanging, script).unwrap();
+    fs::set_permissions(&hanging, Permissions::from_mode(0o755)).unwrap();
+    over_exec(&workspace, &json!({ "binary": hanging }));
+    let mut agent = Agent::initialized(&workspace);
+    let server = json!({ "name": "x", "command": "/bin/x", "args": [], "env": [] });
+    let params = json!({ "cwd": workspace.path(), "mcpServers": [server] });
+    agent.ask("session/new", params);
+    wait_until("codex is asked", || began.exists());
+    let left = fs::read_to_string(&began).unwrap().trim().parse().unwrap();
+    let asked = Instant::now();
+    agent.signal(libc::SIGTERM);
+    assert_eq!(agent.end().0, Some(0));
+    // Codex has ten seconds to answer.
+    assert!(
+        asked.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        asked.elapsed()
+    );
+    wait_until("nothing is left", || !is_running(left));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use plexum_openai_provider::{
     Description, IndexedSession, Model, Provider, SessionFiles, SessionIndex, SessionKey,
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::conversation::Conversation;
@@ -48,6 +48,8 @@ struct Inner {
     others: Others,
     events: mpsc::Sender<Message>,
     open: Mutex<HashMap<String, Conversation>>,
+    /// Whether the agent is about to end.
+    ending: watch::Sender<bool>,
     /// How much more the prompts that wait or run may hold, in bytes.
     room: Arc<Semaphore>,
 }
@@ -73,6 +75,7 @@ impl Sessions {
                 others,
                 events,
                 open: Mutex::default(),
+                ending: watch::Sender::new(false),
                 room: Arc::new(Semaphore::new(MOST_WAITING_BYTES)),
             }),
             tasks: JoinSet::new(),
@@ -260,8 +263,9 @@ impl Sessions {
         }
     }
 
-    /// Stops all turns. Their ends still come.
+    /// Stops all turns, whose ends still come, and opens no more sessions.
     pub fn cancel_all(&mut self) {
+        self.inner.ending.send_replace(true);
         let said = {
             let open = self.inner.open_sessions();
             let all = open.values().flat_map(Conversation::cancel_all);
@@ -413,7 +417,12 @@ impl Inner {
         let warning = if params.mcp_servers.is_empty() {
             None
         } else {
-            servers::check(self.provider.config(), &params.mcp_servers, self.others).await?
+            let mut ending = self.ending.subscribe();
+            tokio::select! {
+                checked = servers::check(self.provider.config(), &params.mcp_servers, self.others) => checked?,
+                // Codex is asked, which may take long.
+                _ = ending.wait_for(|ending| *ending) => return Err(error::ending()),
+            }
         };
         Ok((params.cwd, warning))
     }
