@@ -206,6 +206,10 @@ fn play(
             None => tool::shell(&[argument], question, response),
             Some(_) => context_overflow(response),
         },
+        Scenario::HangTool => match tool::outputs_of_shell(question) {
+            None => tool::shell(&[argument], question, response),
+            Some(_) => Reply::NoHeaders,
+        },
         Scenario::E400Model => refusal::model(),
         Scenario::E400Detail => refusal::model_as_detail(),
         Scenario::E400Plain => refusal::plain(400, "bad request, said plainly"),

@@ -75,6 +75,7 @@ scenarios! {
     FailN "failn" "<n>,<status>" "Refuses the first n requests of this prompt with that status, then answers."
     FailTool "failtool" "<command>" "Runs one command, then refuses with 400."
     ContextTool "ctxtool" "<command>" "Runs one command, then response.failed: context_length_exceeded."
+    HangTool "hangtool" "<command>" "Runs one command, then never answers."
     E400Model "e400model" "" "400: the model is not for this account, as an error object."
     E400Detail "e400detail" "" "400: the same as a `detail`."
     E400Plain "e400plain" "" "400: the same as plain text."

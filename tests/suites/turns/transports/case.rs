@@ -42,7 +42,10 @@ impl Case {
         Case {
             name: scenario.name().to_owned(),
             prompts: vec![prompt(scenario)],
-            is_silent: matches!(scenario, Scenario::Hang | Scenario::HangHeaders),
+            is_silent: matches!(
+                scenario,
+                Scenario::Hang | Scenario::HangHeaders | Scenario::HangTool
+            ),
             with_mcp_server: scenario == Scenario::Mcp,
             starts_anew: false,
             models: &[],

@@ -183,6 +183,7 @@ pub const KNOWN: &[Known] = &[
         what: "The usage of a turn that failed",
         why: "app-server has reported it before the failure; codex exec reports usage only with success",
         cases: Cases::Each(&[
+            "hangtool",
             "failtool",
             "ctxtool",
             "after a command and a failure",

@@ -503,9 +503,10 @@ async fn a_stopped_turn_counts_what_codex_had_counted_and_leaves_nothing_to_the_
         let first = talk.turn("mock:tokens=1000,100,50,5").await;
         assert_eq!(counted(&first).0, Some([1000, 100, 50, 5]));
         for (prompt, tokens, is_time) in [
-            // One answer has come.
+            // One answer has come, and no other does: codex 0.135 counts it only when it shows the tool's first output to
+            // the model.
             (
-                "mock:shell=echo begun; sleep 1000",
+                "mock:hangtool=echo begun; sleep 1000",
                 Some([1200, 1000, 34, 7]),
                 runs_a_tool as fn(&[Event]) -> bool,
             ),
