@@ -100,6 +100,13 @@ impl Agent {
         agent
     }
 
+    /// One of the real codex, past `initialize`.
+    pub fn of(real: &real::Agent) -> Self {
+        let mut agent = Self::spawn(&mut on_real_codex(real));
+        agent.call("initialize", json!({ "protocolVersion": 1 }));
+        agent
+    }
+
     /// The answer to a request, whole; what comes before it is kept.
     pub fn answer(&mut self, id: u64) -> Value {
         if let Some(place) = self.kept.iter().position(|message| message["id"] == id) {

@@ -7,7 +7,7 @@ use plexum_openai_provider_tests::real_codex;
 use plexum_openai_provider_tests::side_by_side::side_by_side;
 use serde_json::{Value, json};
 
-use super::client::{Agent, fake_codex, on_real_codex, over_exec, scripted};
+use super::client::{Agent, fake_codex, over_exec, scripted};
 
 /// A prompt, the code of the error, its kind, and words of its sentence.
 const CASES: [(&str, i64, &str, &str); 8] = [
@@ -56,8 +56,7 @@ fn what_the_service_says() {
                 let codex = &codex;
                 scope.spawn(move || {
                     let real = Real::new(codex).unwrap();
-                    let mut agent = Agent::spawn(&mut on_real_codex(&real));
-                    agent.call("initialize", json!({ "protocolVersion": 1 }));
+                    let mut agent = Agent::of(&real);
                     let session = agent.session(real.workspace.path());
                     let (_, answer) = agent.turn(&session, prompt);
                     is_told(&answer, code, kind, words);
@@ -71,8 +70,7 @@ fn what_the_service_says() {
 fn a_prompt_that_is_too_long_costs_nothing_and_the_next_one_is_answered() {
     side_by_side(real_codex!(), |codex| {
         let real = Real::new(&codex).unwrap();
-        let mut agent = Agent::spawn(&mut on_real_codex(&real));
-        agent.call("initialize", json!({ "protocolVersion": 1 }));
+        let mut agent = Agent::of(&real);
         let session = agent.session(real.workspace.path());
         let (_, answer) = agent.turn(&session, &"x".repeat(1_100_000));
         is_told(&answer, -32602, "prompt_too_large", "1048576");
@@ -85,8 +83,7 @@ fn a_prompt_that_is_too_long_costs_nothing_and_the_next_one_is_answered() {
 fn a_conversation_that_codex_has_lost_is_begun_again_and_the_user_is_told() {
     side_by_side(real_codex!(), |codex| {
         let real = Real::new(&codex).unwrap();
-        let mut agent = Agent::spawn(&mut on_real_codex(&real));
-        agent.call("initialize", json!({ "protocolVersion": 1 }));
+        let mut agent = Agent::of(&real);
         let session = agent.session(real.workspace.path());
         agent.turn(&session, "hello");
         agent.call("session/close", json!({ "sessionId": session }));

@@ -39,8 +39,7 @@ fn a_session_is_told_again_and_goes_on() {
         for transport in ["exec", "app-server"] {
             let real = Real::new(&codex).unwrap();
             real.configure(&json!({ "transport": transport })).unwrap();
-            let mut agent = Agent::spawn(&mut on_real_codex(&real));
-            agent.call("initialize", json!({ "protocolVersion": 1 }));
+            let mut agent = Agent::of(&real);
             let session = agent.session(real.workspace.path());
             let (_, untold) = loaded(&real, &session);
             assert_eq!(untold, [] as [Value; 0]);
@@ -81,8 +80,7 @@ fn a_session_is_told_again_and_goes_on() {
 fn a_history_that_codex_has_lost_is_told_to_be_lost_and_the_session_opens() {
     side_by_side(real_codex!(), |codex| {
         let real = Real::new(&codex).unwrap();
-        let mut agent = Agent::spawn(&mut on_real_codex(&real));
-        agent.call("initialize", json!({ "protocolVersion": 1 }));
+        let mut agent = Agent::of(&real);
         let session = agent.session(real.workspace.path());
         agent.turn(&session, "hello");
         agent.call("session/close", json!({ "sessionId": session }));

@@ -21,8 +21,7 @@ fn a_client_gets_the_servers_that_codex_has_and_is_told_how_to_add_others() {
             "[mcp_servers.lab]\ncommand = {server:?}\nargs = [\"-x\"]\nenv = {{ A = \"b\" }}\n"
         );
         real.home.append_config(&toml).unwrap();
-        let mut agent = Agent::spawn(&mut on_real_codex(&real));
-        agent.call("initialize", json!({ "protocolVersion": 1 }));
+        let mut agent = Agent::of(&real);
         let wanted = |server: serde_json::Value| json!({ "cwd": real.workspace.path(), "mcpServers": [server] });
         let variable = |value: &str| json!([{ "name": "A", "value": value }]);
         for (args, env) in [(json!(["-x"]), json!([])), (json!(["-x"]), variable("b"))] {
