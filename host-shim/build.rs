@@ -50,9 +50,13 @@ fn build() -> Result<(), String> {
         wit::list(&host_shim.join("wit"))?.as_bytes(),
     )?;
 
+    let builds = match &workspace {
+        Some(workspace) => paths::builds(&out, workspace, &variable("TARGET")?)?,
+        None => out.clone(),
+    };
     let remapped = paths::remapped(&variable("RUSTC")?)?;
     let component = match &workspace {
-        Some(workspace) => component::build(workspace, &out.join("guest"), &remapped)?,
+        Some(workspace) => component::build(workspace, &builds.join("guest"), &remapped)?,
         None => component::prebuilt(&host_shim.join("prebuilt"))?,
     };
     println!(
@@ -65,7 +69,7 @@ fn build() -> Result<(), String> {
         Some(workspace) => supervisor::Source::Workspace(workspace.clone()),
         None => supervisor::Source::copy(&out)?,
     };
-    let built = supervisor::build(&source, &out.join("supervisor"), &remapped)?;
+    let built = supervisor::build(&source, &builds.join("supervisor"), &remapped)?;
     let path = out.join("supervisor.elf");
     std::fs::copy(&built, path).map_err(|error| format!("{}: {error}", built.display()))?;
     Ok(())

@@ -19,6 +19,6 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 cargo clippy --package plexum-openai-provider-guest --target wasm32-wasip2 --locked -- -D warnings
 for folder in "${!apart[@]}"; do
   # shellcheck disable=SC2086 # Options, or none.
-  cargo clippy --all-targets --locked --manifest-path "$folder/Cargo.toml" --target-dir target ${apart[$folder]} -- -D warnings
+  cargo clippy --all-targets --locked --manifest-path "$folder/Cargo.toml" --target-dir "${CARGO_TARGET_DIR:-target}" ${apart[$folder]} -- -D warnings
 done
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked

@@ -1,7 +1,29 @@
 //! The folders of the machine that builds, which must not stand in what is built: the bytes would depend on the machine.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use sha2::{Digest, Sha256};
+
+/// Where the clone builds what is embedded: once for all the profiles, features and workspaces that are built into a target
+/// folder, as half of a build of the component is the generator of its bindings. Clones that share a target folder have one
+/// each, as the results are at the same path in it.
+pub fn builds(out: &Path, workspace: &Path, target: &str) -> Result<PathBuf, String> {
+    let workspace = workspace
+        .canonicalize()
+        .map_err(|error| format!("{}: {error}", workspace.display()))?;
+    // `target/debug` and the like, or `target/x86_64-unknown-linux-musl/debug` if a target was named.
+    let profile = out.ancestors().find(|at| at.join(".cargo-lock").is_file());
+    let Some(above) = profile.and_then(Path::parent) else {
+        return Ok(out.to_owned());
+    };
+    let of_target = above.file_name().is_some_and(|name| name == target);
+    let target_dir = above.parent().filter(|_| of_target).unwrap_or(above);
+    let of_clone = format!("{:x}", Sha256::digest(workspace.as_os_str().as_bytes()));
+    let of_clone = of_clone.get(..16).unwrap_or(&of_clone);
+    Ok(target_dir.join("embedded").join(of_clone))
+}
 
 /// What rustc needs to be told so that panics name a crate's source file alike on all machines.
 pub fn remapped(rustc: &str) -> Result<Vec<String>, String> {

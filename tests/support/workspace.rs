@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -15,7 +16,7 @@ use plexum_openai_provider::{
     Event, Failure, FailureKind, NoticeKind, RequestPart, SESSION_FILE, SessionFiles, Usage,
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::codex_home::CodexHome;
 use crate::fake_codex::{Call, Script, Step, calls};
@@ -88,6 +89,7 @@ pub fn cache_home() -> Option<PathBuf> {
 }
 
 /// Copies the machine code of the tests to below this folder, for who may clear it: `XDG_CACHE_HOME` may name the folder.
+/// What is there stays: a program that runs may have mapped it, and a mapped file that becomes shorter is `SIGBUS`.
 ///
 /// # Panics
 /// When it cannot be compiled or copied.
@@ -105,7 +107,14 @@ pub fn copy_machine_code(to: &Path) {
         let file = file.expect("a folder can be read");
         // Others may be writing one.
         if file.path().extension().is_some_and(|kind| kind == "code") {
-            fs::copy(file.path(), to.join(file.file_name())).expect("a file can be copied");
+            let copy = NamedTempFile::new_in(&to).expect("a file can be made");
+            fs::copy(file.path(), copy.path()).expect("a file can be copied");
+            match copy.persist_noclobber(to.join(file.file_name())) {
+                Err(error) if error.error.kind() != ErrorKind::AlreadyExists => {
+                    panic!("a file can be renamed: {error}")
+                }
+                _ => {}
+            }
         }
     }
 }

@@ -38,11 +38,15 @@ fn manifest() -> String {
     )
 }
 
-/// A build of a crate against the packages, with a target folder of its own: of the clone it has the versions alone.
+/// A build of a crate against the packages. Of the clone it has the versions, and what cargo has built there of the crates
+/// that both have from the registry.
 fn cargo(folder: &Path, (host, supervisor): &(PathBuf, PathBuf), command: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     // What the clone has not been built from, it must not fetch.
-    cargo.current_dir(folder).args([command, "--offline"]);
+    cargo.current_dir(folder).args([command, "--offline"]).env(
+        "CARGO_TARGET_DIR",
+        Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap(),
+    );
     for (name, package) in [
         (NAME, host),
         ("plexum-openai-provider-supervisor", supervisor),
