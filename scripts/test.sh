@@ -134,6 +134,8 @@ durations() {
   sed 's/\x1b\[[0-9;]*m//g' "$log" | awk '
     # nextest: "        PASS [   0.012s] ( 1/10) package::suite a::test". Below its summary it repeats what failed.
     /^ +Summary \[/ { done = 1 }
+    # A test that failed and is run again: "  TRY 1 FAIL [ … ]", "  TRY 2 PASS [ … ]".
+    { sub(/^ +TRY [0-9]+ /, " ") }
     !done && $1 ~ /^(PASS|LEAK|LEAK-FAIL|FAIL|TIMEOUT|SIG[A-Z]+)$/ && /^ *[A-Z-]+ +\[ *[0-9.]+s\]/ {
       line = $0
       sub(/^[^[]*\[ */, "", line)
@@ -143,7 +145,7 @@ durations() {
       split(line, words, " ")
       suite = words[1]
       took[suite] += seconds
-      tests[suite]++
+      if (!seen[line]++) tests[suite]++
       if (seconds >= most[suite]) { most[suite] = seconds; slowest[suite] = words[2] }
     }
     # cargo test: "     Running suites/turns/streaming.rs (target/debug/deps/streaming-0123)", "   Doc-tests crate".
@@ -175,6 +177,10 @@ if [ "${CI-}" = true ] && { [ ${#missing[@]} -gt 0 ] || [ -n "$skipped" ]; }; th
   echo 'With CI=true nothing may be skipped.'
   status=1
 fi
+
+# What passed only when it was run again (.config/nextest.toml).
+flaky=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | sed -nE 's/^ +FLAKY [0-9/]+ \[[^]]*\] \([^)]*\) (.*)/  \1/p')
+if [ -n "$flaky" ]; then printf '\nFailed, and passed when they were run again; they are to be mended:\n%s\n' "$flaky"; fi
 
 # Once more what the runners said last.
 printf '\n'
