@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
+use plexum_openai_provider::audit::{escaped, shell_word};
 use plexum_openai_provider::fleet::store::Listed;
 use plexum_openai_provider::fleet::{Fleet, fleet_of};
-use plexum_openai_provider::{Loaded, SessionFiles, SessionKey};
+use plexum_openai_provider::{Loaded, SessionErrorKind, SessionFiles, SessionIndex, SessionKey};
 use serde_json::{Value, json};
 
 use super::harmless::one_line;
@@ -32,7 +33,7 @@ pub struct Session {
     /// The folder that remembers the conversation
     #[arg(long, value_name = "DIR", default_value = ".", global = true)]
     workspace: PathBuf,
-    /// The conversation of this name instead of the workspace's own
+    /// The conversation of this name instead of the workspace's own, or the session that an editor began with `acp`
     #[arg(long, value_name = "NAME", global = true)]
     session: Option<String>,
     /// The configuration [default: ~/.plexum/plugins/plexum-openai-provider/config.json, if it exists]
@@ -163,11 +164,13 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
             "there is no store to list: without `sessions.postgres` in the configuration, each workspace keeps its own conversation; see `session show`"
         );
     }
-    let files = SessionFiles::default();
+    let (files, kept) = kept(key).await?;
     if let Action::Adopt { thread_id } = &action {
         let before = patiently(files.adopt(key, thread_id)).await?;
-        let workspace = shown(&key.workspace);
-        println!("The next turn in {workspace} goes on with {thread_id}.");
+        println!(
+            "The next turn {} goes on with {thread_id}.",
+            kept.whose(key)
+        );
         if let Some(before) = before {
             println!(
                 "It belonged to {}, where the next turn begins a new conversation.",
@@ -183,8 +186,13 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
     let Some(entry) = entry else {
         let named = key.session.as_ref();
         let named = named.map_or(String::new(), |name| format!(" of the name {name:?}"));
-        let workspace = shown(&key.workspace);
-        eprintln!("There is no conversation{named} in {workspace} yet.");
+        match (kept, &key.session) {
+            (Kept::OfEditor, Some(id)) => eprintln!("Nothing was said yet in the session {id}."),
+            _ => eprintln!(
+                "There is no conversation{named} in {} yet.",
+                shown(&key.workspace)
+            ),
+        }
         return Ok(ExitCode::FAILURE);
     };
     match action {
@@ -195,18 +203,63 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
         Action::Reset => {
             // A running turn would write the id again.
             patiently(files.set_aside(key)).await?;
-            let path = SessionFiles::session_file(key);
-            let name = path.file_name().unwrap_or_default();
+            let done = match kept {
+                Kept::InWorkspace => {
+                    let path = SessionFiles::session_file(key);
+                    let name = path.file_name().unwrap_or_default();
+                    format!(
+                        "{} was set aside as {}.bad, and the next turn",
+                        shown(&path),
+                        name.display()
+                    )
+                }
+                Kept::OfEditor => format!("The next turn {}", kept.whose(key)),
+            };
+            let named = key.session.as_ref();
+            let named = named.map_or(String::new(), |name| {
+                format!(" --session {}", escaped(&shell_word(name)))
+            });
             println!(
-                "{} was set aside as {}.bad, and the next turn begins a new conversation. To continue this one, run `plexum-openai-provider session adopt {}`.",
-                shown(&path),
-                name.display(),
+                "{done} begins a new conversation. To continue this one, run `plexum-openai-provider session adopt {}{named}` with this --workspace.",
                 entry.thread_id
             );
         }
         Action::Adopt { .. } | Action::List => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where a conversation is kept.
+#[derive(Clone, Copy)]
+enum Kept {
+    /// In a file of the workspace.
+    InWorkspace,
+    /// In the state alone: it is a session of an editor, by its id.
+    OfEditor,
+}
+
+impl Kept {
+    /// Whose turn it is.
+    fn whose(self, key: &SessionKey) -> String {
+        match (self, &key.session) {
+            (Kept::OfEditor, Some(id)) => format!("of the session {id}"),
+            _ => format!("in {}", shown(&key.workspace)),
+        }
+    }
+}
+
+/// Finds out where the conversation is kept.
+async fn kept(key: &SessionKey) -> Result<(SessionFiles, Kept)> {
+    let files = SessionFiles::default();
+    let (Some(name), Some(index)) = (&key.session, SessionIndex::of_user()) else {
+        return Ok((files, Kept::InWorkspace));
+    };
+    match index.find(name, &key.workspace).await {
+        Ok(_) => Ok((files.indexed(&index), Kept::OfEditor)),
+        // A name of the operator's own.
+        Err(error) if error.kind == SessionErrorKind::Lost => Ok((files, Kept::InWorkspace)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Waits for what may have to wait for a turn, and says so. A turn may take hours.

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::Args;
+use plexum_openai_provider::audit::shell_word;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::places::{NAME, Places, ProgramPlaces, usable};
@@ -434,11 +435,5 @@ fn warn_of_codex(places: &Places) {
 
 /// A path as a shell takes it.
 fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |character: char| character.is_alphanumeric() || "/._-+:@%".contains(character);
-    if text.chars().all(is_plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
+    shell_word(&path.display().to_string())
 }
