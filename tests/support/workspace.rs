@@ -1,9 +1,10 @@
 //! An agent's workspace, and turns in it through the real program.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -62,7 +63,14 @@ fn built(name: &str) -> PathBuf {
 /// A build as the tests themselves were built, to be told of what.
 #[must_use]
 pub fn cargo_build() -> CargoBuild {
-    CargoBuild::new()
+    // Cargo tells a test of which package it is, and `ring` asks for that when it is built: with another answer, it and all
+    // that needs it would be built again, here and after the tests.
+    let of_the_test = env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| OsStr::as_bytes(name).starts_with(b"CARGO_PKG_"))
+        .chain(["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH"].map(OsString::from));
+    of_the_test
+        .fold(CargoBuild::new(), CargoBuild::env_remove)
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
         // The whole workspace's features: with fewer, half of it would be built again.
         .arg("--workspace")
