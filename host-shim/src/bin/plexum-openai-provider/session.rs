@@ -164,13 +164,14 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
             "there is no store to list: without `sessions.postgres` in the configuration, each workspace keeps its own conversation; see `session show`"
         );
     }
-    let (files, kept) = kept(key).await?;
+    let (files, editors) = files_of(key).await?;
+    let next_turn = match editors {
+        Some(id) => format!("The next turn of the session {id}"),
+        None => format!("The next turn in {}", shown(&key.workspace)),
+    };
     if let Action::Adopt { thread_id } = &action {
         let before = patiently(files.adopt(key, thread_id)).await?;
-        println!(
-            "The next turn {} goes on with {thread_id}.",
-            kept.whose(key)
-        );
+        println!("{next_turn} goes on with {thread_id}.");
         if let Some(before) = before {
             println!(
                 "It belonged to {}, where the next turn begins a new conversation.",
@@ -184,14 +185,13 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
         eprintln!("{}", crate::harmless(&notice));
     }
     let Some(entry) = entry else {
-        let named = key.session.as_ref();
-        let named = named.map_or(String::new(), |name| format!(" of the name {name:?}"));
-        match (kept, &key.session) {
-            (Kept::OfEditor, Some(id)) => eprintln!("Nothing was said yet in the session {id}."),
-            _ => eprintln!(
-                "There is no conversation{named} in {} yet.",
-                shown(&key.workspace)
-            ),
+        let workspace = shown(&key.workspace);
+        match (editors, &key.session) {
+            (Some(id), _) => eprintln!("Nothing was said yet in the session {id}."),
+            (None, Some(name)) => {
+                eprintln!("There is no conversation of the name {name:?} in {workspace} yet.");
+            }
+            (None, None) => eprintln!("There is no conversation in {workspace} yet."),
         }
         return Ok(ExitCode::FAILURE);
     };
@@ -203,8 +203,9 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
         Action::Reset => {
             // A running turn would write the id again.
             patiently(files.set_aside(key)).await?;
-            let done = match kept {
-                Kept::InWorkspace => {
+            let next_turn = match editors {
+                Some(_) => next_turn,
+                None => {
                     let path = SessionFiles::session_file(key);
                     let name = path.file_name().unwrap_or_default();
                     format!(
@@ -213,14 +214,13 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
                         name.display()
                     )
                 }
-                Kept::OfEditor => format!("The next turn {}", kept.whose(key)),
             };
             let named = key.session.as_ref();
             let named = named.map_or(String::new(), |name| {
                 format!(" --session {}", escaped(&shell_word(name)))
             });
             println!(
-                "{done} begins a new conversation. To continue this one, run `plexum-openai-provider session adopt {}{named}` with this --workspace.",
+                "{next_turn} begins a new conversation. To continue this one, run `plexum-openai-provider session adopt {}{named}` with this --workspace.",
                 entry.thread_id
             );
         }
@@ -229,35 +229,16 @@ async fn act(action: Action, key: &SessionKey) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where a conversation is kept.
-#[derive(Clone, Copy)]
-enum Kept {
-    /// In a file of the workspace.
-    InWorkspace,
-    /// In the state alone: it is a session of an editor, by its id.
-    OfEditor,
-}
-
-impl Kept {
-    /// Whose turn it is.
-    fn whose(self, key: &SessionKey) -> String {
-        match (self, &key.session) {
-            (Kept::OfEditor, Some(id)) => format!("of the session {id}"),
-            _ => format!("in {}", shown(&key.workspace)),
-        }
-    }
-}
-
-/// Finds out where the conversation is kept.
-async fn kept(key: &SessionKey) -> Result<(SessionFiles, Kept)> {
+/// What keeps the conversation; and its id, if it is a session that an editor began.
+async fn files_of(key: &SessionKey) -> Result<(SessionFiles, Option<&str>)> {
     let files = SessionFiles::default();
     let (Some(name), Some(index)) = (&key.session, SessionIndex::of_user()) else {
-        return Ok((files, Kept::InWorkspace));
+        return Ok((files, None));
     };
     match index.find(name, &key.workspace).await {
-        Ok(_) => Ok((files.indexed(&index), Kept::OfEditor)),
+        Ok(_) => Ok((files.indexed(&index), Some(name))),
         // A name of the operator's own.
-        Err(error) if error.kind == SessionErrorKind::Lost => Ok((files, Kept::InWorkspace)),
+        Err(error) if error.kind == SessionErrorKind::Lost => Ok((files, None)),
         Err(error) => Err(error.into()),
     }
 }
