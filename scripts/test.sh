@@ -24,8 +24,8 @@ quick_without=(a_codex_that_is_silent backpressure:: login:: real_codex:: a_full
 # the way of, and those that compile the component anew, which takes a minute each there; tests/README.md has them all.
 aarch64_suites=(audit config crash doctor environment failures ignored_signals images lines record say serve session terminal)
 aarch64_without=(
-  # Of `audit`, with components of their own.
-  a_diff_shows one_more_import the_json_is_what_the_schema
+  # Of `audit`, which each compile a component, some of them of their own; the_text_fits_on_a_screen does that as well.
+  a_diff_shows one_more_import the_json_is_what_the_schema a_program_that_others_may_change there_is_a_manifest_only
   # Of `config`, `crash`, `doctor`, `environment`, `failures`, `ignored_signals`, `say`.
   a_file_that_this_user_may_not_read an_id_that_takes_the_place codex::a_version_out codex::the_node_script machine:: login::
   real_codex:: another_component_than_the_pinned what_every_user_may_change a_codex_without_a_network under_nohup
