@@ -164,6 +164,25 @@ impl Workspace {
         self.outside.path().join(name)
     }
 
+    /// What the command `session` says of it with these arguments, and its exit code.
+    ///
+    /// # Panics
+    /// When it cannot be run, or does not say text.
+    #[must_use]
+    pub fn session_command(&self, args: &[&str]) -> (String, Option<i32>) {
+        let output = Command::new(program())
+            .arg("session")
+            .args(args)
+            .arg("--workspace")
+            .arg(self.path())
+            .env("XDG_STATE_HOME", self.state_home())
+            .output()
+            .expect("the program runs");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).expect("it says text");
+        (said, output.status.code())
+    }
+
     /// What `XDG_STATE_HOME` names in the turns of this workspace.
     #[must_use]
     pub fn state_home(&self) -> PathBuf {

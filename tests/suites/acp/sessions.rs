@@ -1,12 +1,11 @@
 //! Sessions: many in a folder, found again, and none that spoils another.
 
 use std::fs;
-use std::process::Command;
 
 use plexum_openai_provider::SESSION_FILE;
 use plexum_openai_provider_tests::fake_codex::Step;
 use plexum_openai_provider_tests::wait::is_running;
-use plexum_openai_provider_tests::workspace::{Workspace, program};
+use plexum_openai_provider_tests::workspace::Workspace;
 use serde_json::json;
 
 use super::client::{Agent, endless, over_exec, scripted};
@@ -72,38 +71,24 @@ fn sessions_of_a_folder_have_their_own_threads_and_leave_the_folder_and_its_own_
     assert_eq!(ours, [SESSION_FILE]);
 }
 
-/// What `session` says of a session of an editor, and its exit code.
-fn by_hand(workspace: &Workspace, arguments: &[&str]) -> (String, Option<i32>) {
-    let output = Command::new(program())
-        .arg("session")
-        .args(arguments)
-        .arg("--workspace")
-        .arg(workspace.path())
-        .env("XDG_STATE_HOME", workspace.state_home())
-        .output()
-        .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (String::from_utf8(said).unwrap(), output.status.code())
-}
-
 #[test]
 fn a_person_shows_resets_and_chooses_the_thread_of_a_session() {
     let workspace = scripted([]);
     let mut agent = Agent::initialized(&workspace);
     let session = agent.session(workspace.path());
-    let (said, code) = by_hand(&workspace, &["show", "--session", &session]);
+    let (said, code) = workspace.session_command(&["show", "--session", &session]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("Nothing was said yet"), "{said}");
     agent.turn(&session, "one");
     agent.turn(&session, "two");
     let thread = resumed(&workspace, 1).expect("it goes on");
-    let (said, code) = by_hand(&workspace, &["show", "--session", &session]);
+    let (said, code) = workspace.session_command(&["show", "--session", &session]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(&thread), "{said}");
     // The workspace's own conversation is another one.
-    let (said, code) = by_hand(&workspace, &["show"]);
+    let (said, code) = workspace.session_command(&["show"]);
     assert_eq!(code, Some(1), "{said}");
-    let (said, code) = by_hand(&workspace, &["reset", "--session", &session]);
+    let (said, code) = workspace.session_command(&["reset", "--session", &session]);
     assert_eq!(code, Some(0), "{said}");
     assert!(!said.contains(SESSION_FILE), "{said}");
     agent.turn(&session, "three");
@@ -112,7 +97,7 @@ fn a_person_shows_resets_and_chooses_the_thread_of_a_session() {
     let (_, command) = said.split_once("`plexum-openai-provider session ").unwrap();
     let (command, _) = command.split_once('`').unwrap();
     let words: Vec<&str> = command.split(' ').collect();
-    let (said, code) = by_hand(&workspace, &words);
+    let (said, code) = workspace.session_command(&words);
     assert_eq!(code, Some(0), "{said}");
     agent.turn(&session, "four");
     assert_eq!(resumed(&workspace, 3), Some(thread));

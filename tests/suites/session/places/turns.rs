@@ -67,22 +67,6 @@ fn belongs_elsewhere(said: &Said) -> bool {
     })
 }
 
-fn session(workspace: &Workspace, args: &[&str]) -> (String, Option<i32>) {
-    let output = Command::new(program())
-        .arg("session")
-        .args(args)
-        .arg("--workspace")
-        .arg(workspace.path())
-        .env("XDG_STATE_HOME", workspace.state_home())
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    (
-        text + &String::from_utf8(output.stderr).unwrap(),
-        output.status.code(),
-    )
-}
-
 fn run(folder: &Path, program: &str, args: &[&str]) -> String {
     let output = Command::new(program)
         .args(args)
@@ -228,7 +212,7 @@ fn an_id_that_the_workspace_does_not_know_waits_for_a_person() {
     let own = thread(&workspace.turn(None, "hello").unwrap()).0;
     let file = workspace.path().join(SESSION_FILE);
     fs::write(&file, UNKNOWN).unwrap();
-    let (shown, code) = session(&workspace, &["show"]);
+    let (shown, code) = workspace.session_command(&["show"]);
     assert!(
         shown.contains(&own) && shown.contains("session adopt"),
         "{shown}"
@@ -242,7 +226,7 @@ fn an_id_that_the_workspace_does_not_know_waits_for_a_person() {
     );
     assert_eq!(fs::read_to_string(&file).unwrap(), own);
 
-    assert_eq!(session(&workspace, &["adopt", UNKNOWN]).1, Some(0));
+    assert_eq!(workspace.session_command(&["adopt", UNKNOWN]).1, Some(0));
     let said = workspace.turn(None, "hello").unwrap();
     assert_eq!(thread(&said), (UNKNOWN.to_owned(), true));
     assert_eq!(warnings(&said), Vec::<&str>::new());
@@ -258,9 +242,9 @@ fn an_id_that_the_workspace_does_not_know_waits_for_a_person() {
         "the one before it has come back"
     );
 
-    let (refused, code) = session(&workspace, &["adopt", "--last"]);
+    let (refused, code) = workspace.session_command(&["adopt", "--last"]);
     assert!(code != Some(0), "{refused}");
-    let (refused, code) = session(&workspace, &["adopt", "last"]);
+    let (refused, code) = workspace.session_command(&["adopt", "last"]);
     assert!(
         code == Some(2) && refused.contains("not a thread id"),
         "{refused}"
@@ -272,7 +256,7 @@ fn what_was_set_aside_and_put_back_is_as_before() {
     let workspace = workspace();
     let first = thread(&workspace.turn(None, "hello").unwrap()).0;
     let file = workspace.path().join(SESSION_FILE);
-    assert_eq!(session(&workspace, &["reset"]).1, Some(0));
+    assert_eq!(workspace.session_command(&["reset"]).1, Some(0));
     fs::rename(workspace.path().join(format!("{SESSION_FILE}.bad")), &file).unwrap();
     let said = workspace.turn(None, "hello").unwrap();
     assert_eq!(thread(&said), (first.clone(), true));
@@ -288,7 +272,7 @@ fn what_was_set_aside_and_put_back_is_as_before() {
 fn an_adopted_thread_is_gone_where_it_was() {
     let (one, other) = (workspace(), TempDir::new().unwrap());
     let theirs = thread(&turn_in(&one, other.path())).0;
-    let (said, code) = session(&one, &["adopt", &theirs]);
+    let (said, code) = one.session_command(&["adopt", &theirs]);
     assert!(said.contains(other.path().to_str().unwrap()), "{said}");
     assert_eq!(code, Some(0));
     let here = one.turn(None, "hello").unwrap();
@@ -302,7 +286,7 @@ fn an_adopted_thread_is_gone_where_it_was() {
 fn an_adopted_thread_is_one_places_only_even_if_it_is_forgotten_whose_it_is() {
     let (one, other) = (workspace(), TempDir::new().unwrap());
     let theirs = thread(&turn_in(&one, other.path())).0;
-    assert_eq!(session(&one, &["adopt", &theirs]).1, Some(0));
+    assert_eq!(one.session_command(&["adopt", &theirs]).1, Some(0));
     // A crash may lose the one, and `git clean` the others.
     fs::remove_file(one.thread_file(&theirs)).unwrap();
     for folder in [one.path(), other.path()] {
